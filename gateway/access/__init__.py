@@ -1,0 +1,1 @@
+"""May this caller come in, and use what?"""

@@ -1,0 +1,1 @@
+"""The HTTP surface: what comes in from agents, and what is told to operators."""

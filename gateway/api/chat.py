@@ -1,0 +1,287 @@
+"""One handler for all exchanges: read the request, let relay answer, send what it says, see to it that it ends once."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+import zlib
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+from gateway import events
+from gateway.access.keys import Caller
+from gateway.api.replies import (
+    JSON,
+    Headers,
+    encoded,
+    lower,
+    refusal_headers,
+    request_id,
+    retry_after_headers,
+    unauthorised,
+)
+from gateway.api.service import Service
+from gateway.dialects import Dialect
+from gateway.errors import CallerError
+from gateway.relay import Aborted, Answer, Exchange, OutOfOptions, Story
+from gateway.resilience.verdict import error_of_caller
+from gateway.units import parse_duration
+
+# A client that takes nothing for this long has stalled: its exchange is given up.
+STALLED = 120.0
+CLIENT_CLOSED = 499
+# How many gateways a request may pass: a provider that points back at this one would go round for ever.
+MOST_HOPS = 8
+
+_FORWARDED = ("openai-beta", "idempotency-key")
+_SESSIONS = (
+    "x-skein-session",
+    "thread-id",
+    "x-session-id",
+    "agent-session-id",
+    "x-claude-code-session-id",
+    "session_id",
+    "session-id",
+)
+
+
+class Passage:
+    """One exchange over ASGI. An ASGI application, so that it sees the client leave."""
+
+    def __init__(self, service: Service, dialect: Dialect) -> None:
+        self._service, self._dialect = service, dialect
+        self._story: Story | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._gone = False
+        self._started = False
+        self._cut = False
+        self.id = ""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self._task = asyncio.current_task()
+        self._receive, self._send = receive, send
+        headers = lower(scope)
+        self.id = request_id(headers)
+        self._service.running.add(self)
+        watch: asyncio.Task[None] | None = None
+        try:
+            exchange = await self._admit(scope, headers)
+            watch = asyncio.get_running_loop().create_task(self._watch())
+            await self._serve(exchange)
+        except asyncio.CancelledError:
+            if not (self._gone or self._cut):
+                self._finish("cancelled", CLIENT_CLOSED)
+                raise
+            if self._task:
+                self._task.uncancel()
+            if self._cut and not self._started:
+                error = CallerError(
+                    503, "gateway_draining", "the gateway is shutting down", type="server_error", origin="gateway"
+                )
+                await self._refuse(error)
+            self._finish("cancelled", CLIENT_CLOSED)
+        except CallerError as error:
+            await self._refuse(error)
+        except Aborted:
+            # Returning without an end makes the server cut the connection: agents take that for a fault, not an answer.
+            self._finish("broken", 200)
+        except Exception:
+            self._service.emit(
+                events.HandlerCrashed(
+                    at=self._service.gateway.clock(), exchange_id=self.id, traceback=traceback.format_exc()
+                )
+            )
+            if not self._started:
+                await self._refuse(
+                    CallerError(
+                        500,
+                        "internal_error",
+                        "the gateway failed; its log says why",
+                        type="server_error",
+                        origin="gateway",
+                    )
+                )
+            self._finish("error" if not self._started else "broken", 500, code="internal_error")
+        finally:
+            self._service.running.discard(self)
+            if watch:
+                watch.cancel()
+            if self._story:
+                await self._story.close()
+
+    def cut(self) -> None:
+        """The drain has waited long enough."""
+        self._cut = True
+        if (self._story is None or not self._story.cut()) and self._task:
+            self._task.cancel()
+
+    # Before
+
+    async def _admit(self, scope: Any, headers: dict[str, str]) -> Exchange:
+        service = self._service
+        if service.draining:
+            raise CallerError(
+                503,
+                "gateway_draining",
+                "the gateway is shutting down",
+                type="server_error",
+                origin="gateway",
+                retry_after=1.0,
+            )
+        caller = service.doorkeeper.admit(headers)
+        if caller is None:
+            raise unauthorised()
+        hops = headers.get("x-skein-hops", "0")
+        if hops.isdigit() and int(hops) >= MOST_HOPS:
+            said = f"the request has passed {hops} gateways: a provider's base_url points back at the gateway"
+            raise CallerError(508, "loop_detected", said, type="server_error", origin="gateway")
+        body = decompressed(await self._body(headers), headers.get("content-encoding", ""), service.max_body)
+        return Exchange(
+            id=self.id,
+            dialect=self._dialect,
+            body=body,
+            forward=(
+                *((name, headers[name]) for name in _FORWARDED if name in headers),
+                ("x-skein-hops", str(int(hops) + 1 if hops.isdigit() else 1)),
+            ),
+            caller=caller.name,
+            session=session_of(headers, caller),
+            pin=headers.get("x-skein-model") or scope.get("skein.deployment"),
+            timeout=_timeout(headers.get("x-skein-timeout")),
+            no_fallback=headers.get("x-skein-no-fallback", "").lower() in ("1", "true", "yes"),
+            allowed=caller.may_use,
+        )
+
+    async def _body(self, headers: Mapping[str, str]) -> bytes:
+        limit = self._service.max_body
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            raise too_large(limit)
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            try:
+                async with asyncio.timeout(self._service.client_timeout):
+                    message = await self._receive()
+            except TimeoutError:
+                waited = f"{self._service.client_timeout:g} s"
+                raise CallerError(408, "request_timeout", f"the request's body paused for more than {waited}") from None
+            if message["type"] == "http.disconnect":
+                self._gone = True
+                raise asyncio.CancelledError
+            part = message.get("body", b"")
+            size += len(part)
+            if size > limit:
+                raise too_large(limit)
+            parts.append(part)
+            if not message.get("more_body"):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        if self._task:
+            self._task.cancel()
+
+    # During
+
+    async def _serve(self, exchange: Exchange) -> None:
+        self._story = story = Story(self._service.gateway, exchange)
+        try:
+            answer = await story.answer()
+        except OutOfOptions as nobody:
+            headers = list(nobody.headers)
+            if nobody.retry_after is not None:
+                headers += retry_after_headers(nobody.retry_after)
+            elif nobody.error["code"] in ("upstream_auth", "upstream_credit"):
+                headers.append(("x-should-retry", "false"))
+            await self._reply(nobody.status, headers, self._dialect.error_body(nobody.error))
+            story.finish("error", nobody.status, fault=nobody.fault, code=nobody.error["code"])
+            return
+        if isinstance(answer.body, bytes):
+            await self._reply(answer.status, answer.headers, answer.body)
+        else:
+            await self._stream(answer)
+        story.finish("broken" if story.broken else "ok", answer.status)
+
+    async def _stream(self, answer: Answer) -> None:
+        assert not isinstance(answer.body, bytes)
+        await self._head(answer.status, answer.headers)
+        async with aclosing(answer.body) as chunks:
+            async for chunk in chunks:
+                await self._say({"type": "http.response.body", "body": chunk, "more_body": True})
+        await self._say({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _head(self, status: int, headers: Headers) -> None:
+        self._started = True
+        await self._say({"type": "http.response.start", "status": status, "headers": encoded(headers, self.id)})
+
+    async def _reply(self, status: int, headers: Headers, body: bytes) -> None:
+        headers = headers if any(name == "content-type" for name, _ in headers) else [*headers, JSON]
+        await self._head(status, [*headers, ("content-length", str(len(body)))])
+        await self._say({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _say(self, message: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(STALLED):
+                await self._send(message)
+        except TimeoutError:
+            self._gone = True
+            raise asyncio.CancelledError from None
+
+    # After
+
+    async def _refuse(self, error: CallerError) -> None:
+        headers = refusal_headers(error)
+        await self._reply(error.status, headers, self._dialect.error_body(error_of_caller(error, self.id)))
+        self._finish("error", error.status, code=error.code)
+
+    def _finish(self, outcome: events.Outcome, status: int, code: str | None = None) -> None:
+        """Also what never became a story (no key, too large) is an exchange that is counted once."""
+        if self._story is None:
+            empty = Exchange(id=self.id, dialect=self._dialect, body=b"")
+            self._story = Story(self._service.gateway, empty)
+        self._story.finish(outcome, status, code=code)
+
+
+def too_large(limit: int) -> CallerError:
+    return CallerError(413, "request_too_large", f"the request's body is larger than {limit} bytes (server.max_body)")
+
+
+def session_of(headers: Mapping[str, str], caller: Caller) -> str | None:
+    """The client's session, scoped by its key: agents' ids repeat across machines."""
+    found = next((headers[name] for name in _SESSIONS if headers.get(name)), None)
+    return f"{caller.name}:{found[:256]}" if found else None
+
+
+def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
+    """The body without its ``content-encoding``. Raises ``CallerError`` (400, 413, 415)."""
+    if encoding.lower() in ("", "identity"):
+        return body
+    if encoding.lower() not in ("gzip", "deflate"):
+        said = f'content-encoding "{encoding[:40]}" is not understood; send gzip, deflate or none'
+        raise CallerError(415, "unsupported_encoding", said)
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        plain = inflater.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise CallerError(400, "invalid_encoding", f"the body is not valid {encoding}: {error}") from None
+    if len(plain) > limit:
+        raise too_large(limit)
+    if not inflater.eof:
+        raise CallerError(400, "invalid_encoding", f"the body ends in the middle of its {encoding} data")
+    return plain
+
+
+def _timeout(said: str | None) -> float | None:
+    if not said:
+        return None
+    try:
+        seconds = parse_duration(said)
+    except ValueError as error:
+        raise CallerError(400, "invalid_timeout", f"x-skein-timeout: {error}", param="x-skein-timeout") from None
+    if not seconds:
+        raise CallerError(400, "invalid_timeout", "x-skein-timeout must be more than 0", param="x-skein-timeout")
+    return seconds

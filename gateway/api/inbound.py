@@ -1,0 +1,74 @@
+"""The many paths agents call, and the few routes they mean (reference: what base URLs people paste)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from gateway.api.replies import lower, request_id, send_error
+from gateway.api.service import Service
+from gateway.errors import CallerError, nearest
+
+CHAT = "/v1/chat/completions"
+EMBEDDINGS = "/v1/embeddings"
+MODELS = "/v1/models"
+
+ROUTES = (CHAT, EMBEDDINGS, MODELS, "/health/live", "/health/ready", "/health/providers", "/schema", "/")
+
+_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
+_ENDINGS = {"/chat/completions": CHAT, "/embeddings": EMBEDDINGS, "/models": MODELS}
+# Whatever stands before it is some base URL: /v1, /v1/v1, /openai/v1, /api/paas/v4, /engines/llama.cpp/v1, …
+_MODEL = re.compile(r"^(?:/[^/]+)*?/models/(.+)$")
+
+
+class Route(NamedTuple):
+    path: str
+    deployment: str | None = None
+    """The model an Azure-shaped path names."""
+
+
+def normalise(path: str) -> Route | None:
+    """The route a path means, or None when it means none of ours."""
+    path = re.sub(r"/{2,}", "/", "/" + path)
+    if len(path) > 1:
+        path = path.rstrip("/") or "/"
+    if path in ROUTES or path.startswith("/schema"):
+        return Route(path)
+    for ending, route in _ENDINGS.items():
+        if path.endswith(ending):
+            named = _DEPLOYMENT.search(path)
+            return Route(route, unquote(named[1]) if named and route != MODELS else None)
+    if match := _MODEL.match(path):
+        return Route(f"{MODELS}/{match[1]}")
+    return None
+
+
+def nearest_route(path: str) -> str:
+    """The route a mistyped path may have meant; chat, if it is like none of them."""
+    return next(iter(nearest(path, (route for route in ROUTES if route != "/"), 1)), CHAT)
+
+
+class Inbound:
+    """The ASGI application in front: paths are normalised here, and what means nothing is told so."""
+
+    def __init__(self, app: Any, service: Service) -> None:
+        self.app, self.service = app, service
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        route = normalise(scope["path"])
+        if route is None:
+            await self._unknown(scope, send)
+            return
+        scope["path"], scope["raw_path"] = route.path, route.path.encode()
+        scope["skein.deployment"] = route.deployment
+        await self.app(scope, receive, send)
+
+    async def _unknown(self, scope: Any, send: Any) -> None:
+        path = scope["path"][:200]
+        said = f"{scope['method']} {path} is not served here; the nearest route is {nearest_route(path)}"
+        error = CallerError(404, "unknown_path", said, origin="gateway")
+        await send_error(send, error, request_id(lower(scope)))

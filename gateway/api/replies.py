@@ -1,0 +1,70 @@
+"""Heads and errors of replies, for every route alike."""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.errors import CallerError
+from gateway.resilience.verdict import error_of_caller
+
+Headers = list[tuple[str, str]]
+
+JSON = ("content-type", "application/json")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+
+
+def lower(scope: Mapping[str, Any]) -> dict[str, str]:
+    """The request's headers; of repeated ones the last."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def request_id(headers: Mapping[str, str]) -> str:
+    """The client's own id if it can be echoed safely, else a new one."""
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+
+
+def encoded(headers: Headers, request: str) -> list[tuple[bytes, bytes]]:
+    """For ASGI. Names come from the configuration and may hold anything; a header may not."""
+    said = [(name.encode(), re.sub(r"[^\t\x20-\x7e]", "?", value).encode("ascii")) for name, value in headers]
+    return [(b"x-request-id", request.encode()), *said]
+
+
+def unauthorised() -> CallerError:
+    said = "no valid API key: send one of this gateway's keys as Authorization: Bearer, api-key or x-api-key"
+    return CallerError(401, "invalid_api_key", said, type="authentication_error", origin="gateway")
+
+
+def refusal_headers(error: CallerError) -> Headers:
+    headers: Headers = []
+    if error.status == 401:
+        headers.append(("www-authenticate", "Bearer"))
+    if error.status in (408, 413):
+        headers.append(("connection", "close"))
+    if error.retry_after is not None:
+        headers += retry_after_headers(error.retry_after)
+    return headers
+
+
+def retry_after_headers(seconds: float) -> Headers:
+    """Both forms: SDKs read the milliseconds first, everybody else whole seconds."""
+    return [("retry-after", str(math.ceil(seconds))), ("retry-after-ms", str(math.ceil(seconds * 1000)))]
+
+
+async def send_json(send: Any, status: int, headers: Headers, body: Any, request: str) -> None:
+    """A whole JSON reply."""
+    said = msgspec.json.encode(body)
+    head = encoded([*headers, JSON, ("content-length", str(len(said)))], request)
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": said})
+
+
+async def send_error(send: Any, error: CallerError, request: str) -> None:
+    """An error outside of any exchange, in OpenAI's words (the dialect of whoever has none)."""
+    await send_json(send, error.status, refusal_headers(error), {"error": error_of_caller(error, request)}, request)

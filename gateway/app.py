@@ -1,0 +1,234 @@
+"""The composition root: Config -> Gateway -> Litestar. The one file that knows everyone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Litestar
+
+from gateway import events
+from gateway.access.keys import Caller, Doorkeeper
+from gateway.api.inbound import Inbound
+from gateway.api.routes import build_routes
+from gateway.api.service import Service
+from gateway.catalogue import Offers
+from gateway.chat import Facts
+from gateway.config import Config, load
+from gateway.config import Provider as ProviderSettings
+from gateway.credentials import Credential, EntraCredential, KeyCredential, TokenCredential
+from gateway.errors import OperatorError, Problem
+from gateway.listings import Listings
+from gateway.relay import Exchange, Gateway, Provider
+from gateway.resilience.health import Health
+from gateway.routing import Latency, Plan, Target
+from gateway.routing.planner import Entry, Owner, Planner, Senses
+from gateway.simulator import Simulator
+from gateway.upstream import Upstream
+from gateway.vendors import VENDORS, routes
+
+# How often the configuration file is looked at, in seconds.
+LOOK_EVERY = 1.0
+
+
+class SteadyClock:
+    """Epoch seconds that never jump, whatever happens to the system's clock."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def __call__(self) -> float:
+        return self._offset + time.monotonic()
+
+
+class Runtime:
+    """The gateway at work: what a reload replaces (``config``, ``gateway``) and what outlives it (health, pools)."""
+
+    def __init__(self, config: Config, emit: events.Observer, env: Mapping[str, str], path: str | None = None) -> None:
+        self.config, self.emit, self._env, self._path = config, emit, env, path
+        self.clock = SteadyClock()
+        self.upstream = Upstream({"simulator": Simulator()})
+        self.health = Health(config.breaker_for)
+        self.listings = Listings()
+        self.draining = False
+        self.gateway, self.planner = self._compose(config)
+        self.service = Service(
+            gateway=self.gateway,
+            doorkeeper=doorkeeper(config),
+            catalogue=Offers(config, self.planner, self.listings, self.gateway),
+            emit=emit,
+            max_body=config.server.max_body,
+            client_timeout=config.server.client_timeout,
+            providers=self.providers,
+        )
+
+    def _compose(self, config: Config) -> tuple[Gateway, Planner]:
+        providers = {name: provider(name, settings) for name, settings in config.providers.items()}
+        self.health.adopt(config.breaker_for, {name: settings.keys for name, settings in config.providers.items()})
+        self.listings.adopt(providers)
+        planner = build_planner(config, providers, self.listings.ids)
+        gateway = Gateway(
+            providers=providers,
+            plan=lambda exchange, facts: self._plan(planner, exchange, facts),
+            resilience=config.resilience_for,
+            health=self.health,
+            upstream=self.upstream,
+            emit=self.emit,
+            clock=self.clock,
+            sleep=asyncio.sleep,
+            jitter=random.random,
+            windows=lambda target: self._window(providers, target),
+        )
+        return gateway, planner
+
+    def _plan(self, planner: Planner, exchange: Exchange, facts: Facts) -> Plan:
+        def latency(target: Target) -> Latency | None:
+            return self.health.latency(target, facts.stream, self.clock())
+
+        senses = Senses(latency=latency, chance=random.random, turns=lambda: exchange.dialect.turns(exchange.body))
+        return planner.plan(facts, senses, no_fallback=exchange.no_fallback)
+
+    def _window(self, providers: Mapping[str, Provider], target: Target) -> int | None:
+        configured = providers[target.provider].windows.get(target.model)
+        return configured or self.listings.window(target.provider, target.model)
+
+    # Reload
+
+    def reload(self) -> bool:
+        """Reads the configuration again and puts it to work, all of it or nothing. Requests under way are not touched."""
+        try:
+            config = load(self._path, self._env)
+            gateway, planner = self._compose(config)
+        except OperatorError as error:
+            self.emit(events.ConfigRefused(at=self.clock(), source=self.config.source, problems=error.problems))
+            return False
+        except Exception as error:  # a file that vanished, a disk that fails: the old configuration goes on
+            problem = Problem("", f"{type(error).__name__}: {error}")
+            self.emit(events.ConfigRefused(at=self.clock(), source=self.config.source, problems=(problem,)))
+            return False
+        needs_restart = tuple(
+            f"server.{name}"
+            for name in ("host", "port", "workers", "metrics_port")
+            if getattr(config.server, name) != getattr(self.config.server, name)
+        )
+        self.config, self.gateway, self.planner = config, gateway, planner
+        service = self.service
+        service.gateway, service.doorkeeper = gateway, doorkeeper(config)
+        service.catalogue = Offers(config, planner, self.listings, gateway)
+        service.max_body, service.client_timeout = config.server.max_body, config.server.client_timeout
+        self.emit(events.ConfigReloaded(at=self.clock(), source=config.source, needs_restart=needs_restart))
+        return True
+
+    async def watch(self) -> None:
+        """Reloads when the file's content changes. A file that is being written is read again a moment later."""
+        path = self.config.source
+        if not os.path.isfile(path):
+            return
+        seen = _stamp(path)
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            stamp = _stamp(path)
+            if stamp is not None and stamp != seen:
+                seen = stamp
+                self.reload()
+
+    # Drain
+
+    def drain(self) -> None:
+        """From now on not ready, and nothing new is taken in."""
+        if not self.service.draining:
+            self.service.draining = True
+            self.emit(events.DrainStarted(at=self.clock(), running=len(self.service.running)))
+
+    def cut(self) -> None:
+        """Ends what is still running; the clients are told."""
+        for running in list(self.service.running):
+            running.cut()
+
+    # For operators
+
+    def providers(self) -> Mapping[str, Any]:
+        now = self.clock()
+        return {
+            name: {
+                "vendor": each.vendor.name,
+                "urls": {operation: each.routes.url(operation) for operation in each.routes.urls},
+                "keys": self.health.keys(name).states(now),
+                "targets": {
+                    str(target): {
+                        "breaker": breaker.state.value,
+                        "succeeded": breaker.counts(now)[0],
+                        "failed": breaker.counts(now)[1],
+                    }
+                    for target, breaker in self.health.breakers().items()
+                    if target.provider == name
+                },
+            }
+            for name, each in self.gateway.providers.items()
+        }
+
+
+def _stamp(path: str) -> tuple[float, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime, found.st_size, found.st_ino
+
+
+def provider(name: str, settings: ProviderSettings) -> Provider:
+    """An account ready to be called."""
+    vendor = VENDORS[settings.vendor or name]
+    return Provider(
+        name=name,
+        vendor=vendor,
+        routes=routes(vendor, settings.account),
+        credential=credential(settings, vendor.auth),
+        headers=(*vendor.headers.items(), *settings.headers.items()),
+        windows=settings.windows,
+    )
+
+
+def credential(settings: ProviderSettings, auth: Any) -> Credential:
+    if settings.ad_token:
+        return TokenCredential(settings.ad_token)
+    return EntraCredential() if settings.credential else KeyCredential(auth)
+
+
+def build_planner(config: Config, providers: Mapping[str, Provider], listings: Mapping[str, frozenset[str]]) -> Planner:
+    owners = {
+        name: Owner(
+            operations=frozenset(each.routes.urls),  # type: ignore[arg-type]
+            owns=(*each.vendor.owns, *config.providers[name].models, *config.providers[name].deployments),
+        )
+        for name, each in providers.items()
+    }
+    models = {name: Entry(model.kind, model.strategy) for name, model in config.models.items()}
+    return Planner(models, config.aliases, owners, listings)
+
+
+def doorkeeper(config: Config) -> Doorkeeper:
+    keys = [(Caller(each.name, each.models), each.key) for each in config.access.keys]
+    return Doorkeeper(keys, required=config.access.mode == "keys")
+
+
+def build_app(runtime: Runtime) -> Inbound:
+    """The ASGI application."""
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        watching = asyncio.get_running_loop().create_task(runtime.watch())
+        runtime.listings.refresh(runtime.gateway)
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await runtime.listings.close()
+            await runtime.upstream.close()
+
+    return Inbound(build_routes(runtime.service, [lifespan]), runtime.service)

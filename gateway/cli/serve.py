@@ -1,0 +1,170 @@
+"""``skein serve``: the gateway on its socket, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.cli import MISCONFIGURED, OK, add_config
+from gateway.config import Config, load
+from gateway.errors import OperatorError, Problem
+
+# How long a cut stream has to tell its client before its connection is closed under it.
+LAST_WORDS = 2.0
+
+
+def add(commands: Any) -> None:
+    command = commands.add_parser("serve", help="run the gateway", description="Run the gateway until SIGTERM or ^C.")
+    add_config(command)
+    command.add_argument("--host", help="address to listen on (server.host)")
+    command.add_argument("--port", type=int, help="port to listen on; 0 takes a free one (server.port)")
+    command.add_argument(
+        "--log-format", choices=("json", "console"), help="default: console on a terminal, else as configured"
+    )
+    command.set_defaults(act=serve)
+
+
+def serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    config = settings(arguments, env)
+    for note in config.notes:
+        print(f"note: {note}", file=sys.stderr)
+    listener = bind(config)
+    if config.server.workers > 1:
+        from gateway.cli.workers import supervise
+
+        return supervise(config.server.workers, arguments, dict(env), listener)
+    return run_worker(arguments, dict(env), listener, config)
+
+
+def settings(arguments: argparse.Namespace, env: Mapping[str, str]) -> Config:
+    """The configuration with what the command line says in place. Raises ``OperatorError``."""
+    config = load(arguments.config, env)
+    given = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
+    if not given:
+        return config
+    if not 0 <= given.get("port", 0) <= 65535:
+        raise OperatorError([Problem("--port", f"{given['port']} is not a port", "0 to 65535")])
+    server = msgspec.structs.replace(config.server, **given)
+    if config.access.mode == "open" and not is_loopback(server.host):
+        remedy = "set access.mode to keys (with access.keys) or to trusted, or SKEIN_KEY where there is no file"
+        raise OperatorError(
+            [Problem("--host", f"{server.host} can be reached from outside and access is open", remedy)]
+        )
+    return msgspec.structs.replace(config, server=server)
+
+
+def is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def bind(config: Config) -> socket.socket:
+    """The listening socket. Raises ``OperatorError`` when the address cannot be had."""
+    host, port = config.server.host, config.server.port
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        remedy = "is another one running? take another with --port or server.port"
+        raise OperatorError(
+            [Problem("server", f"cannot listen on {host}:{port}: {error.strerror or error}", remedy)]
+        ) from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: socket.socket, config: Config) -> int:
+    """One process of the gateway, on a socket that is open already."""
+    import uvicorn
+
+    from gateway import events
+    from gateway.app import Runtime, build_app
+    from gateway.cli.bounded import BoundedProtocol
+    from gateway.observe.logs import logger
+
+    chosen = arguments.log_format or ("console" if sys.stderr.isatty() else config.observe.logs.format)
+    emit = events.broadcast([logger(config.observe.logs.level, chosen)])
+    runtime = Runtime(config, emit, env, arguments.config)
+    host, port = listener.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    class Server(uvicorn.Server):
+        """Drains on the first signal, leaves on the second."""
+
+        draining: asyncio.Task[None] | None = None
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            if runtime.draining:
+                self.should_exit = self.force_exit = True
+                return
+            runtime.draining = True
+            loop.call_soon_threadsafe(self.begin_drain)
+
+        def begin_drain(self) -> None:
+            runtime.drain()
+            self.draining = loop.create_task(self.drain())
+
+        async def drain(self) -> None:
+            deadline = loop.time() + runtime.config.server.drain_timeout
+            while runtime.service.running and loop.time() < deadline:
+                await asyncio.sleep(0.02)
+            runtime.cut()
+            deadline = loop.time() + LAST_WORDS
+            while runtime.service.running and loop.time() < deadline:
+                await asyncio.sleep(0.02)
+            self.should_exit = True
+
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            gc.collect()
+            gc.freeze()
+            emit(events.GatewayStarted(at=runtime.clock(), url=url, source=config.source))
+            loop.add_signal_handler(signal.SIGHUP, runtime.reload)
+
+    server = Server(
+        uvicorn.Config(
+            build_app(runtime),
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(LAST_WORDS) + 1,
+        )
+    )
+    if not env.get("SKEIN_WORKER"):
+        welcome(config, url)
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        loop = runner.get_loop()
+        try:
+            runner.run(server.serve(sockets=[listener]))
+        except SystemExit as stopped:
+            return MISCONFIGURED if stopped.code else OK
+    return OK
+
+
+def welcome(config: Config, url: str) -> None:
+    """What a person wants to know first."""
+    names = [*config.models, *(f"{provider}/…" for provider in config.providers)]
+    example = next(iter(config.models), None) or ("simulator/echo" if "simulator" in config.providers else None)
+    print(f"skein on {url}/v1  (config: {config.source})", file=sys.stderr)
+    print(f"models: {', '.join(names)}", file=sys.stderr)
+    if example:
+        body = f'{{"model":"{example}","messages":[{{"role":"user","content":"hello"}}]}}'
+        print(f"try: curl {url}/v1/chat/completions -d '{body}'", file=sys.stderr)

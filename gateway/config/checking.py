@@ -1,0 +1,403 @@
+"""What no type can say: does every name lead somewhere, is every key there, is the door shut? A function a section."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.config.findings import Findings, child, quoted
+from gateway.config.names import Names, follow, why_not
+from gateway.config.settings import Access, Config, Model, Observe, Provider, Server
+from gateway.errors import did_you_mean
+from gateway.resilience import Resilience
+from gateway.routing import Strategy
+from gateway.vendors import VENDORS, Vendor, routes
+
+LATER_VENDORS: Mapping[str, str] = {
+    "anthropic": "anthropic",
+    "aws_bedrock": "aws_bedrock",
+    "bedrock": "aws_bedrock",
+    "gcp_vertex_ai": "gcp_vertex_ai",
+    "vertex": "gcp_vertex_ai",
+    "google": "google",
+    "gemini": "google",
+    "databricks": "databricks",
+    "github_copilot": "github_copilot",
+    "snowflake": "snowflake",
+    "sagemaker_tgi": "sagemaker_tgi",
+}
+"""Names people will write for vendors whose dialect this version does not speak -> what the vendor will be called."""
+
+SHORTEST_KEY = 8
+SIGNS_IN_BY_ENTRA = "azure_openai"
+
+# https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1, and what the gateway itself must say about its message.
+OWN_HEADERS = frozenset(
+    (
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
+        *("te", "trailer", "transfer-encoding", "upgrade"),
+        *("accept-encoding", "content-encoding", "content-length", "content-type", "expect", "host"),
+    )
+)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_NOT_IN_A_NAME = re.compile(r"[^\x21-\x7e]")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
+
+
+def check(config: Config, names: Names, found: Findings) -> None:
+    """All of it. ``names`` also knows the entries of which nothing else could be kept."""
+    _server(config.server, found)
+    for name in names.providers:
+        if not _PROVIDER_NAME.fullmatch(name):
+            remedy = "a name starts with a letter or digit, then also . _ -, and holds no slash or capital"
+            found.add(child("providers", name), "cannot be a provider's name", remedy)
+    for name, provider in config.providers.items():
+        _provider(provider, child("providers", name), config.server, found)
+    _models(config.models, names, found)
+    _aliases(names, found)
+    _resilience(config, found)
+    _observe(config.observe, found)
+    _access(config, names, found)
+
+
+def _server(server: Server, found: Findings) -> None:
+    if not _is_host(server.host):
+        found.add("server.host", f"{quoted(server.host)} is not an address to listen on", "write 127.0.0.1 or 0.0.0.0")
+    if server.metrics_port and server.metrics_port == server.port:
+        found.add("server.metrics_port", f"is the same as server.port, {server.port}", "choose another")
+
+
+def _is_host(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        # All digits and dots, yet no address: a name like that would only fail later.
+        return bool(_HOST.fullmatch(host)) and not re.fullmatch(r"[0-9.]+", host)
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+# providers
+
+
+def _provider(provider: Provider, path: str, server: Server, found: Findings) -> None:
+    vendor = VENDORS.get(provider.vendor)
+    if vendor is None:
+        _unknown_vendor(provider.vendor, path, found)
+    else:
+        _signing_in(provider, vendor, path, found)
+        _address(provider, vendor, path, server, found)
+    _headers(provider.headers, child(path, "headers"), found)
+    for index, model in enumerate(provider.models):
+        if _NOT_IN_A_NAME.search(model):
+            found.add(found.item(f"{path}.models", index), "holds a space or another character no model id has")
+        if model in provider.models[:index]:
+            found.add(found.item(f"{path}.models", index), f"{quoted(model)} is listed twice")
+
+
+def _unknown_vendor(name: str, path: str, found: Findings) -> None:
+    where = child(path, "vendor")
+    if later := LATER_VENDORS.get(name):
+        found.add(where, f"this version does not speak to {later} yet", "take the provider out")
+    elif not found.spoiled(where):
+        near = did_you_mean(name[:200], VENDORS)
+        found.add(where, f"no vendor {quoted(name)}", near or f"set vendor to one of {', '.join(sorted(VENDORS))}")
+
+
+def _signing_in(provider: Provider, vendor: Vendor, path: str, found: Findings) -> None:
+    _secrets({child(path, "api_key"): provider.api_key}, found)
+    _secrets({child(path, "ad_token"): provider.ad_token}, found)
+    _secrets({found.item(child(path, "api_keys"), index): key for index, key in enumerate(provider.api_keys)}, found)
+    if provider.api_key and provider.api_keys:
+        found.add(child(path, "api_keys"), "is given beside api_key", "keep one of the two")
+    ways = [name for name in ("ad_token", "credential") if getattr(provider, name)]
+    for way in ways if vendor.name != SIGNS_IN_BY_ENTRA else ():
+        found.add(child(path, way), f"means nothing to {vendor.name}", f"only {SIGNS_IN_BY_ENTRA} has it; set api_key")
+    if vendor.name == SIGNS_IN_BY_ENTRA and len(ways) + bool(provider.keys) > 1:
+        found.add(path, "signs in more than one way", "keep one of api_key, ad_token, credential")
+    # At an address of the operator's own nobody but the operator knows whether a key is asked for.
+    spoiled = any(found.spoiled(child(path, name)) for name in ("base_url", "endpoint"))
+    elsewhere = vendor.base_url is not None and (provider.base_url is not None or spoiled)
+    said = any(found.spoiled(child(path, name)) for name in ("api_key", "api_keys", "ad_token", "credential"))
+    if vendor.key_required and not provider.keys and not ways and not elsewhere and not said:
+        found.add(child(path, "api_key"), "is missing", _key_remedy(vendor))
+
+
+def _key_remedy(vendor: Vendor) -> str:
+    remedy = f'set api_key: "${{{vendor.key_env[0]}}}"' if vendor.key_env else "set it"
+    return f"{remedy}, or credential: default" if vendor.name == SIGNS_IN_BY_ENTRA else remedy
+
+
+def _secrets(secrets: Mapping[str, str | None], found: Findings) -> None:
+    """Keys go into a header: what cannot stand there would fail at the first call."""
+    for path, secret in secrets.items():
+        if secret and secret.lower().startswith("bearer "):
+            found.add(path, 'begins with "Bearer"', "give the key alone")
+        elif secret and _NOT_IN_A_NAME.search(secret):
+            found.add(path, "holds a space, a line break or another character no key has")
+    seen: set[str] = set()
+    for path, secret in secrets.items():
+        if secret in seen:
+            found.add(path, "is the same key as another one")
+        seen.add(secret or "")
+
+
+def _address(provider: Provider, vendor: Vendor, path: str, server: Server, found: Findings) -> None:
+    if any(found.spoiled(child(path, name)) for name in ("base_url", "endpoint", "api_version")):
+        return
+    where = child(path, "endpoint" if vendor.name == SIGNS_IN_BY_ENTRA else "base_url")
+    if provider.base_url is None and vendor.base_url is None:
+        remedy = "set it to the server's address, such as http://127.0.0.1:8000/v1"
+        if vendor.base_env:
+            remedy = f"set {where.rpartition('.')[2]}: ${{{vendor.base_env[0]}}}"
+        found.add(where, "is missing", remedy)
+        return
+    try:
+        base = routes(vendor, provider.account).base
+    except ValueError as error:
+        what, _, remedy = str(error).partition(": ")
+        found.add(child(path, "api_version") if "api_version" in what else where, what, remedy)
+        return
+    if _is_own_address(base, server):
+        found.add(where, f"{base} is this gateway's own address", "name the vendor's, or change server.port")
+
+
+def _is_own_address(base: str, server: Server) -> bool:
+    """What listens on loopback or everywhere hears what is sent to loopback."""
+    url, host = urlsplit(base), server.host
+    if url.port != server.port or not url.hostname or not is_loopback(url.hostname):
+        return False
+    return is_loopback(host) or host in ("0.0.0.0", "::")  # noqa: S104  (compared, not bound)
+
+
+def _headers(headers: Mapping[str, str], path: str, found: Findings) -> None:
+    seen: set[str] = set()
+    for name, value in headers.items():
+        where = child(path, name)
+        if not _HEADER_NAME.fullmatch(name):
+            found.add(where, "cannot be a header's name")
+        elif name.lower() in OWN_HEADERS:
+            found.add(where, "is the gateway's own to send", "remove it")
+        elif name.lower() in seen:
+            found.add(where, "is given a second time")
+        elif not value.isascii() or not value.isprintable() or value != value.strip():
+            found.add(where, "has a line break, another invisible character or one beyond ASCII in its value")
+        seen.add(name.lower())
+
+
+# models and aliases
+
+
+def _models(models: Mapping[str, Model], names: Names, found: Findings) -> None:
+    for name in names.models:
+        _model_name(name, names, found)
+    for name, model in models.items():
+        _references(model.strategy, child("models", name), names, found)
+    for cycle in _cycles(models):
+        circle = " -> ".join([*cycle, cycle[0]])
+        found.add(child("models", cycle[0]), f"leads back to itself: {circle}", "break the circle")
+
+
+def _model_name(name: str, names: Names, found: Findings) -> None:
+    where = child("models", name)
+    provider, slash, _ = name.partition("/")
+    if not name or len(name) > 200 or _NOT_IN_A_NAME.search(name):
+        found.add(where, "cannot be a model's name", "letters, digits and signs, no spaces, at most 200 of them")
+    elif slash and provider in names.providers:
+        found.add(where, f"would hide the target {quoted(name)} of the provider {provider}", "choose another name")
+    elif name != "*" and "*" in name:
+        found.add(where, "only * alone stands for every other name", "use aliases for patterns")
+
+
+def _references(strategy: Strategy, path: str, names: Names, found: Findings) -> None:
+    seen: set[str] = set()
+    for where, reference in _places(strategy, path, strategy.references(), found):
+        if _NOT_IN_A_NAME.search(reference):
+            found.add(where, "holds a space or another character no model id has")
+        elif not names.leads_to_target(reference):
+            found.add(where, why_not(reference, names), names.remedy(reference))
+        elif reference in seen and where.endswith(("]", ".target")):
+            found.add(where, f"{quoted(reference)} is listed twice")
+        seen.add(reference)
+
+
+def _places(settings: Any, path: str, references: tuple[str, ...], found: Findings) -> Iterator[tuple[str, str]]:
+    """Where in a strategy's settings each of its references stands."""
+    match settings:
+        case str() if settings in references:
+            yield path, settings
+        case tuple():
+            for index, each in enumerate(settings):
+                yield from _places(each, found.item(path, index), references, found)
+        case msgspec.Struct():
+            for name in settings.__struct_fields__:
+                yield from _places(getattr(settings, name), child(path, name), references, found)
+
+
+def _cycles(models: Mapping[str, Model]) -> list[list[str]]:
+    """Each circle of models once, beginning at the model that comes first in the file."""
+    cycles: list[list[str]] = []
+    done: set[str] = set()
+    for start in models:
+        trail = {start: iter(models[start].strategy.references())}
+        while trail:
+            name, references = next(reversed(trail.items()))
+            step = next((each for each in references if each in models and each not in done), None)
+            if step is None:
+                done.add(name)
+                del trail[name]
+            elif step in trail:
+                cycles.append(list(trail)[list(trail).index(step) :])
+            else:
+                trail[step] = iter(models[step].strategy.references())
+    return cycles
+
+
+def _aliases(names: Names, found: Findings) -> None:
+    for alias, target in names.aliases.items():
+        where = child("aliases", alias)
+        if not alias or len(alias) > 200 or _NOT_IN_A_NAME.search(alias) or "[" in alias:
+            found.add(where, "cannot be an alias", "a name, in which * and ? may stand for what differs")
+        elif alias in names.models:
+            found.add(where, f"is never used: a model is called {quoted(alias)} too", "remove one of the two")
+        elif _NOT_IN_A_NAME.search(target):
+            found.add(where, "holds a space or another character no model id has")
+        elif follow(alias, names) is None:
+            _lost_alias(alias, target, where, names, found)
+
+
+def _lost_alias(alias: str, target: str, where: str, names: Names, found: Findings) -> None:
+    if (owners := names.owners(target)) and len(owners) > 1:
+        found.add(where, f"{quoted(target)} could be of {' or of '.join(owners)}", names.remedy(target))
+    elif target not in names.aliases:
+        found.add(where, why_not(target, names), names.remedy(target, also=names.aliases))
+    elif _comes_back(alias, names):
+        found.add(where, f"leads back to itself by way of {quoted(target)}", "name a model or provider/model")
+
+
+def _comes_back(alias: str, names: Names) -> bool:
+    target = names.aliases[alias]
+    for _ in names.aliases:
+        if target == alias:
+            return True
+        if target not in names.aliases:
+            return False
+        target = names.aliases[target]
+    return False
+
+
+# resilience
+
+
+def _resilience(config: Config, found: Findings) -> None:
+    _clocks(config.resilience, "resilience", _everything(config.resilience), found)
+    for name, provider in config.providers.items():
+        path = child(child("providers", name), "resilience")
+        _clocks(config.resilience_for(None, name), path, provider.resilience, found)
+    for name, model in config.models.items():
+        path = child(child("models", name), "resilience")
+        _clocks(config.resilience_for(name, ""), path, model.resilience, found)
+
+
+def _everything(settings: msgspec.Struct) -> dict[str, Any]:
+    return {
+        name: _everything(value) if isinstance(value := getattr(settings, name), msgspec.Struct) else value
+        for name in settings.__struct_fields__
+    }
+
+
+def _clocks(settings: Resilience, path: str, said: Mapping[str, Any], found: Findings) -> None:
+    """Zero would end every call at once; said of the place where it was written."""
+    for name, seconds in said.get("timeouts", {}).items():
+        if seconds == 0:
+            found.add(f"{path}.timeouts.{name}", "is zero, which would end every call at once", "leave it out")
+    if said.get("breaker", {}).get("window") == 0:
+        found.add(f"{path}.breaker.window", "is zero, in which nothing can be counted", "leave it out")
+    backoff, said_backoff = settings.backoff, said.get("backoff", {})
+    if said_backoff and backoff.initial > backoff.max:
+        name = "initial" if "initial" in said_backoff else "max"
+        what = f"the first pause ({backoff.initial:g}s) is above the longest ({backoff.max:g}s)"
+        found.add(f"{path}.backoff.{name}", what)
+
+
+# observe and access
+
+
+def _observe(observe: Observe, found: Findings) -> None:
+    for where, url in (("otlp.endpoint", observe.otlp.endpoint), ("langfuse.host", observe.langfuse.host)):
+        if url is not None:
+            _url(url, f"observe.{where}", found)
+    _headers(observe.otlp.headers, "observe.otlp.headers", found)
+    langfuse = observe.langfuse
+    _secrets({"observe.langfuse.public_key": langfuse.public_key}, found)
+    _secrets({"observe.langfuse.secret_key": langfuse.secret_key}, found)
+    if (langfuse.public_key is None) != (langfuse.secret_key is None) and not found.spoiled("observe.langfuse"):
+        missing = "public_key" if langfuse.public_key is None else "secret_key"
+        found.add(f"observe.langfuse.{missing}", "is missing", "Langfuse needs both of its keys, or neither")
+
+
+def _url(text: str, path: str, found: Findings) -> None:
+    try:
+        url = urlsplit(text)
+        good = url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        good = False
+    if not good or _NOT_IN_A_NAME.search(text):
+        found.add(path, "is not a URL", "write it as https://host or http://host:port")
+    elif url.username is not None or url.password is not None:
+        found.add(path, "has a user name or password in it", "use headers")
+
+
+def _access(config: Config, names: Names, found: Findings) -> None:
+    access, host = config.access, config.server.host
+    if found.spoiled("access.mode"):
+        pass
+    elif access.mode == "keys" and not access.keys and not found.spoiled("access.keys"):
+        found.add("access.keys", "is empty, so nobody could call", "list keys, or set access.mode: open")
+    elif access.mode != "keys" and access.keys:
+        found.add("access.keys", f"nobody is asked for them in mode {access.mode}", "set access.mode: keys")
+    elif access.mode == "open" and not is_loopback(host) and not found.spoiled("server.host"):
+        remedy = "set access.mode: keys, or trusted if something in front authenticates"
+        found.add("access.mode", f"is open, but server.host {quoted(host)} can be reached from other machines", remedy)
+    _keys(access, names, found)
+
+
+def _keys(access: Access, names: Names, found: Findings) -> None:
+    counted = Counter(key.name for key in access.keys)
+    for index, key in enumerate(access.keys):
+        where = found.item("access.keys", index)
+        if not _KEY_NAME.fullmatch(key.name):
+            found.add(f"{where}.name", "cannot be a key's name", "letters, digits and . _ @ -, at most 64")
+        elif counted[key.name] > 1 and key.name in [each.name for each in access.keys[:index]]:
+            found.add(f"{where}.name", f"another key is called {quoted(key.name)} too")
+        for position, model in enumerate(key.models or ()):
+            if not names.leads_to_target(model):
+                found.add(
+                    found.item(f"{where}.models", position), why_not(model, names), _key_model_remedy(model, names)
+                )
+    secrets = {f"{found.item('access.keys', index)}.key": key.key for index, key in enumerate(access.keys)}
+    secrets |= {"access.admin_key": access.admin_key} if access.admin_key else {}
+    _secrets(secrets, found)
+    for where, secret in secrets.items():
+        if len(secret) < SHORTEST_KEY:
+            found.add(where, f"is shorter than {SHORTEST_KEY} characters", "take 32 random ones")
+
+
+def _key_model_remedy(model: str, names: Names) -> str:
+    if model in names.aliases:
+        return f"{quoted(model)} is an alias: name the model it stands for"
+    return names.remedy(model)

@@ -1,0 +1,127 @@
+"""From a file, or from the environment, to a checked ``Config``; or to every problem there is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from gateway.config import environment
+from gateway.config.checking import check
+from gateway.config.findings import Findings, child, either
+from gateway.config.fitting import WRONG, fit
+from gateway.config.names import follow, names_of
+from gateway.config.reading import MAX_BYTES, Node, Unreadable, lines, read
+from gateway.config.settings import Access, Config, Model, Observe, Provider, Server
+from gateway.errors import OperatorError, Problem
+from gateway.resilience import Resilience
+
+FILE = "skein.yaml"
+VARIABLE = "SKEIN_CONFIG"
+
+SECTIONS: Mapping[str, Any] = {
+    "server": Server,
+    "providers": dict[str, Provider],
+    "models": dict[str, Model],
+    "aliases": dict[str, str],
+    "resilience": Resilience,
+    "observe": Observe,
+    "access": Access,
+}
+
+STANDBY = {"simulator": Provider(vendor="simulator")}
+"""What serves when no provider is configured, so that a fresh machine answers at once."""
+
+
+def load(path: str | None, env: Mapping[str, str]) -> Config:
+    """1. The file given. 2. The one in ``SKEIN_CONFIG``. 3. ``./skein.yaml``, if there. 4. No file: the environment."""
+    if path is None:
+        path = env.get(VARIABLE, "").strip() or (FILE if os.path.exists(FILE) else None)
+    if path is None:
+        return from_environment(env)
+    return parse(_text(path), env, path)
+
+
+def parse(text: str, env: Mapping[str, str], source: str = FILE) -> Config:
+    """Raises ``OperatorError`` with every problem."""
+    config, found = _parsed(text, env, source)
+    if found:
+        raise OperatorError(found)
+    return config
+
+
+def problems(text: str, env: Mapping[str, str]) -> list[Problem]:
+    """Every problem of a file's text; none means that ``parse`` takes it."""
+    return _parsed(text, env, FILE)[1]
+
+
+def from_environment(env: Mapping[str, str]) -> Config:
+    """Without a file. A problem's path is the variable it is about. Raises ``OperatorError`` with every problem."""
+    found = Findings()
+    said = environment.read(env, found)
+    config = _built(said.tree, "environment", found)
+    if found.problems:
+        raise OperatorError(found.by_variable(said.variables))
+    return msgspec.structs.replace(config, notes=said.notes)
+
+
+def _parsed(text: str, env: Mapping[str, str], source: str) -> tuple[Config, list[Problem]]:
+    found = Findings()
+    try:
+        tree = read(text, env, found)
+    except Unreadable as error:
+        return Config(), [Problem(source, error.what, error.remedy)]
+    config = _built(tree, source, found)
+    return config, found.by_line(lines(tree))
+
+
+def _built(tree: Node, source: str, found: Findings) -> Config:
+    given = tree.value or {}
+    for name in given.keys() - SECTIONS.keys():
+        found.add(child("", name), "is not a setting", either(name, SECTIONS))
+    sections: dict[str, Any] = {}
+    for name in SECTIONS.keys() & given.keys():
+        value = fit(given[name], inspect.type_info(SECTIONS[name]), name, found)
+        if value is not WRONG:
+            sections[name] = value
+    providers = {
+        name: _settled(name, provider, child("providers", name), found)
+        for name, provider in sections.get("providers", {}).items()
+    }
+    config = Config(**sections | {"providers": providers or STANDBY}, source=source)
+    vague = not {"providers", "models"} & given.keys() <= sections.keys()
+    names = names_of(config, _keys(given, "providers") or STANDBY, _keys(given, "models"), vague)
+    check(config, names, found)
+    aliases = {alias: follow(alias, names) or target for alias, target in config.aliases.items()}
+    return msgspec.structs.replace(config, aliases=aliases, merged={})
+
+
+def _keys(given: Mapping[str, Node], section: str) -> list[str]:
+    node = given.get(section)
+    return list(node.value) if node is not None and isinstance(node.value, dict) else []
+
+
+def _settled(name: str, provider: Provider, path: str, found: Findings) -> Provider:
+    """With its vendor named, and ``endpoint`` under the one word for it."""
+    if provider.base_url and provider.endpoint:
+        found.add(child(path, "endpoint"), "is given beside base_url, which means the same", "keep one of the two")
+    base_url = provider.base_url or provider.endpoint
+    return msgspec.structs.replace(provider, vendor=provider.vendor or name, base_url=base_url, endpoint=None)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise OperatorError([Problem(path, f"is larger than {MAX_BYTES // 2**20} MiB")])
+        return content.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise OperatorError([Problem(path, "there is no such file", "see --config and SKEIN_CONFIG")]) from None
+    except OSError as error:
+        raise OperatorError([Problem(path, f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        raise OperatorError([Problem(path, f"is not UTF-8 (byte {error.start})", "save it as UTF-8")]) from None

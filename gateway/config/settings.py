@@ -1,0 +1,270 @@
+"""Every setting there is: typed, frozen, with its default. Nothing here reads or checks a file."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from gateway.resilience import BreakerSettings, Resilience
+from gateway.routing import Strategy, Target
+from gateway.units import Duration, Size
+from gateway.vendors.vendor import Account
+
+Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
+"""A text that is never shown, in no problem and no ``repr``."""
+
+Overrides = Annotated[dict[str, Any], msgspec.Meta(extra={"part_of": Resilience})]
+"""Some settings of ``Resilience``: only what was said, already checked and in seconds."""
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Tokens = Annotated[int, msgspec.Meta(ge=1)]
+Dollars = Annotated[float, msgspec.Meta(ge=0)]
+Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Guarded(msgspec.Struct, frozen=True):
+    """A struct that may be printed: its secrets show as dots."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({shown})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        secrets, values = _secrets(type(self)), [(name, getattr(self, name)) for name in self.__struct_fields__]
+        return [(name, _masked(value) if name in secrets else value) for name, value in values]
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the gateway listens, and how much it takes in."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on. Anything but loopback needs `access.mode` to be `keys` or `trusted`."""
+    port: Port = 4000
+    """0 takes a free port."""
+    workers: Annotated[int, msgspec.Meta(ge=1, le=512)] = 1
+    """Processes that share the port."""
+    max_body: Size = 32 * 2**20
+    """The largest request that is read; a larger one is answered with 413."""
+    drain_timeout: Duration = 30.0
+    """How long running requests may take to finish after a stop was asked for."""
+    metrics_port: Port | None = None
+    """A port of its own for `/metrics`."""
+    client_timeout: Duration = 30.0
+    """How long a client may pause while sending its request."""
+
+
+class Provider(Guarded, frozen=True, kw_only=True):
+    """An account of ours on a vendor: who, where, and the key."""
+
+    vendor: str = ""
+    """Whose API it is. Left out: the provider's own name."""
+    api_key: Secret | None = None
+    """The key, usually `${SOME_VARIABLE}`."""
+    api_keys: tuple[Secret, ...] = ()
+    """Several keys, used as a pool: one that is limited or refused gives way to the next."""
+    credential: Literal["default"] | None = None
+    """Azure only: `default` signs in with Entra ID by what the machine offers."""
+    ad_token: Secret | None = None
+    """Azure only: a ready-made Entra ID token."""
+    base_url: str | None = None
+    """Where the API is, if not at the vendor's own address."""
+    endpoint: str | None = None
+    """Another word for `base_url`, as Azure calls it."""
+    api_version: str | None = None
+    """The `api-version` to ask for. On Azure, a dated one means the classic routes; left out: v1, which needs none."""
+    deployments: dict[str, str] = {}
+    """Model -> what the vendor calls it (on Azure the deployment), where the two differ."""
+    headers: dict[str, Secret] = {}
+    """Headers to send with every call."""
+    models: tuple[str, ...] = ()
+    """Model ids to list and to own; an id not listed can still be called as `provider/model`."""
+    windows: dict[str, Tokens] = {}
+    """Model -> context window in tokens, where it is not the one known for the name."""
+    resilience: Overrides = {}
+    """What differs from `resilience` for calls to this provider."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The pool of keys; empty when the provider needs none or signs in otherwise."""
+        return self.api_keys or ((self.api_key,) if self.api_key else ())
+
+    @property
+    def account(self) -> Account:
+        return Account(base_url=self.base_url, api_version=self.api_version, deployments=self.deployments)
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A public name and the strategy behind it. In a file the strategy's settings stand beside ``strategy``."""
+
+    strategy: Strategy
+    kind: str = "priority"
+    resilience: Overrides = {}
+
+
+class Logs(msgspec.Struct, frozen=True, kw_only=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important line that is written."""
+    format: Literal["json", "console"] = "json"
+    """`json` for machines, `console` for people."""
+
+
+class Otlp(Guarded, frozen=True, kw_only=True):
+    endpoint: str | None = None
+    """Where traces go (OTLP over HTTP). Left out: nowhere."""
+    headers: dict[str, Secret] = {}
+    """Headers to send with them."""
+    sample_ratio: Ratio = 1.0
+    """The share of requests that is traced."""
+
+
+class Langfuse(Guarded, frozen=True, kw_only=True):
+    public_key: str | None = None
+    """The project's public key; both keys or neither."""
+    secret_key: Secret | None = None
+    """The project's secret key."""
+    host: str = "https://cloud.langfuse.com"
+    """Where Langfuse is."""
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """Dollars per million tokens."""
+
+    input: Dollars
+    """Dollars per million input tokens."""
+    output: Dollars
+    """Dollars per million output tokens."""
+    cached: Dollars | None = None
+    """Dollars per million input tokens read from the vendor's cache. Left out: as `input`."""
+    cache_write: Dollars | None = None
+    """Dollars per million input tokens written to the vendor's cache. Left out: as `input`."""
+
+
+class Observe(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told about requests, to whom."""
+
+    logs: Logs = Logs()
+    content: Literal["off", "truncated", "full"] = "off"
+    """How much of prompts and answers telemetry may carry, after redaction."""
+    otlp: Otlp = Otlp()
+    langfuse: Langfuse = Langfuse()
+    prices: dict[str, Price] = {}
+    """Model or `provider/model` -> price, where it differs from the table that comes along."""
+
+
+class Key(Guarded, frozen=True, kw_only=True):
+    """One caller's key."""
+
+    name: str
+    """What the caller is called in logs and metrics."""
+    key: Secret
+    """The key itself, at least eight characters."""
+    models: Names | None = None
+    """The models it may ask for. Left out: all."""
+
+
+class Access(Guarded, frozen=True, kw_only=True):
+    """Who may call."""
+
+    mode: Literal["open", "trusted", "keys"] = "open"
+    """`open`: anyone, on loopback only. `trusted`: anyone, behind something that authenticates.
+    `keys`: who has one of the keys."""
+    keys: tuple[Key, ...] = ()
+    """The keys that are accepted."""
+    admin_key: Secret | None = None
+    """Opens `/admin/*` and the operator page to callers that are not on this machine."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole configuration, checked. ``aliases`` lead straight to a configured model or a ``provider/model``."""
+
+    server: Server = Server()
+    providers: dict[str, Provider] = {}
+    models: dict[str, Model] = {}
+    aliases: dict[str, str] = {}
+    resilience: Resilience = Resilience()
+    observe: Observe = Observe()
+    access: Access = Access()
+    source: str = "environment"
+    """The file it was read from, or ``environment``."""
+    notes: tuple[str, ...] = ()
+    """What was set but is not used, for whoever starts the gateway to read."""
+    merged: dict[tuple[str | None, str], Resilience] = {}
+    """Answers of ``resilience_for``, kept."""
+
+    def __repr__(self) -> str:
+        return f"Config(source={self.source!r}, providers={list(self.providers)}, models={list(self.models)})"
+
+    def resilience_for(self, model: str | None, provider: str) -> Resilience:
+        """For one attempt: what holds everywhere, changed by the provider, changed by the model asked for."""
+        model = model if model in self.models else None
+        if kept := self.merged.get((model, provider)):
+            return kept
+        settings = self.resilience
+        if provider in self.providers:
+            settings = overridden(settings, self.providers[provider].resilience)
+        if model is not None:
+            settings = overridden(settings, self.models[model].resilience)
+        if provider in self.providers:
+            self.merged[model, provider] = settings
+        return settings
+
+    def breaker_for(self, target: Target) -> BreakerSettings:
+        """For one target, whoever asks: a breaker is shared by all models that lead to it."""
+        settings = self.resilience_for(None, target.provider).breaker
+        for model in self.models.values():
+            if str(target) in model.strategy.references():
+                settings = overridden(settings, model.resilience.get("breaker", {}))
+        return settings
+
+
+def overridden(settings: S, changes: Mapping[str, Any]) -> S:
+    """The settings with the changes in, deeply: what a change does not mention stays."""
+    new = {}
+    for name, value in changes.items():
+        old = getattr(settings, name)
+        new[name] = overridden(old, value) if isinstance(old, msgspec.Struct) else value
+    return msgspec.structs.replace(settings, **new)
+
+
+@functools.cache
+def _secrets(struct: type[msgspec.Struct]) -> frozenset[str]:
+    fields = inspect.type_info(struct).fields  # type: ignore[attr-defined]
+    return frozenset(field.name for field in fields if is_secret(field.type) and not _prints_itself(field.type))
+
+
+def is_secret(kind: inspect.Type) -> bool:
+    """Values meant for this type may be secrets, or have secrets inside."""
+    match kind:
+        case inspect.StructType():
+            return issubclass(kind.cls, Guarded)
+        case inspect.Metadata():
+            return bool((kind.extra or {}).get("secret"))
+        case inspect.UnionType():
+            return any(map(is_secret, kind.types))
+        case inspect.VarTupleType():
+            return is_secret(kind.item_type)
+        case inspect.DictType():
+            return is_secret(kind.value_type)
+    return False
+
+
+def _prints_itself(kind: inspect.Type) -> bool:
+    return isinstance(kind.item_type if isinstance(kind, inspect.VarTupleType) else kind, inspect.StructType)
+
+
+def _masked(value: Any) -> Any:
+    match value:
+        case None:
+            return None
+        case dict():
+            return dict.fromkeys(value, "…")
+        case tuple():
+            return ("…",) * len(value)
+    return "…"

@@ -1,0 +1,328 @@
+"""Reading a vendor's refusal: what kind of fault it is, in whose words, and when to come back.
+
+Sources: the vendors' own error pages and SDKs, gathered in the tables below. The body's code is asked before the
+status, because vendors overload statuses (429 means a rate, a ramp, a capacity or an empty account).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from gateway.errors import Fault, FaultKind
+
+BODY_KEPT = 2048
+
+_CONTEXT = re.compile(
+    r"context_length_exceeded|maximum context length|context[ _](?:window|length|size)|prompt is too long"
+    r"|input is too long|too many tokens|exceeds? the maximum number of tokens|exceed context limit"
+    r"|longer than the model's context|current length is .* while limit is|`inputs` tokens \+ `max_new_tokens`"
+    r"|model_context_window_exceeded|maximum prompt length|exceed_context_size",
+    re.IGNORECASE,
+)
+_REFUSED = re.compile(
+    r"content_filter|ResponsibleAIPolicyViolation|content_policy_violation|invalid_prompt|content filtering policy"
+    r"|content management policy|usage policy|CONTENT_POLICY_VIOLATION|flagged by moderation|requires moderation",
+    re.IGNORECASE,
+)
+_BILLING = re.compile(
+    r"insufficient_quota|credit_balance|spend_limit_(?:exceeded|reached)|usage_limit_exceeded|billing_hard_limit"
+    r"|billing_not_active|credit balance|insufficient (?:balance|credit|funds|quota)|exceeded your current quota"
+    r"|out of credits?|payment required",
+    re.IGNORECASE,
+)
+_NO_MODEL = re.compile(
+    r"model_not_found|model_decommissioned|deploymentnotfound|model_not_available|unknown_model|no_such_model"
+    r"|model .{0,80}(?:does not exist|not found|has been (?:retired|deprecated|decommissioned)|is not (?:supported|available))"
+    r"|does not have access to (?:the )?model|not a valid model",
+    re.IGNORECASE,
+)
+_OVERLOADED = re.compile(
+    r"overloaded|at capacity|capacity exceeded|over capacity|temporarily unavailable", re.IGNORECASE
+)
+
+_BY_STATUS = {
+    401: FaultKind.BAD_CREDENTIALS,
+    402: FaultKind.OUT_OF_CREDIT,
+    403: FaultKind.BAD_CREDENTIALS,
+    404: FaultKind.MODEL_MISSING,
+    408: FaultKind.SERVER_ERROR,
+    409: FaultKind.SERVER_ERROR,
+    410: FaultKind.MODEL_MISSING,
+    424: FaultKind.SERVER_ERROR,
+    425: FaultKind.SERVER_ERROR,
+    429: FaultKind.RATE_LIMITED,
+    498: FaultKind.OVERLOADED,  # Groq's flex tier: capacity_exceeded
+    503: FaultKind.OVERLOADED,
+    529: FaultKind.OVERLOADED,  # Anthropic
+}
+_BY_WORD = {
+    "rate_limit_error": FaultKind.RATE_LIMITED,
+    "rate_limit_exceeded": FaultKind.RATE_LIMITED,
+    "rate_limited": FaultKind.RATE_LIMITED,
+    "too_many_requests": FaultKind.RATE_LIMITED,
+    "requests": FaultKind.RATE_LIMITED,
+    "tokens": FaultKind.RATE_LIMITED,
+    "slow_down": FaultKind.RATE_LIMITED,
+    "overloaded_error": FaultKind.OVERLOADED,
+    "server_is_overloaded": FaultKind.OVERLOADED,
+    "service_unavailable": FaultKind.OVERLOADED,
+    "provider_overloaded": FaultKind.OVERLOADED,
+    "server_error": FaultKind.SERVER_ERROR,
+    "api_error": FaultKind.SERVER_ERROR,
+    "internal_error": FaultKind.SERVER_ERROR,
+    "internal_server_error": FaultKind.SERVER_ERROR,
+    "timeout": FaultKind.SERVER_ERROR,
+    "authentication_error": FaultKind.BAD_CREDENTIALS,
+    "permission_error": FaultKind.BAD_CREDENTIALS,
+    "invalid_api_key": FaultKind.BAD_CREDENTIALS,
+    "not_found_error": FaultKind.MODEL_MISSING,
+    "invalid_request_error": FaultKind.BAD_REQUEST,
+}
+
+
+class Words(msgspec.Struct, frozen=True, kw_only=True):
+    """What a body said, whatever its shape."""
+
+    message: str = ""
+    type: str | None = None
+    code: str | None = None
+    param: str | None = None
+    number: int | None = None
+    """A status the body claims for itself (OpenRouter, Tetrate and others put it in ``code``)."""
+
+
+def read_fault(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Fault:
+    """A reply that is not an answer, as a fault. ``headers`` are lower-case; ``now`` is epoch seconds."""
+    words = read_words(body)
+    return Fault(
+        kind=classify(status, words),
+        message=words.message or f"HTTP {status} without a message",
+        status=status,
+        type=words.type,
+        code=words.code,
+        param=words.param,
+        retry_after=retry_after(headers, body, now),
+        body=body[:BODY_KEPT].decode(errors="replace") or None,
+    )
+
+
+def read_error_object(error: Any, raw: bytes, now: float) -> Fault:
+    """An error that came inside a 200, as the whole body or as an event of the stream."""
+    words = _words_of(error if isinstance(error, dict) else {"error": error})
+    if words.number:
+        kind = classify(words.number, words)
+    else:
+        kind = _by_signature(words) or _by_words(words) or FaultKind.GARBLED
+    return Fault(
+        kind=kind,
+        message=words.message or "an error without a message inside a 200",
+        status=words.number,
+        type=words.type,
+        code=words.code,
+        param=words.param,
+        retry_after=retry_after({}, raw, now),
+        body=raw[:BODY_KEPT].decode(errors="replace"),
+    )
+
+
+def classify(status: int, words: Words) -> FaultKind:
+    """The kind of fault: what the body says, else what the status says."""
+    if status < 500 and (kind := _by_signature(words, status)):
+        return kind
+    if kind := _BY_STATUS.get(status):
+        return kind
+    if status >= 500:
+        return FaultKind.OVERLOADED if _OVERLOADED.search(words.message) else FaultKind.SERVER_ERROR
+    # A redirect is never followed: it would carry the key to another host.
+    return FaultKind.GARBLED if status < 400 else FaultKind.BAD_REQUEST
+
+
+def _by_signature(words: Words, status: int | None = None) -> FaultKind | None:
+    said = " ".join(filter(None, (words.code, words.type, words.message)))
+    if words.code == "string_above_max_length":
+        return FaultKind.BAD_REQUEST
+    # "Too many tokens" at 429 is a rate, not a window.
+    if status != 429 and _CONTEXT.search(said):
+        return FaultKind.CONTEXT_TOO_LONG
+    if _BILLING.search(said):
+        return FaultKind.OUT_OF_CREDIT
+    if status in (None, 400, 403, 422) and _REFUSED.search(said):
+        return FaultKind.REFUSED
+    if status in (None, 400, 403, 404, 410, 422) and _NO_MODEL.search(said):
+        return FaultKind.MODEL_MISSING
+    if status is not None and status == 400 and words.code == "invalid_api_key":
+        return FaultKind.BAD_CREDENTIALS
+    return None
+
+
+def _by_words(words: Words) -> FaultKind | None:
+    for word in (words.code, words.type):
+        if word and (kind := _BY_WORD.get(word.lower())):
+            return kind
+    return FaultKind.OVERLOADED if _OVERLOADED.search(words.message) else None
+
+
+def read_words(body: bytes) -> Words:
+    """Message, type, code and param out of any of the shapes vendors use; text and HTML give a message alone."""
+    try:
+        return _words_of(msgspec.json.decode(body))
+    except (msgspec.DecodeError, RecursionError):
+        text = body[: BODY_KEPT * 4].decode(errors="replace")
+        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+        return Words(message=(title[1] if title else text).strip()[:500])
+
+
+def _words_of(said: Any) -> Words:
+    if isinstance(said, list) and said:
+        said = said[0]
+    if not isinstance(said, dict):
+        return Words(message=str(said)[:500])
+    inner = said.get("error", said)
+    if isinstance(inner, str):
+        return Words(message=inner, code=_text(said.get("code")), type=_text(said.get("type")))
+    if not isinstance(inner, dict):
+        inner = said
+    message = next((inner[key] for key in ("message", "detail", "error", "msg") if inner.get(key)), "")
+    if isinstance(message, list | dict):
+        message = msgspec.json.encode(message).decode()[:500]
+    return Words(
+        message=str(message),
+        type=_text(inner.get("type")),
+        code=_text(inner.get("code")) or _inner_code(inner),
+        param=_text(inner.get("param")),
+        number=_status_of(inner) or _status_of(said),
+    )
+
+
+def _inner_code(inner: dict[str, Any]) -> str | None:
+    deeper = inner.get("innererror")
+    return _text(deeper.get("code")) if isinstance(deeper, dict) else None
+
+
+def _status_of(said: dict[str, Any]) -> int | None:
+    for key in ("status", "status_code", "statusCode", "code", "raw_status_code"):
+        value = said.get(key)
+        if isinstance(value, str) and value.isdigit() and len(value) == 3:
+            value = int(value)
+        if isinstance(value, int) and 400 <= value < 600:
+            return value
+    return None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)
+
+
+# Retry-After, in all its forms ----------------------------------------------------------------------------------------
+
+_PARTS = re.compile(
+    r"(\d+(?:\.\d+)?)\s*(ms|milliseconds?|h|hours?|m(?!s)|min(?:ute)?s?|s|sec(?:ond)?s?)(?![a-z])", re.I
+)
+_HINT = re.compile(
+    r"(?:try again|retry(?: your request)?|reset[s]?|available)\s+(?:in|after)\s+((?:\d+(?:\.\d+)?\s*[a-z]+[\s,]*)+)",
+    re.IGNORECASE,
+)
+_GOOGLE = re.compile(rb'"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"')
+_OPENROUTER = re.compile(rb'"retry_after(?:_seconds)?"\s*:\s*"?(\d+(?:\.\d+)?)')
+_LIMITS = ("requests", "tokens", "input-tokens", "output-tokens", "requests-day", "tokens-minute")
+LONGEST = 7 * 86400.0
+
+
+def retry_after(headers: Mapping[str, str], body: bytes, now: float) -> float | None:
+    """Seconds until the vendor wants to be asked again, by its headers, else by its body; None when it says nothing."""
+    seconds = _header_seconds(headers, now)
+    if seconds is None:
+        seconds = _body_seconds(body[: BODY_KEPT * 4])
+    if seconds is None or math.isnan(seconds):
+        return None
+    return min(max(seconds, 0.0), LONGEST)
+
+
+def _header_seconds(headers: Mapping[str, str], now: float) -> float | None:
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    if said := headers.get("retry-after"):
+        seconds = _number(said)
+        return seconds if seconds is not None else _date_seconds(said, now)
+    return _reset_seconds(headers, now)
+
+
+def _reset_seconds(headers: Mapping[str, str], now: float) -> float | None:
+    """The reset of the limit that is used up; of all limits when none says what remains."""
+    used_up, unknown = [], []
+    for limit in _LIMITS:
+        for reset_key, remaining_key in (
+            (f"x-ratelimit-reset-{limit}", f"x-ratelimit-remaining-{limit}"),
+            (f"anthropic-ratelimit-{limit}-reset", f"anthropic-ratelimit-{limit}-remaining"),
+        ):
+            seconds = _moment_seconds(headers.get(reset_key), now)
+            if seconds is None:
+                continue
+            remaining = _number(headers.get(remaining_key))
+            if remaining is None:
+                unknown.append(seconds)
+            elif remaining <= 0:
+                used_up.append(seconds)
+    if used_up or unknown:
+        return max(used_up or unknown)
+    return _moment_seconds(headers.get("x-ratelimit-reset"), now)
+
+
+def _moment_seconds(said: str | None, now: float) -> float | None:
+    """``6m0s``, ``7.66s``, ``12`` (seconds), unix seconds, unix milliseconds or RFC 3339: seconds from now."""
+    if not said:
+        return None
+    number = _number(said)
+    if number is not None:
+        if number > 1e12:
+            return number / 1000 - now
+        return number - now if number > 1e9 else number
+    if parts := _PARTS.findall(said):
+        return _sum(parts)
+    try:
+        moment = datetime.fromisoformat(said.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+
+
+def _date_seconds(said: str, now: float) -> float | None:
+    try:
+        moment = parsedate_to_datetime(said)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return _moment_seconds(said, now)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+
+
+def _body_seconds(body: bytes) -> float | None:
+    if match := _GOOGLE.search(body) or _OPENROUTER.search(body):
+        return float(match[1])
+    if hint := _HINT.search(body.decode(errors="replace")):
+        parts = _PARTS.findall(hint[1])
+        return _sum(parts) if parts else None
+    return None
+
+
+def _sum(parts: list[tuple[str, str]]) -> float:
+    return sum(float(number) * _unit_seconds(unit.lower()) for number, unit in parts)
+
+
+def _unit_seconds(unit: str) -> float:
+    if unit.startswith("ms") or unit.startswith("milli"):
+        return 0.001
+    return {"h": 3600.0, "m": 60.0}.get(unit[0], 1.0)
+
+
+def _number(said: str | None) -> float | None:
+    try:
+        number = float(said) if said else None
+    except ValueError:
+        return None
+    return number if number is not None and math.isfinite(number) and number >= 0 else None

@@ -1,0 +1,418 @@
+"""OpenAI chat completions: https://platform.openai.com/docs/api-reference/chat"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from gateway.chat import Facts, Operation, Turn, Usage
+from gateway.dialects.faults import read_error_object
+from gateway.dialects.glimpse import DAMAGED, FINISHED, Glimpse, Whole
+from gateway.errors import CallerError, Fault, FaultKind
+from gateway.sse import Frame, event
+
+NAME = "openai_chat"
+OPERATION: Operation = "chat"
+T = TypeVar("T")
+
+
+# Request --------------------------------------------------------------------------------------------------------------
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: Any = None
+
+
+class _Format(msgspec.Struct):
+    type: Any = None
+
+
+class _Peek(msgspec.Struct):
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    tools: list[msgspec.Raw] | None = None
+    functions: list[msgspec.Raw] | None = None
+    response_format: _Format | None = None
+    n: int | None = None
+
+
+_peek = msgspec.json.Decoder(_Peek)
+
+
+def peek(body: bytes, named: str | None = None) -> Facts:
+    """What routing needs, without decoding the conversation; ``named`` is the model when the body names none.
+
+    Raises ``CallerError`` (400).
+    """
+    asked = decode(_peek, body)
+    return Facts(
+        operation=OPERATION,
+        model=model_of(asked.model, named),
+        stream=bool(asked.stream),
+        wants_usage=bool(asked.stream_options and asked.stream_options.include_usage),
+        tools=bool(asked.tools or asked.functions),
+        structured=bool(asked.response_format and asked.response_format.type not in (None, "text")),
+        choices=asked.n or 1,
+        size=len(body),
+    )
+
+
+def model_of(asked: str | None, named: str | None) -> str:
+    if not (asked or named):
+        raise CallerError(400, "missing_model", "you must provide a model parameter", param="model")
+    return asked or named or ""
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The body by a typed decoder, or a ``CallerError`` that says what is wrong with it and where."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        param = where.rstrip("`").lstrip(".") or None
+        said = f"{param}: {what}" if param else f"the body must be a JSON object: {what}"
+        raise CallerError(400, "invalid_type", said, param=param) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise CallerError(400, "invalid_json", f"the body is not valid JSON: {error}") from None
+
+
+# A failed tool result, by what it says at its head or tail only: a file that was read may hold any word.
+_FAILED = re.compile(
+    r"\A\s*(?:The tool call returned the following error:|Error\b[:\s]|Traceback \(most recent call last\))"
+    r"|(?:exit(?:ed with)?(?: code| status)?|Command exited with code)[ :=]+(?!0\b)-?\d+\W*\Z"
+    r"|\A\s*\{[^{}]{0,200}\"(?:success|ok)\"\s*:\s*false"
+    r"|\A\s*\{[^{}]{0,200}\"is_?[eE]rror\"\s*:\s*true"
+    r"|\A\s*Exit code:? (?!0\b)-?\d+",
+    re.IGNORECASE,
+)
+_ENDS = 400
+
+
+def turns(body: bytes) -> list[Turn]:
+    """The conversation as turns, oldest first. A turn failed when a tool result that followed it says so."""
+    try:
+        messages = msgspec.json.decode(body).get("messages")
+    except (msgspec.DecodeError, RecursionError, AttributeError):
+        return []
+    found: list[Turn] = []
+    for message in messages if isinstance(messages, list) else []:
+        if not isinstance(message, dict):
+            continue
+        if message.get("role") == "assistant":
+            found.append(Turn())
+        elif message.get("role") == "tool" and found and not found[-1].failed:
+            said = text_of(message.get("content"))
+            if match := _FAILED.search(said[:_ENDS]) or _FAILED.search(said[-_ENDS:]):
+                found[-1] = Turn(failed=True, evidence=match[0].strip()[:80])
+    return found
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's content, be it a string or a list of parts."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return content if isinstance(content, str) else ""
+
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_WITH_USAGE = b'"stream_options":{"include_usage":true},'
+
+
+def splice(body: bytes, facts: Facts, model: str, ask_usage: bool) -> bytes | None:
+    """The same bytes with another model name (and usage asked for), or None when that cannot be done by a cut.
+
+    ``facts.model`` was read from the top level. Where ``"model"`` stands once in the body, and no escaped spelling of
+    it can (m, o, d, e, l are ``\\u006x``), that one place is it.
+    """
+    if body.count(b'"model"') != 1 or b"\\u006" in body or (ask_usage and b'"stream_options"' in body):
+        return None
+    cut = re.compile(rb'"model"\s*:\s*' + re.escape(msgspec.json.encode(facts.model))).search(body)
+    if cut is None:
+        return None
+    brace = body.index(b"{") + 1
+    return b"".join(
+        (
+            body[:brace],
+            _WITH_USAGE if ask_usage else b"",
+            body[brace : cut.start()],
+            b'"model":',
+            msgspec.json.encode(model),
+            body[cut.end() :],
+        )
+    )
+
+
+def rewrite(
+    body: bytes,
+    model: str,
+    *,
+    ask_usage: bool = False,
+    rename: Mapping[str, str] = {},
+    drop: frozenset[str] = frozenset(),
+    max_tokens: int | None = None,
+) -> bytes:
+    """The same object with the vendor's deltas; every other field keeps its bytes and its place."""
+    fields = _fields.decode(body)
+    asked = {}
+    for name, value in fields.items():
+        new = rename.get(name, name)
+        if name not in drop and (new == name or new not in fields):
+            asked[new] = value
+    asked["model"] = _raw(model)
+    if ask_usage:
+        options = _fields.decode(asked["stream_options"]) if _is_object(asked.get("stream_options")) else {}
+        asked["stream_options"] = _raw({**options, "include_usage": True})
+    if max_tokens is not None:
+        _cap(asked, rename.get("max_completion_tokens", "max_completion_tokens"), max_tokens)
+    return msgspec.json.encode(asked)
+
+
+def _cap(asked: dict[str, msgspec.Raw], usual: str, limit: int) -> None:
+    name = next((key for key in ("max_tokens", "max_completion_tokens") if key in asked), usual)
+    try:
+        limit = min(limit, msgspec.json.decode(asked[name], type=int)) if name in asked else limit
+    except msgspec.DecodeError:
+        pass
+    asked[name] = _raw(limit)
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def _is_object(raw: msgspec.Raw | None) -> bool:
+    return raw is not None and bytes(raw).lstrip().startswith(b"{")
+
+
+def continuation(body: bytes, delivered: str, prefill: Mapping[str, Any] | None) -> bytes:
+    """A request that asks another model to go on where a text answer broke off."""
+    request: dict[str, Any] = msgspec.json.decode(body)
+    partial = {"role": "assistant", "content": delivered, **(prefill or {})}
+    request["messages"] = [*request.get("messages", []), partial]
+    if prefill is None:
+        # Most OpenAI-shaped vendors do not continue an unfinished message by themselves.
+        request["messages"].append({"role": "user", "content": GO_ON})
+    return msgspec.json.encode(request)
+
+
+GO_ON = (
+    "Your last message was cut off by a technical fault. Continue it from exactly where it stops: begin with the very "
+    "next character, repeat nothing of it, add no remark."
+)
+
+
+# Response -------------------------------------------------------------------------------------------------------------
+
+
+class _WholeChoice(msgspec.Struct):
+    finish_reason: Any = None
+
+
+class _Answer(msgspec.Struct):
+    choices: list[_WholeChoice] | None = None
+    usage: Any = None
+    error: Any = None
+    object: Any = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+
+
+def read_whole(body: bytes, now: float) -> Whole | Fault:
+    """A whole answer, checked: a 200 that holds an error, or nothing readable, is a fault."""
+    try:
+        answer = _answer.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return garbled(f"the answer is not a chat completion: {error}", body)
+    if answer.error or (not answer.choices and answer.object == "error"):
+        return read_error_object(msgspec.json.decode(body), body, now)
+    if answer.choices is None:
+        return _flat_error(body, now) or garbled("the answer has no choices", body)
+    reasons = [choice.finish_reason for choice in answer.choices]
+    if "error" in reasons:
+        return garbled("the vendor ended the answer with finish_reason error", body, FaultKind.SERVER_ERROR)
+    return Whole(usage=read_usage(answer.usage), finish_reason=_reason(reasons[0] if reasons else None))
+
+
+def _flat_error(body: bytes, now: float) -> Fault | None:
+    """Some vendors put ``{code, message}`` into a 200."""
+    said = msgspec.json.decode(body)
+    looks = isinstance(said, dict) and (said.get("message") or said.get("detail"))
+    return read_error_object(said, body, now) if looks else None
+
+
+def garbled(message: str, body: bytes, kind: FaultKind = FaultKind.GARBLED) -> Fault:
+    return Fault(kind=kind, message=message, body=body[:2048].decode(errors="replace") or None)
+
+
+def _reason(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def read_usage(said: Any) -> Usage | None:
+    """Usage wherever OpenAI-shaped vendors put it; fields that are missing or odd count nothing."""
+    if not isinstance(said, dict):
+        return None
+    prompt, completion = _details(said, "prompt_tokens_details"), _details(said, "completion_tokens_details")
+    return Usage(
+        input_tokens=_count(said.get("prompt_tokens")),
+        output_tokens=_count(said.get("completion_tokens")),
+        cached_tokens=_count(prompt.get("cached_tokens")) or _count(said.get("prompt_cache_hit_tokens")),
+        cache_write_tokens=_count(prompt.get("cache_write_tokens")),
+        reasoning_tokens=_count(completion.get("reasoning_tokens")),
+    )
+
+
+def _details(said: dict[str, Any], name: str) -> dict[str, Any]:
+    details = said.get(name)
+    return details if isinstance(details, dict) else {}
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+# Stream ---------------------------------------------------------------------------------------------------------------
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    delta: dict[str, Any] | None = None
+    finish_reason: Any = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"")
+    error: msgspec.Raw = msgspec.Raw(b"")
+    x_groq: msgspec.Raw = msgspec.Raw(b"")
+    object: Any = None
+    type: Any = None
+
+
+_chunk = msgspec.json.Decoder(_Chunk)
+# Keys of a delta that are there before the model has said anything.
+_SILENT_KEYS = frozenset(("role", "obfuscation"))
+
+
+def glimpse(frame: Frame, now: float) -> Glimpse:
+    """One event of the stream: is it output, is it the end, does it carry usage or an error?"""
+    data = frame.data or b""
+    if data.strip() == b"[DONE]":
+        return FINISHED
+    try:
+        chunk = _chunk.decode(data)
+    except msgspec.ValidationError:
+        # Valid JSON of a shape we do not know: metadata of some vendor, or an error. Not ours to judge.
+        return _odd(frame, data, now)
+    except (msgspec.DecodeError, RecursionError):
+        return DAMAGED
+    if _given(chunk.error) or frame.name == b"error" or chunk.object == "error" or chunk.type == "error":
+        return Glimpse(fault=read_error_object(msgspec.json.decode(data), data, now))
+    if b'"error"' in bytes(chunk.x_groq) and (inner := msgspec.json.decode(chunk.x_groq)).get("error"):
+        return Glimpse(fault=read_error_object(inner, data, now))
+    if not chunk.choices:
+        if chunk.choices is None and not _given(chunk.usage) and (fault := _status_frame(data, now)):
+            return Glimpse(fault=fault)
+        return Glimpse(usage=_usage_of(chunk), bare=chunk.choices is not None)
+    return _read_choices(chunk, data)
+
+
+def _read_choices(chunk: _Chunk, data: bytes) -> Glimpse:
+    output, tool, text = False, False, ""
+    reasons: dict[int, str | None] = {}
+    for choice in chunk.choices or ():
+        reasons[choice.index] = _reason(choice.finish_reason)
+        delta = choice.delta
+        if delta and any(value for key, value in delta.items() if key not in _SILENT_KEYS):
+            output = True
+            tool = tool or bool(delta.get("tool_calls") or delta.get("function_call"))
+            if isinstance(said := delta.get("content"), str):
+                text += said
+    if "error" in reasons.values():
+        return Glimpse(
+            fault=garbled("the vendor ended the stream with finish_reason error", data, FaultKind.SERVER_ERROR)
+        )
+    return Glimpse(output=output, text=text, tool=tool, reasons=reasons, usage=_usage_of(chunk))
+
+
+def _given(raw: msgspec.Raw) -> bool:
+    return bytes(raw) not in (b"", b"null")
+
+
+def _usage_of(chunk: _Chunk) -> Usage | None:
+    if _given(chunk.usage):
+        return read_usage(msgspec.json.decode(chunk.usage))
+    if b'"usage"' in bytes(chunk.x_groq):
+        return read_usage(msgspec.json.decode(chunk.x_groq).get("usage"))
+    return None
+
+
+def _odd(frame: Frame, data: bytes, now: float) -> Glimpse:
+    said = msgspec.json.decode(data)
+    if not isinstance(said, dict):
+        return DAMAGED
+    if said.get("error") or frame.name == b"error":
+        return Glimpse(fault=read_error_object(said, data, now))
+    return Glimpse(output=bool(said.get("choices")))
+
+
+def _status_frame(data: bytes, now: float) -> Fault | None:
+    """``{"status": 503, "message": …}`` or ``{"detail": …}`` in place of a chunk."""
+    said = msgspec.json.decode(data)
+    codes = [said.get(key) for key in ("status", "statusCode", "status_code", "code")]
+    if said.get("detail") or any(isinstance(code, int) and 400 <= code < 600 for code in codes):
+        return read_error_object(said, data, now)
+    return None
+
+
+def without_usage(frame: Frame) -> bytes:
+    """The event with its null ``usage`` cut out, for a client that did not ask for usage."""
+    data = frame.data or b""
+    if data.endswith(b',"usage":null}') and data.count(b'"usage"') == 1:
+        return event(data[: -len(b',"usage":null}')] + b"}")
+    fields = _fields.decode(data)
+    if _given(fields.pop("usage", msgspec.Raw(b""))):
+        return frame.raw
+    return event(msgspec.json.encode(fields))
+
+
+def restamp(frame: Frame, first: Mapping[str, Any], keep_role: bool, text: str | None) -> bytes:
+    """An event of a continuation, made to belong to the answer it continues: its id, its model, no second role.
+
+    ``text`` replaces the content of the first choice where it is given (what was repeated is cut off).
+    """
+    chunk: dict[str, Any] = msgspec.json.decode(frame.data or b"")
+    chunk.update(
+        {key: first[key] for key in ("id", "created", "model", "system_fingerprint") if key in first and key in chunk}
+    )
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta")
+        if isinstance(delta, dict):
+            if not keep_role:
+                delta.pop("role", None)
+            if text is not None and "content" in delta:
+                delta["content"] = text
+    return event(msgspec.json.encode(chunk))
+
+
+def identity(frame: Frame) -> dict[str, Any]:
+    """The fields all events of one answer share."""
+    chunk = msgspec.json.decode(frame.data or b"{}")
+    return {key: chunk[key] for key in ("id", "created", "model", "system_fingerprint") if key in chunk}
+
+
+# Faults ---------------------------------------------------------------------------------------------------------------
+
+
+def error_body(error: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode({"error": error})
+
+
+def error_frame(error: Mapping[str, Any]) -> bytes:
+    """An error after the head has gone: an event the OpenAI SDKs raise on. No ``[DONE]`` follows."""
+    return event(error_body(error))

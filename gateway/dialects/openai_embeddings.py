@@ -1,0 +1,60 @@
+"""OpenAI embeddings, passed through: https://platform.openai.com/docs/api-reference/embeddings"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.chat import Facts, Operation, Turn
+from gateway.dialects.faults import read_error_object
+from gateway.dialects.glimpse import Whole
+from gateway.dialects.openai_chat import decode, garbled, model_of, read_usage
+from gateway.dialects.openai_chat import error_body as error_body
+from gateway.dialects.openai_chat import error_frame as error_frame
+from gateway.dialects.openai_chat import glimpse as glimpse
+from gateway.dialects.openai_chat import rewrite as rewrite
+from gateway.dialects.openai_chat import splice as splice
+from gateway.errors import CallerError, Fault
+
+NAME = "openai_embeddings"
+OPERATION: Operation = "embeddings"
+
+
+class _Peek(msgspec.Struct):
+    model: str | None = None
+    input: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Answer(msgspec.Struct):
+    data: list[msgspec.Raw] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_peek = msgspec.json.Decoder(_Peek)
+_answer = msgspec.json.Decoder(_Answer)
+
+
+def peek(body: bytes, named: str | None = None) -> Facts:
+    """Raises ``CallerError`` (400)."""
+    asked = decode(_peek, body)
+    if not asked.input:
+        raise CallerError(400, "missing_input", "you must provide an input parameter", param="input")
+    return Facts(operation=OPERATION, model=model_of(asked.model, named), size=len(body))
+
+
+def turns(body: bytes) -> list[Turn]:
+    return []
+
+
+def read_whole(body: bytes, now: float) -> Whole | Fault:
+    try:
+        answer = _answer.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return garbled(f"the answer is not a list of embeddings: {error}", body)
+    if answer.error:
+        return read_error_object(msgspec.json.decode(body), body, now)
+    if answer.data is None:
+        return garbled("the answer has no data", body)
+    return Whole(usage=read_usage(answer.usage))

@@ -1,0 +1,1 @@
+"""What is told about requests: listeners on the events, and nothing else."""

@@ -1,0 +1,57 @@
+"""A strong model for the first turns, a cheap one after; failures bring the lead back.
+
+The state is replayed from the conversation in the request, so that every replica decides the same and nothing is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import msgspec
+
+from gateway.chat import Facts, Turn
+from gateway.routing import Fleet, Ordered, Target, joined
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Role = Literal["lead", "worker"]
+
+
+class LeadWorker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    lead: str
+    worker: str
+    lead_turns: Count = 3
+    failure_threshold: Annotated[int, msgspec.Meta(ge=1)] = 2
+    fallback_turns: Count = 2
+    worker_max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+    def references(self) -> tuple[str, ...]:
+        return (self.lead, self.worker)
+
+    def order(self, facts: Facts, fleet: Fleet) -> Ordered:
+        turns = fleet.turns()
+        role, why = self.role(turns)
+        first, other = (self.lead, self.worker) if role == "lead" else (self.worker, self.lead)
+        # The other role stands by: a technical fault moves over and counts as no failure of the work.
+        caps: dict[Target, int] = {}
+        if self.worker_max_tokens and role == "worker":
+            caps = dict.fromkeys(fleet.targets(self.worker, facts), self.worker_max_tokens)
+        return Ordered(joined((first, other), facts, fleet), f"role={role}; turn={len(turns) + 1}; {why}", caps)
+
+    def role(self, turns: Sequence[Turn]) -> tuple[Role, str]:
+        """Replays the turns: ``failure_threshold`` failures in a row in worker phase start ``fallback_turns`` of lead."""
+        streak = fallback = 0
+        for number, turn in enumerate(turns):
+            if number < self.lead_turns:
+                continue
+            if fallback:
+                fallback -= 1
+                continue
+            streak = streak + 1 if turn.failed else 0
+            if streak >= self.failure_threshold:
+                streak, fallback = 0, self.fallback_turns
+        if len(turns) < self.lead_turns:
+            return "lead", f"the first {self.lead_turns} turns are the lead's"
+        if fallback:
+            return "lead", f"{self.failure_threshold} failed turns in a row; {fallback} turns of lead left"
+        return "worker", "after the lead's turns"

@@ -1,0 +1,246 @@
+"""One attempt's translation, chosen once per attempt; the reply's bytes are handed on and a tap reads alongside."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from gateway.chat import Facts, Usage
+from gateway.dialects import DIALECTS, Dialect
+from gateway.dialects.glimpse import Glimpse, Whole
+from gateway.dialects.openai_chat import continuation, identity, restamp, without_usage
+from gateway.errors import Fault, FaultKind
+from gateway.sse import DONE, Frame, OversizedFrame, Splitter
+from gateway.vendors import Vendor
+
+
+class Digest(msgspec.Struct):
+    """What passed by: all that routing and observers may know of a reply."""
+
+    output: bool = False
+    tool: bool = False
+    reasons: dict[int, str | None] = {}
+    usage: Usage | None = None
+    skipped: int = 0
+    """Malformed events left out."""
+    progress: int = 0
+    """Events that brought output or an end: what the idle clock counts as life."""
+    text: list[str] = []
+    identity: dict[str, Any] = {}
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self.reasons.get(0)
+
+    def note(self, glimpse: Glimpse) -> None:
+        if glimpse.output or glimpse.usage:
+            self.progress += 1
+        self.output = self.output or glimpse.output
+        self.tool = self.tool or glimpse.tool
+        self.usage = glimpse.usage or self.usage
+        for index, reason in glimpse.reasons.items():
+            if reason:
+                self.progress += 1
+                # A finish without a word before it is an (empty) answer all the same.
+                self.output = True
+            self.reasons[index] = reason or self.reasons.get(index)
+
+
+class Passing:
+    """A stream of the client's own dialect on its way through.
+
+    ``feed`` returns the bytes to hand on: the very object that came in when every event of it is whole and good.
+    Comments and damaged events are left out; ``fault`` is set when the vendor reports an error inside the stream.
+    """
+
+    def __init__(self, dialect: Dialect, *, withhold_usage: bool = False, keep_text: bool = False) -> None:
+        self.dialect, self.digest = dialect, Digest()
+        self.fault: Fault | None = None
+        self.done = False
+        self._splitter = Splitter()
+        self._withhold_usage, self._keep_text = withhold_usage, keep_text
+        self._between = True
+
+    @property
+    def complete(self) -> bool:
+        """The vendor said it was done: ``[DONE]``, or a finish reason for every choice it began."""
+        reasons = self.digest.reasons
+        return self.done or (bool(reasons) and all(reasons.values()))
+
+    def feed(self, chunk: bytes, now: float) -> bytes:
+        began_clean = self._between
+        try:
+            frames = self._splitter.feed(chunk)
+        except OversizedFrame as error:
+            self.fault = Fault(kind=FaultKind.GARBLED, message=str(error))
+            return b""
+        kept = self._keep(frames, now)
+        raw = b"".join(kept)
+        self._between = not self._splitter.pending
+        return chunk if began_clean and self._between and raw == chunk else raw
+
+    def end(self, now: float) -> bytes:
+        """What is still to be handed on when the vendor has closed: a last event, the ``[DONE]`` that closes."""
+        kept = self._keep(self._splitter.end(), now)
+        last = b"".join(raw if raw.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")) else raw + b"\n\n" for raw in kept)
+        if self.complete and self.fault is None and not self.done:
+            self.done = True
+            last += DONE
+        return last
+
+    def _keep(self, frames: list[Frame], now: float) -> list[bytes]:
+        kept: list[bytes] = []
+        for frame in frames:
+            if frame.data is None or self.done or self.fault:
+                continue
+            seen = self.dialect.glimpse(frame, now)
+            if seen.damaged:
+                self.digest.skipped += 1
+            elif seen.fault:
+                # After the end it changes nothing: the answer is whole.
+                if not self.complete:
+                    self.fault = seen.fault
+            else:
+                self.done = self.done or seen.done
+                self.digest.note(seen)
+                kept.extend(self._hand_on(frame, seen))
+        return kept
+
+    def _hand_on(self, frame: Frame, seen: Glimpse) -> list[bytes]:
+        if self._keep_text and seen.text:
+            self.digest.text.append(seen.text)
+            if not self.digest.identity:
+                self.digest.identity = identity(frame)
+        if self._withhold_usage and not seen.done:
+            if seen.bare and seen.usage:
+                return []
+            if frame.data and b'"usage"' in frame.data:
+                return [without_usage(frame)]
+        return [frame.raw]
+
+
+# A shorter overlap is more likely chance than repetition.
+_SHORTEST_OVERLAP = 8
+_LOOK_AT = 64
+
+
+class Continuing(Passing):
+    """The rest of an answer that broke off, from another target: made to look like one answer, nothing said twice."""
+
+    def __init__(self, dialect: Dialect, delivered: str, first: dict[str, Any], *, withhold_usage: bool) -> None:
+        super().__init__(dialect, withhold_usage=withhold_usage, keep_text=True)
+        self._delivered, self._first = delivered, first
+        self._held: list[Frame] = []
+        self._heard = ""
+        self._decided = False
+
+    def end(self, now: float) -> bytes:
+        closing = super().end(now)
+        return closing if self._decided else self._release() + closing
+
+    def _hand_on(self, frame: Frame, seen: Glimpse) -> list[bytes]:
+        if seen.tool:
+            self.fault = Fault(kind=FaultKind.GARBLED, message="the continuation calls a tool")
+            return []
+        if seen.done:
+            return [frame.raw] if self._decided else [self._release(), frame.raw]
+        handed = super()._hand_on(frame, seen)
+        if not handed:
+            return []
+        if self._decided:
+            return [self._stamped(frame)]
+        self._heard += seen.text
+        self._held.append(frame)
+        if any(seen.reasons.values()) or self._certain():
+            return [self._release()]
+        return []
+
+    def _certain(self) -> bool:
+        """Enough was heard to tell a repetition from new words."""
+        if self._repeats_from_start():
+            return len(self._heard) >= len(self._delivered) + 1
+        return len(self._heard) >= _LOOK_AT and self._overlap() < len(self._heard)
+
+    def _repeats_from_start(self) -> bool:
+        common = min(len(self._heard), len(self._delivered))
+        return common >= _SHORTEST_OVERLAP and self._delivered[:common] == self._heard[:common]
+
+    def _overlap(self) -> int:
+        """How many characters at the head of what was heard repeat the tail of what was delivered."""
+        longest = min(len(self._heard), len(self._delivered))
+        for length in range(longest, _SHORTEST_OVERLAP - 1, -1):
+            if self._delivered.endswith(self._heard[:length]):
+                return length
+        return 0
+
+    def _release(self) -> bytes:
+        self._decided = True
+        repeated = (
+            len(self._delivered) if self._repeats_from_start() and len(self._heard) >= len(self._delivered) else 0
+        )
+        fresh = self._heard[repeated or self._overlap() :]
+        out = []
+        for frame in self._held:
+            seen = self.dialect.glimpse(frame, 0.0)
+            if seen.text:
+                out.append(self._stamped(frame, fresh))
+                fresh = ""
+            elif seen.reasons and not any(seen.reasons.values()) and not seen.output:
+                continue
+            else:
+                out.append(self._stamped(frame))
+        self._held.clear()
+        return b"".join(out)
+
+    def _stamped(self, frame: Frame, text: str | None = None) -> bytes:
+        return restamp(frame, self._first, False, text)
+
+
+class Translator(Protocol):
+    """How one attempt's bytes are made and read. ``relay`` cannot tell the implementations apart."""
+
+    dialect: Dialect
+
+    def request(self, body: bytes, facts: Facts, model: str, max_tokens: int | None) -> bytes: ...
+    def whole(self, body: bytes, now: float) -> Whole | Fault: ...
+    def stream(self, facts: Facts, *, keep_text: bool) -> Passing: ...
+    def resume(self, body: bytes, delivered: str) -> bytes: ...
+    def resumed(self, facts: Facts, delivered: str, first: dict[str, Any]) -> Passing: ...
+
+
+class PassThrough:
+    """Client and vendor speak the same dialect: the model name is spliced in, the declared deltas applied, no more."""
+
+    def __init__(self, dialect: Dialect, vendor: Vendor) -> None:
+        self.dialect, self._vendor = dialect, vendor
+
+    def request(self, body: bytes, facts: Facts, model: str, max_tokens: int | None) -> bytes:
+        vendor, ask = self._vendor, self._asks_usage(facts)
+        if max_tokens is None and not any(f'"{name}"'.encode() in body for name in (*vendor.rename, *vendor.drop)):
+            if (spliced := self.dialect.splice(body, facts, model, ask)) is not None:
+                return spliced
+        return self.dialect.rewrite(
+            body, model, ask_usage=ask, rename=vendor.rename, drop=vendor.drop, max_tokens=max_tokens
+        )
+
+    def whole(self, body: bytes, now: float) -> Whole | Fault:
+        return self.dialect.read_whole(body, now)
+
+    def stream(self, facts: Facts, *, keep_text: bool) -> Passing:
+        return Passing(self.dialect, withhold_usage=self._asks_usage(facts), keep_text=keep_text)
+
+    def resume(self, body: bytes, delivered: str) -> bytes:
+        return continuation(body, delivered, self._vendor.prefill)
+
+    def resumed(self, facts: Facts, delivered: str, first: dict[str, Any]) -> Passing:
+        return Continuing(self.dialect, delivered, first, withhold_usage=self._asks_usage(facts))
+
+    def _asks_usage(self, facts: Facts) -> bool:
+        """Usage is asked for on every stream; the client that did not ask does not get to see it."""
+        return facts.stream and not facts.wants_usage and self._vendor.stream_usage
+
+
+def translator(dialect: Dialect, vendor: Vendor) -> Translator:
+    """Raises ``KeyError`` when the vendor does not speak the client's dialect (every vendor here speaks OpenAI's)."""
+    return PassThrough(DIALECTS[dialect.NAME], vendor)

@@ -1,0 +1,153 @@
+"""Azure OpenAI and Foundry: the same models under four layouts of URL, told apart by what was pasted."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.vendors.base_url import BaseURL
+from gateway.vendors.locate import (
+    ENDPOINTS,
+    Path,
+    clean_api_version,
+    given_base,
+    split_api_version,
+    tail,
+    urls_below,
+    with_api_version,
+)
+from gateway.vendors.vendor import Account, Routes, Vendor, segment
+
+ROLLING = ("v1", "preview", "latest")
+"""Versions of the v1 API; the dated ones are of the classic API."""
+FOUNDRY_VERSION = "2024-05-01-preview"
+"""https://learn.microsoft.com/rest/api/aifoundry/modelinference"""
+
+AZURE_HOST = re.compile(r"\.azure\.(com|us|cn)$")
+PROJECT = re.compile(r"api/projects/[^/]+$")
+
+
+class Pasted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the path of an endpoint says."""
+
+    root: Path
+    """Where ``deployments/`` and ``v1/`` are, or ``models/`` in Foundry."""
+    deployment: str | None = None
+    is_v1: bool = False
+    is_foundry: bool = False
+
+
+def locate(vendor: Vendor, account: Account) -> Routes:
+    """1. Foundry inference. 2. v1, asked for by its path or by no dated version. 3. Classic deployments.
+
+    An ``api-version`` in the URL wins over the setting: whoever pasted both together had them from the same place.
+    """
+    base = given_base(vendor, account)
+    pasted = read_path(base)
+    in_url, others = split_api_version(base.query)
+    version = in_url or clean_api_version(account.api_version)
+    base = replace(base, path=pasted.root, query=others)
+    if pasted.is_foundry:
+        return foundry(base, FOUNDRY_VERSION if version in ("", *ROLLING) else version, account)
+    if pasted.is_v1 or version in ("", *ROLLING):
+        return v1(vendor, base, in_url, pasted, account)
+    return classic(base, version, pasted, account)
+
+
+def foundry(base: BaseURL, version: str, account: Account) -> Routes:
+    """It lists nothing: what is deployed there is told by ``info``, one model a time."""
+    base = replace(base, query=with_api_version(base.query, version))
+    return Routes(
+        urls={
+            "chat": base.url("/chat/completions"),
+            "models": base.url("/info"),
+            "embeddings": base.url("/embeddings"),
+        },
+        deployments=account.deployments,
+        base=base.url(),
+    )
+
+
+def v1(vendor: Vendor, base: BaseURL, in_url: str, pasted: Pasted, account: Account) -> Routes:
+    """The deployment is the model in the body. A dated version would be refused; a pasted ``preview`` is an opt-in."""
+    version = in_url if in_url in ("preview", "latest") else ""
+    base = replace(base, path=(*base.path, "v1"), query=with_api_version(base.query, version))
+    return Routes(
+        urls=urls_below(vendor, base),
+        deployments=account.deployments,
+        deployment=pasted.deployment,
+        base=base.url(named(pasted.deployment)),
+    )
+
+
+def classic(base: BaseURL, version: str, pasted: Pasted, account: Account) -> Routes:
+    """Only what a deployment does is below the deployment; a listing there is a 404."""
+    base = replace(base, query=with_api_version(base.query, version))
+    return Routes(
+        urls={
+            "chat": base.url("/deployments/{model}/chat/completions"),
+            "models": base.url("/models"),
+            "embeddings": base.url("/deployments/{model}/embeddings"),
+        },
+        deployments=account.deployments,
+        deployment=pasted.deployment,
+        base=base.url(named(pasted.deployment)),
+    )
+
+
+def named(deployment: str | None) -> str:
+    return f"/deployments/{segment(deployment)}" if deployment else ""
+
+
+def read_path(base: BaseURL) -> Pasted:
+    """Takes the path apart from its end, until what is left is a prefix of the user's own."""
+    path, deployment, is_v1, is_laid_out = base.path, None, False, False
+    while path:
+        parents, last = [part.lower() for part in path[:-1]], path[-1].lower()
+        if last == "models" and not {"openai", "v1", "deployments"}.intersection(parents):
+            return Pasted(root=path, is_foundry=True)
+        if parents[-1:] == ["deployments"]:
+            path, deployment, is_laid_out = path[:-2], deployment or unquote(path[-1]), True
+        elif last == "v1":
+            path, is_v1, is_laid_out = path[:-1], True, True
+        elif tail(path, SAYS_NO_MORE):
+            path = path[:-1]
+        elif endpoint := tail(path, ENDPOINTS):
+            path = path[: -len(endpoint)]
+        else:
+            break
+    return Pasted(root=openai_root(base, path, is_laid_out), deployment=deployment, is_v1=is_v1)
+
+
+SAYS_NO_MORE = (("openai", "openai"), ("openai", "v1", "openai"), ("models", "info"), ("deployments",))
+"""Tails whose last segment tells nothing of the layout."""
+
+
+def openai_root(base: BaseURL, path: Path, is_laid_out: bool) -> Path:
+    """Below ``/openai``, once; unless a gateway of the user's own has ``deployments`` or ``v1`` without it."""
+    if path and path[-1].lower() == "openai":
+        return path
+    if AZURE_HOST.search(base.host):
+        # A Foundry project is below its resource, and the models are the resource's.
+        return (*segments_above_project(path), "openai")
+    return path if is_laid_out else (*path, "openai")
+
+
+def segments_above_project(path: Path) -> Path:
+    return path[:-3] if PROJECT.search("/".join(path)) else path
+
+
+VENDOR = Vendor(
+    name="azure_openai",
+    title="Azure OpenAI",
+    docs="https://learn.microsoft.com/azure/ai-foundry/openai/reference",
+    base_url=None,
+    paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
+    key_env=("AZURE_OPENAI_API_KEY",),
+    base_env=("AZURE_OPENAI_ENDPOINT",),
+    auth="api-key",
+    locate=locate,
+)

@@ -1,0 +1,18 @@
+"""DeepSeek: OpenAI chat, versionless."""
+
+from __future__ import annotations
+
+from gateway.vendors.vendor import Vendor
+
+# Below /v1 and /beta too. Only /beta continues a prefix, hence no prefill: https://api-docs.deepseek.com/guides/chat_prefix_completion
+VENDOR = Vendor(
+    name="deepseek",
+    title="DeepSeek",
+    docs="https://api-docs.deepseek.com",
+    base_url="https://api.deepseek.com",
+    paths={"chat": "/chat/completions", "models": "/models"},
+    key_env=("DEEPSEEK_API_KEY",),
+    owns=("deepseek-chat", "deepseek-reasoner", "deepseek-v[0-9]*"),
+    strip=("/anthropic/v1", "/anthropic"),
+    rename={"max_completion_tokens": "max_tokens"},
+)

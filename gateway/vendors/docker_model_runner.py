@@ -1,0 +1,17 @@
+"""Docker Model Runner: models pulled as images, inside or outside of a container."""
+
+from __future__ import annotations
+
+from gateway.vendors.vendor import Vendor
+
+VENDOR = Vendor(
+    name="docker_model_runner",
+    title="Docker Model Runner",
+    docs="https://docs.docker.com/ai/model-runner/api-reference/",
+    base_url="http://localhost:12434/engines/v1",
+    paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
+    host_env=("MODEL_RUNNER_HOST", "DOCKER_MODEL_RUNNER_HOST"),
+    auth="none",
+    key_required=False,
+    rename={"max_completion_tokens": "max_tokens"},
+)

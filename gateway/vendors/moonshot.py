@@ -1,0 +1,18 @@
+"""Moonshot: Kimi models."""
+
+from __future__ import annotations
+
+from gateway.vendors.vendor import Vendor
+
+VENDOR = Vendor(
+    name="moonshot",
+    title="Moonshot AI",
+    docs="https://platform.moonshot.ai/docs/api/chat",
+    base_url="https://api.moonshot.ai/v1",
+    paths={"chat": "/chat/completions", "models": "/models"},
+    key_env=("MOONSHOT_API_KEY",),
+    owns=("kimi-*", "moonshot-*"),
+    strip=("/anthropic/v1", "/anthropic"),
+    rename={"max_completion_tokens": "max_tokens"},
+    prefill={"partial": True},
+)

@@ -1,0 +1,15 @@
+"""OpenRouter: many vendors behind one key."""
+
+from __future__ import annotations
+
+from gateway.vendors.vendor import Vendor
+
+VENDOR = Vendor(
+    name="openrouter",
+    title="OpenRouter",
+    docs="https://openrouter.ai/docs/api-reference/overview",
+    base_url="https://openrouter.ai/api/v1",
+    paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
+    key_env=("OPENROUTER_API_KEY",),
+    host_env=("OPENROUTER_HOST",),
+)
