@@ -137,6 +137,7 @@ class Story:
         self.began = gateway.clock()
         self.history: list[Outcome] = []
         self.upstream_seconds = 0.0
+        self.waited_seconds = 0.0
         self.facts: Facts | None = None
         self.plan: Plan | None = None
         self.policy: Policy | None = None
@@ -214,17 +215,20 @@ class Story:
     async def until_one_answers(self) -> Opened:
         """The central loop: decide, act, record. Raises ``OutOfOptions``."""
         assert self.plan is not None and self.policy is not None
-        gateway = self.gateway
         while attempt := next_attempt(self.plan, self.history, self.policy, _Allows(self)):
             if self._too_late(attempt.delay):
                 break
-            if attempt.delay:
-                await gateway.sleep(attempt.delay)
+            await self._pause(attempt.delay)
             reply = await self.try_once(attempt)
             if not isinstance(reply, Fault):
                 self.opened = reply
                 return reply
         raise OutOfOptions(self)
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds:
+            self.waited_seconds += seconds
+            await self.gateway.sleep(seconds)
 
     def _too_late(self, delay: float) -> bool:
         """The client's own deadline would pass before the next attempt could begin."""
@@ -395,8 +399,7 @@ class Story:
         while attempt := next_attempt(self.plan, self.history, self.policy, _Allows(self)):
             if attempt.target in self._spoke or self._too_late(attempt.delay):
                 return None
-            if attempt.delay:
-                await self.gateway.sleep(attempt.delay)
+            await self._pause(attempt.delay)
             vendor = self.gateway.providers[attempt.target.provider].vendor
             translated = translator(self.exchange.dialect, vendor)
             body = translated.resume(self.exchange.body, delivered)
@@ -435,16 +438,15 @@ class Story:
 
     def headers(self, target: Target | None) -> list[tuple[str, str]]:
         """The response headers of design.md §4 as far as they are known."""
-        total = self.gateway.clock() - self.began
-        upstream = min(self.upstream_seconds, total)
+        total, upstream, waited = self.gateway.clock() - self.began, self.upstream_seconds, self.waited_seconds
+        times = [("gateway", max(0.0, total - upstream - waited)), ("upstream", upstream)]
+        times += [("backoff", waited)] if waited else []
         found = [("x-skein-attempts", str(len(self.history) + (1 if self.opened else 0)))]
         if target:
             found += [("x-skein-provider", target.provider), ("x-skein-model", target.model)]
         if self.plan:
             found.append(("x-skein-route", f"{self.plan.strategy}; {self.plan.reason}"))
-        found.append(
-            ("server-timing", f"gateway;dur={(total - upstream) * 1e3:.2f}, upstream;dur={upstream * 1e3:.2f}")
-        )
+        found.append(("server-timing", ", ".join(f"{name};dur={seconds * 1e3:.2f}" for name, seconds in times)))
         return found
 
     def finish(

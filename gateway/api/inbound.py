@@ -40,7 +40,7 @@ def normalise(path: str) -> Route | None:
             named = _DEPLOYMENT.search(path)
             return Route(route, unquote(named[1]) if named and route != MODELS else None)
     if match := _MODEL.match(path):
-        return Route(f"{MODELS}/{match[1]}")
+        return Route(f"{MODELS}/{unquote(match[1])}")
     return None
 
 
@@ -59,7 +59,8 @@ class Inbound:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        route = normalise(scope["path"])
+        # The raw path: a %2F inside a deployment's name separates nothing.
+        route = normalise(scope["raw_path"].decode("ascii", "replace"))
         if route is None:
             await self._unknown(scope, send)
             return

@@ -104,7 +104,9 @@ def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respon
     path = request.scope["path"]
     code = {404: "unknown_path", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
     said = f"{request.method} {path}: {error.detail}"
-    if error.status_code in (404, 405):
+    if error.status_code == 405:
+        said = f"{request.method} is not what {path} takes; it takes {(error.headers or {}).get('allow', 'POST')}"
+    if error.status_code == 404:
         said = f"{request.method} {path} is not served here; the nearest route is {nearest_route(path)}"
     response = _caller_error(request, CallerError(error.status_code, code, said, origin="gateway"))
     for name, value in (error.headers or {}).items():

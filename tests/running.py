@@ -1,0 +1,81 @@
+"""A gateway on a real socket, in a thread of its own, for tests that call it as a client would."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from gateway import events
+from gateway.app import Runtime, build_app
+from gateway.cli.bounded import BoundedProtocol
+from gateway.config import parse
+
+
+class RunningGateway:
+    """``url`` is the root, ``base_url`` ends in ``/v1``; ``events`` is everything that was emitted."""
+
+    def __init__(self, runtime: Runtime, events_seen: list[events.Event]) -> None:
+        self.runtime, self.events = runtime, events_seen
+        self.url = ""
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def base_url(self) -> str:
+        return self.url + "/v1"
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """The events of one kind, in order."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Runs a function in the gateway's loop and returns what it gives."""
+        assert self.loop is not None
+
+        async def inside() -> Any:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(inside(), self.loop).result(10)
+
+
+@contextmanager
+def running_gateway(config: str, env: dict[str, str] | None = None, path: str | None = None) -> Iterator[RunningGateway]:
+    """A gateway with this configuration (YAML), stopped at the end. ``path``: the file to reload from."""
+    seen: list[events.Event] = []
+    runtime = Runtime(parse(config, env or {}, path or "test"), seen.append, env or {}, path)
+    gateway = RunningGateway(runtime, seen)
+    settings = uvicorn.Config(
+        build_app(runtime), port=0, http=BoundedProtocol, ws="none", lifespan="on", log_config=None, server_header=False
+    )
+    server = uvicorn.Server(settings)
+    ready = threading.Event()
+
+    async def serve() -> None:
+        gateway.loop = asyncio.get_running_loop()
+        task = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.002)
+        host, port = server.servers[0].sockets[0].getsockname()[:2]
+        gateway.url = f"http://{host}:{port}"
+        ready.set()
+        await task
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve())
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    if not ready.wait(10):
+        raise RuntimeError("the gateway did not start")
+    try:
+        yield gateway
+    finally:
+        server.should_exit = True
+        gateway.call(runtime.cut)
+        thread.join(10)
