@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from gateway.access.keys import Caller, Doorkeeper
 from gateway.api.inbound import Inbound
 from gateway.api.routes import build_routes
 from gateway.api.service import Service
+from gateway.attempt import Exchange, Provider
 from gateway.catalogue import Offers
 from gateway.chat import Facts
 from gateway.config import Config, load
@@ -24,7 +25,7 @@ from gateway.config import Provider as ProviderSettings
 from gateway.credentials import Credential, EntraCredential, KeyCredential, TokenCredential
 from gateway.errors import OperatorError, Problem
 from gateway.listings import Listings
-from gateway.relay import Exchange, Gateway, Provider
+from gateway.relay import Gateway
 from gateway.resilience.health import Health
 from gateway.routing import Latency, Plan, Target
 from gateway.routing.planner import Entry, Owner, Planner, Senses
@@ -100,7 +101,7 @@ class Runtime:
     # Reload
 
     def reload(self) -> bool:
-        """Reads the configuration again and puts it to work, all of it or nothing. Requests under way are not touched."""
+        """Reads the configuration again and puts it to work, whole or not at all. Requests under way keep theirs."""
         try:
             config = load(self._path, self._env)
             gateway, planner = self._compose(config)
@@ -127,10 +128,8 @@ class Runtime:
     async def watch(self) -> None:
         """Reloads when the file's content changes. A file that is being written is read again a moment later."""
         path = self.config.source
-        if not os.path.isfile(path):
-            return
         seen = _stamp(path)
-        while True:
+        while seen is not None:
             await asyncio.sleep(LOOK_EVERY)
             stamp = _stamp(path)
             if stamp is not None and stamp != seen:
@@ -144,6 +143,12 @@ class Runtime:
         if not self.service.draining:
             self.service.draining = True
             self.emit(events.DrainStarted(at=self.clock(), running=len(self.service.running)))
+
+    async def emptied(self, seconds: float) -> None:
+        """Waits until nothing is running any more, but not longer than this."""
+        tasks = [running.task for running in self.service.running if running.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
 
     def cut(self) -> None:
         """Ends what is still running; the clients are told."""

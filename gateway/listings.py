@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from gateway import events
+from gateway.attempt import Provider
 from gateway.dialects.faults import read_fault
 from gateway.errors import Fault, FaultKind
-from gateway.relay import Gateway, Provider
+from gateway.relay import Gateway
 from gateway.upstream import Call, read_all, without_secrets
 
 TIME_BOX = 5.0

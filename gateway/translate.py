@@ -217,10 +217,9 @@ class PassThrough:
 
     def request(self, body: bytes, facts: Facts, model: str, max_tokens: int | None) -> bytes:
         vendor, ask = self._vendor, self._asks_usage(facts)
-        if max_tokens is None and not any(f'"{name}"'.encode() in body for name in (*vendor.rename, *vendor.drop)):
-            if (spliced := self.dialect.splice(body, facts, model, ask)) is not None:
-                return spliced
-        return self.dialect.rewrite(
+        deltas = max_tokens or any(f'"{name}"'.encode() in body for name in (*vendor.rename, *vendor.drop))
+        spliced = None if deltas else self.dialect.splice(body, facts, model, ask)
+        return spliced or self.dialect.rewrite(
             body, model, ask_usage=ask, rename=vendor.rename, drop=vendor.drop, max_tokens=max_tokens
         )
 

@@ -1,7 +1,7 @@
 """The only outbound I/O: open a call, read its reply, map every failure to a Fault.
 
-Nothing above this file knows which HTTP client is used. A reply is read with ``read(wait)``: bytes, ``b""`` at the end, a
-``Fault`` when it broke, or None when nothing came within ``wait`` seconds (and nothing is lost by asking again).
+Nothing above this file knows which HTTP client is used. A reply is read with ``read(wait)``: bytes, ``b""`` at the
+end, a ``Fault`` when it broke, or None when nothing came within ``wait`` seconds (nothing is lost by asking again).
 """
 
 from __future__ import annotations

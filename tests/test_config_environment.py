@@ -222,6 +222,11 @@ def test_what_is_passed_over_is_noted(env: dict[str, str], note: str) -> None:
     assert not settings.models
 
 
+def test_headers_without_end_are_still_only_problems() -> None:
+    with pytest.raises(OperatorError):
+        start({**OPENAI, "OPENAI_CUSTOM_HEADERS": ",".join(f"x {number}=1" for number in range(1000))})
+
+
 def test_client_that_asks_for_the_model_goose_makes_none() -> None:
     assert not start({**OPENAI, "GOOSE_MODEL": "goose", "GOOSE_PROVIDER": "openai"}).models
 

@@ -6,6 +6,7 @@ are all of them. ``# schema: refuses`` says that an editor with the JSON Schema 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +16,15 @@ import jsonschema
 import msgspec
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from gateway import config
 from gateway.config import Config
 from gateway.config.findings import Findings
 from gateway.config.reading import Node, Unreadable, read
+from gateway.config.variables import fill
 from gateway.errors import OperatorError
 
 ROOT = Path(__file__).parents[1]
@@ -286,6 +291,60 @@ def test_hostile_text_is_a_problem_and_no_more(tmp_path: Path, content: bytes, s
     assert all(len(line) < 500 for line in str(raised.value).splitlines())
 
 
+def test_more_problems_than_anybody_reads() -> None:
+    said = config.problems("server: {" + ", ".join(f"k{number}: 1" for number in range(20_000)) + "}", {})
+    assert len(said) == 201
+    assert said[-1].what == "has more problems than these 200"
+
+
+def test_what_is_not_used_yet_is_noted() -> None:
+    notes = good("example").notes
+    assert notes == ("observe.prices is set, but this version does not use it yet",)
+
+
+def names_and_values() -> st.SearchStrategy[Any]:
+    """Junk, but under names that mean something, so that it gets past the first look."""
+    words = {*re.findall(r"[a-z_]+", json.dumps(config.schema())), "openai", "simulator", "a", "*"}
+    scalars: st.SearchStrategy[Any] = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=8),
+        st.sampled_from(["simulator/echo", "a", "b", "openai/gpt-5", "keys", "weighted", "${A}", "${B:-x}", "5s", ""]),
+    )
+    names = st.sampled_from(sorted(words)) | st.text(max_size=4)
+    return st.recursive(
+        scalars, lambda below: st.lists(below, max_size=3) | st.dictionaries(names, below, max_size=4), max_leaves=12
+    )
+
+
+SECTION_NAMES = ["server", "providers", "models", "aliases", "resilience", "observe", "access"]
+
+
+@examples(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(SECTION_NAMES), names_and_values()))
+def test_junk_is_settings_or_problems_and_nothing_else(tree: dict[str, Any]) -> None:
+    text = json.dumps(tree)
+    said = config.problems(text, {"A": "1"})
+    if not said:
+        config.parse(text, {"A": "1"})
+        jsonschema.validate(tree, config.schema())
+
+
+@examples(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("ab:-[]{}&*!|>'\"%@`#,?$ \n\t0"), max_size=40))
+def test_any_text_is_settings_or_problems_and_nothing_else(text: str) -> None:
+    config.problems(text, {})
+
+
+@examples(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("${}:-AB x"), max_size=30))
+def test_variables_are_filled_in_or_refused(text: str) -> None:
+    filling = fill(text, {"A": "1"})
+    assert filling.problems or "${A}" not in filling.text or "$$" in text
+
+
 def test_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
     path = tmp_path / "skein.yaml"
     path.write_bytes("\ufeffserver: {port: 4100}".encode())
@@ -309,9 +368,9 @@ def test_file_is_the_one_given_then_the_variable_then_the_folder(
 @pytest.mark.parametrize(("path", "said"), [("absent.yaml", "there is no such file"), (".", "cannot be read")])
 def test_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, said: str) -> None:
     monkeypatch.chdir(tmp_path)
-    for given, env in ((path, {}), (None, {"SKEIN_CONFIG": path})):
+    for asked, env in ((path, {}), (None, {"SKEIN_CONFIG": path})):
         with pytest.raises(OperatorError, match=said) as raised:
-            config.load(given, env)
+            config.load(asked, env)
         assert raised.value.problems[0].path == path
 
 

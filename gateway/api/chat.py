@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -22,9 +22,10 @@ from gateway.api.replies import (
     unauthorised,
 )
 from gateway.api.service import Service
+from gateway.attempt import Exchange
 from gateway.dialects import Dialect
 from gateway.errors import CallerError
-from gateway.relay import Aborted, Answer, Exchange, OutOfOptions, Story
+from gateway.relay import Aborted, Answer, OutOfOptions, Story
 from gateway.resilience.verdict import error_of_caller
 from gateway.units import parse_duration
 
@@ -52,14 +53,14 @@ class Passage:
     def __init__(self, service: Service, dialect: Dialect) -> None:
         self._service, self._dialect = service, dialect
         self._story: Story | None = None
-        self._task: asyncio.Task[Any] | None = None
+        self.task: asyncio.Task[Any] | None = None
         self._gone = False
         self._started = False
         self._cut = False
         self.id = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self._task = asyncio.current_task()
+        self.task = asyncio.current_task()
         self._receive, self._send = receive, send
         headers = lower(scope)
         self.id = request_id(headers)
@@ -73,8 +74,8 @@ class Passage:
             if not (self._gone or self._cut):
                 self._finish("cancelled", CLIENT_CLOSED)
                 raise
-            if self._task:
-                self._task.uncancel()
+            if self.task:
+                self.task.uncancel()
             if self._cut and not self._started:
                 error = CallerError(
                     503, "gateway_draining", "the gateway is shutting down", type="server_error", origin="gateway"
@@ -113,8 +114,8 @@ class Passage:
     def cut(self) -> None:
         """The drain has waited long enough."""
         self._cut = True
-        if (self._story is None or not self._story.cut()) and self._task:
-            self._task.cancel()
+        if (self._story is None or not self._story.cut()) and self.task:
+            self.task.cancel()
 
     # Before
 
@@ -182,8 +183,8 @@ class Passage:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._gone = True
-        if self._task:
-            self._task.cancel()
+        if self.task:
+            self.task.cancel()
 
     # During
 
@@ -203,13 +204,12 @@ class Passage:
         if isinstance(answer.body, bytes):
             await self._reply(answer.status, answer.headers, answer.body)
         else:
-            await self._stream(answer)
+            await self._stream(answer, answer.body)
         story.finish("broken" if story.broken else "ok", answer.status)
 
-    async def _stream(self, answer: Answer) -> None:
-        assert not isinstance(answer.body, bytes)
+    async def _stream(self, answer: Answer, body: AsyncGenerator[bytes, None]) -> None:
         await self._head(answer.status, answer.headers)
-        async with aclosing(answer.body) as chunks:
+        async with aclosing(body) as chunks:
             async for chunk in chunks:
                 await self._say({"type": "http.response.body", "body": chunk, "more_body": True})
         await self._say({"type": "http.response.body", "body": b"", "more_body": False})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -14,6 +15,8 @@ from gateway.relay import Gateway
 
 class Running(Protocol):
     """An exchange under way, as the drain sees it."""
+
+    task: asyncio.Task[Any] | None
 
     def cut(self) -> None: ...
 

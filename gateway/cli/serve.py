@@ -117,13 +117,9 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
             self.draining = loop.create_task(self.drain())
 
         async def drain(self) -> None:
-            deadline = loop.time() + runtime.config.server.drain_timeout
-            while runtime.service.running and loop.time() < deadline:
-                await asyncio.sleep(0.02)
+            await runtime.emptied(runtime.config.server.drain_timeout)
             runtime.cut()
-            deadline = loop.time() + LAST_WORDS
-            while runtime.service.running and loop.time() < deadline:
-                await asyncio.sleep(0.02)
+            await runtime.emptied(LAST_WORDS)
             self.should_exit = True
 
         async def startup(self, sockets: Any = None) -> None:

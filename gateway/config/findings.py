@@ -10,9 +10,15 @@ import msgspec
 
 from gateway.errors import Problem, did_you_mean
 
+MOST = 200
+
+
+class Enough(Exception):
+    """There are more problems than anybody reads."""
+
 
 class Findings:
-    """Collects problems, so that one look finds them all."""
+    """Collects problems, so that one look finds them all. Raises ``Enough`` at the two hundredth."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -23,6 +29,8 @@ class Findings:
         problem = Problem(path, what, remedy)
         if problem not in self.problems:
             self.problems.append(problem)
+        if len(self.problems) == MOST:
+            raise Enough
 
     def spoiled(self, path: str) -> bool:
         """Something is already said about this place or one inside it."""

@@ -11,7 +11,7 @@ from msgspec import inspect
 
 from gateway.config import environment
 from gateway.config.checking import check
-from gateway.config.findings import Findings, child, either
+from gateway.config.findings import Enough, Findings, child, either
 from gateway.config.fitting import WRONG, fit
 from gateway.config.names import follow, names_of
 from gateway.config.reading import MAX_BYTES, Node, Unreadable, lines, read
@@ -61,20 +61,26 @@ def problems(text: str, env: Mapping[str, str]) -> list[Problem]:
 def from_environment(env: Mapping[str, str]) -> Config:
     """Without a file. A problem's path is the variable it is about. Raises ``OperatorError`` with every problem."""
     found = Findings()
-    said = environment.read(env, found)
-    config = _built(said.tree, "environment", found)
+    try:
+        said = environment.read(env, found)
+        config = _built(said.tree, "environment", found)
+    except Enough:
+        raise OperatorError(found.problems) from None
     if found.problems:
         raise OperatorError(found.by_variable(said.variables))
-    return msgspec.structs.replace(config, notes=said.notes)
+    return msgspec.structs.replace(config, notes=(*config.notes, *said.notes))
 
 
 def _parsed(text: str, env: Mapping[str, str], source: str) -> tuple[Config, list[Problem]]:
-    found = Findings()
+    found, tree = Findings(), Node()
     try:
         tree = read(text, env, found)
+        config = _built(tree, source, found)
     except Unreadable as error:
         return Config(), [Problem(source, error.what, error.remedy)]
-    config = _built(tree, source, found)
+    except Enough:
+        more = Problem(source, f"has more problems than these {len(found.problems)}")
+        return Config(), [*found.by_line(lines(tree)), more]
     return config, found.by_line(lines(tree))
 
 
@@ -96,7 +102,19 @@ def _built(tree: Node, source: str, found: Findings) -> Config:
     names = names_of(config, _keys(given, "providers") or STANDBY, _keys(given, "models"), vague)
     check(config, names, found)
     aliases = {alias: follow(alias, names) or target for alias, target in config.aliases.items()}
-    return msgspec.structs.replace(config, aliases=aliases, merged={})
+    return msgspec.structs.replace(config, aliases=aliases, notes=_notes(config), merged={})
+
+
+def _notes(config: Config) -> tuple[str, ...]:
+    server, observe = config.server, config.observe
+    later = {
+        "server.metrics_port": server.metrics_port is not None,
+        "observe.content": observe.content != "off",
+        "observe.otlp": observe.otlp.endpoint is not None,
+        "observe.langfuse": observe.langfuse.public_key is not None,
+        "observe.prices": bool(observe.prices),
+    }
+    return tuple(f"{setting} is set, but this version does not use it yet" for setting, said in later.items() if said)
 
 
 def _keys(given: Mapping[str, Node], section: str) -> list[str]:

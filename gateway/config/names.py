@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -32,7 +32,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         listing = [name for name, provider in self.providers.items() if provider and model in provider.models]
         return listing or [name for name, provider in self.providers.items() if provider and _named_by(provider, model)]
 
-    def remedy(self, reference: str, also: Iterable[str] = ()) -> str:
+    def remedy(self, reference: str, also: Collection[str] = ()) -> str:
         """What to write in the place of a reference that leads nowhere."""
         provider, slash, model = reference.partition("/")
         if not reference.isprintable() or len(reference) > 200:

@@ -39,7 +39,8 @@ _BILLING = re.compile(
 )
 _NO_MODEL = re.compile(
     r"model_not_found|model_decommissioned|deploymentnotfound|model_not_available|unknown_model|no_such_model"
-    r"|model .{0,80}(?:does not exist|not found|has been (?:retired|deprecated|decommissioned)|is not (?:supported|available))"
+    r"|model .{0,80}(?:does not exist|not found|has been (?:retired|deprecated|decommissioned))"
+    r"|model .{0,80}is not (?:supported|available)"
     r"|does not have access to (?:the )?model|not a valid model",
     re.IGNORECASE,
 )
@@ -315,7 +316,7 @@ def _sum(parts: list[tuple[str, str]]) -> float:
 
 
 def _unit_seconds(unit: str) -> float:
-    if unit.startswith("ms") or unit.startswith("milli"):
+    if unit.startswith(("ms", "milli")):
         return 0.001
     return {"h": 3600.0, "m": 60.0}.get(unit[0], 1.0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -173,10 +174,8 @@ def rewrite(
 
 def _cap(asked: dict[str, msgspec.Raw], usual: str, limit: int) -> None:
     name = next((key for key in ("max_tokens", "max_completion_tokens") if key in asked), usual)
-    try:
+    with suppress(msgspec.DecodeError):
         limit = min(limit, msgspec.json.decode(asked[name], type=int)) if name in asked else limit
-    except msgspec.DecodeError:
-        pass
     asked[name] = _raw(limit)
 
 

@@ -17,7 +17,7 @@ from gateway.resilience.breaker import Breaker, State
 from gateway.resilience.keys import Keys
 from gateway.routing import Latency, LeftOut, Plan, Target
 
-# Faults that say something about the target's health (design.md §4). The others are the caller's, the key's or a limit's.
+# Faults that say something about the target's health (design.md §4). Others are the caller's, the key's or a limit's.
 COUNTS = frozenset(
     (
         FaultKind.OVERLOADED,
@@ -78,7 +78,7 @@ class _Average:
 
 
 class Health:
-    """``begin`` an attempt, then ``succeed``, ``fail`` or ``abandon`` it. ``now`` is seconds of one clock throughout."""
+    """``begin`` an attempt, then ``succeed``, ``fail`` or ``abandon`` it. ``now`` is always seconds of one clock."""
 
     def __init__(self, breaker_settings: Callable[[Target], BreakerSettings]) -> None:
         self._settings = breaker_settings

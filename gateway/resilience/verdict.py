@@ -9,8 +9,8 @@ from gateway.errors import CallerError, Fault, FaultKind
 from gateway.resilience.failover import Outcome
 from gateway.routing import Target
 
-# The status a fault becomes for the client, and how telling it is: the lowest number of the history is reported. What
-# is the caller's own comes first, then what a client may do something about (wait), then what only an operator can mend.
+# How telling a fault is (the lowest number of the history is reported) and the status it becomes for the client. What
+# is the caller's own comes first, then what a client can wait for, then what only an operator can mend.
 VERDICTS: dict[FaultKind, tuple[int, int]] = {
     FaultKind.BAD_REQUEST: (0, 400),
     FaultKind.CONTEXT_TOO_LONG: (0, 400),

@@ -39,7 +39,7 @@ class LeadWorker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return Ordered(joined((first, other), facts, fleet), f"role={role}; turn={len(turns) + 1}; {why}", caps)
 
     def role(self, turns: Sequence[Turn]) -> tuple[Role, str]:
-        """Replays the turns: ``failure_threshold`` failures in a row in worker phase start ``fallback_turns`` of lead."""
+        """Replays the turns: ``failure_threshold`` failures in a row in the worker's phase bring the lead back."""
         streak = fallback = 0
         for number, turn in enumerate(turns):
             if number < self.lead_turns:

@@ -143,7 +143,8 @@ class Planner:
             return plan
         able = tuple(target for target in plan.targets if target not in unable)
         if not able:
-            said = f'model "{plan.model}" has no {operation}: {", ".join(sorted({t.provider for t in unable}))} offers none'
+            vendors = ", ".join(sorted({target.provider for target in unable}))
+            said = f'model "{plan.model}" has no {operation}: {vendors} offers none'
             raise CallerError(400, "unsupported_operation", said, param="model", origin="gateway")
         left_out = tuple(LeftOut(target, f"its vendor has no {operation}") for target in unable)
         return msgspec.structs.replace(plan, targets=able, left_out=(*plan.left_out, *left_out))

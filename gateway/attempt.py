@@ -1,0 +1,373 @@
+"""One physical call: made, read up to its first output, and timed to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from gateway.chat import Facts
+from gateway.credentials import Credential, Headers
+from gateway.dialects import Dialect
+from gateway.dialects.faults import read_fault
+from gateway.dialects.glimpse import Whole
+from gateway.errors import Fault, FaultKind
+from gateway.resilience import Resilience
+from gateway.resilience.failover import Attempt, Policy
+from gateway.resilience.health import Ticket
+from gateway.routing import Plan
+from gateway.sse import comment
+from gateway.translate import Passing, translator
+from gateway.upstream import Call, Opener, Reply, read_all, without_secrets
+from gateway.vendors.vendor import Routes, Vendor
+
+# An error body of a vendor is read up to this size; a whole answer up to that.
+ERROR_LIMIT = 1 * 2**20
+ANSWER_LIMIT = 512 * 2**20
+# Events without output (roles, filter results) that may come before the first output.
+SILENT_LIMIT = 4 * 2**20
+# ``whole`` left out: an answer that is not streamed may take this many times as long to begin.
+WHOLE_FACTOR = 5
+
+KEEPALIVE = comment(b"keep-alive")
+
+STREAM_HEAD = (
+    ("content-type", "text/event-stream; charset=utf-8"),
+    ("cache-control", "no-cache"),
+    ("x-accel-buffering", "no"),
+)
+# Vendor headers a client may use; everything else of the vendor's head stays here.
+PASSED_ON = ("x-ratelimit-", "openai-processing-ms", "openai-version", "openai-model", "anthropic-ratelimit-")
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """An account of ours on a vendor, ready to be called."""
+
+    name: str
+    vendor: Vendor
+    routes: Routes
+    credential: Credential
+    headers: Headers = ()
+    windows: Mapping[str, int] = {}
+
+
+class Exchange(msgspec.Struct, kw_only=True):
+    """One client request up to its last byte."""
+
+    id: str
+    dialect: Dialect
+    body: bytes
+    forward: Headers = ()
+    """Client headers that go to the vendor."""
+    caller: str | None = None
+    session: str | None = None
+    pin: str | None = None
+    timeout: float | None = None
+    """Seconds the client gives the whole exchange."""
+    no_fallback: bool = False
+    allowed: Callable[[str, str], bool] = lambda asked, resolved: True
+    """May this caller use the model (as asked for, as resolved)?"""
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What was agreed on admission: what is asked for, who may serve it, how hard to try, and until when."""
+
+    exchange: Exchange
+    facts: Facts
+    plan: Plan
+    policy: Policy
+    deadline: float | None
+    """Epoch seconds at which the client gives up, where it has said so."""
+
+    def total(self, settings: Resilience, began: float) -> float:
+        """When an attempt that began then has to be over."""
+        return min(began + settings.timeouts.total, self.deadline or float("inf"))
+
+
+class Opened(msgspec.Struct, kw_only=True):
+    """An attempt that answered: what is to be handed on first, and where the rest comes from."""
+
+    attempt: Attempt
+    ticket: Ticket
+    reply: Reply
+    headers: list[tuple[str, str]]
+    head: bytes
+    whole: Whole | None = None
+    passing: Passing | None = None
+    ended: bool = False
+    url: str
+
+    @property
+    def stream(self) -> Passing:
+        """The reply as a stream; only asked of replies that are one."""
+        if self.passing is None:
+            raise TypeError("not a stream")
+        return self.passing
+
+
+class Calling:
+    """One physical call up to its first output."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        provider: Provider,
+        attempt: Attempt,
+        ticket: Ticket,
+        clock: Callable[[], float],
+        resume: tuple[bytes, Passing] | None = None,
+    ) -> None:
+        self.terms, self.provider, self.attempt, self.ticket, self.clock = terms, provider, attempt, ticket, clock
+        self.facts = terms.facts
+        self.translator = translator(terms.exchange.dialect, provider.vendor)
+        self.settings = terms.policy.of(attempt.target)
+        self.url = provider.routes.url(self.facts.operation, attempt.target.model)
+        self.resume = resume
+        self.total_at = terms.total(self.settings, ticket.began)
+        self.first_at = min(ticket.began + self._patience(), self.total_at)
+
+    def _patience(self) -> float:
+        timeouts = self.settings.timeouts
+        if self.facts.stream:
+            return timeouts.first_token
+        return timeouts.first_token * WHOLE_FACTOR if timeouts.whole is None else timeouts.whole
+
+    async def open(self, upstream: Opener) -> Opened | Fault:
+        """Up to the first output (``live``), or to the end (``held``, or not streamed)."""
+        call = await self._call()
+        if isinstance(call, Fault):
+            return call
+        reply = await upstream.open(call)
+        if isinstance(reply, Fault):
+            return self._total_or(reply)
+        try:
+            opened = await self._read(reply, call)
+        except BaseException:
+            await reply.close()
+            raise
+        if isinstance(opened, Fault):
+            await reply.close()
+            return without_secrets(opened, call)
+        if opened.passing is None:
+            await reply.close(linger=True)
+        return opened
+
+    async def _call(self) -> Call | Fault:
+        signed = await self.provider.credential.headers(self.ticket.key)
+        if isinstance(signed, Fault):
+            return msgspec.structs.replace(signed, url=self.url)
+        exchange, timeouts, target = self.terms.exchange, self.settings.timeouts, self.attempt.target
+        body = self.translator.request(
+            self.resume[0] if self.resume else exchange.body,
+            self.facts,
+            self.provider.routes.deployed(target.model),
+            self.terms.plan.max_tokens.get(target),
+        )
+        return Call(
+            method="POST",
+            url=self.url,
+            headers=(*_BASE_HEADERS, *self.provider.headers, *exchange.forward, *signed),
+            body=body,
+            connect=timeouts.connect,
+            write=timeouts.write,
+            head=max(0.001, self.first_at - self.clock()),
+            fresh=self.attempt.fresh,
+            secrets=tuple(value.removeprefix("Bearer ") for _, value in signed),
+        )
+
+    def _total_or(self, fault: Fault) -> Fault:
+        """The first-token clock is cut by the total one: which of them has run out?"""
+        if fault.kind is FaultKind.TIMEOUT_FIRST_TOKEN and self.clock() >= self.total_at - 0.001:
+            return msgspec.structs.replace(fault, kind=FaultKind.TIMEOUT_TOTAL)
+        return fault
+
+    async def _read(self, reply: Reply, call: Call) -> Opened | Fault:
+        if not 200 <= reply.status < 300:
+            return await self._refusal(reply)
+        if not self.facts.stream:
+            return await self._whole(reply)
+        if reply.headers.get("content-type", "").partition(";")[0].strip().lower() in _NOT_STREAMS:
+            return await self._not_a_stream(reply)
+        return await self._first_output(reply)
+
+    def _left(self, until: float) -> float:
+        return max(0.001, until - self.clock())
+
+    async def _refusal(self, reply: Reply) -> Fault:
+        body = await self._read_all(reply, ERROR_LIMIT)
+        said = b"" if isinstance(body, Fault) else body
+        return read_fault(reply.status, reply.headers, said, self.clock())
+
+    async def _read_all(self, reply: Reply, limit: int) -> bytes | Fault:
+        return await read_all(reply, self.settings.timeouts.idle, self._left(self.total_at), limit)
+
+    async def _whole(self, reply: Reply) -> Opened | Fault:
+        body = await self._read_all(reply, ANSWER_LIMIT)
+        if isinstance(body, Fault):
+            # The head was here: the answer broke off in the middle, which nobody has seen.
+            kind = FaultKind.GARBLED if body.kind is FaultKind.UNREACHABLE else body.kind
+            return msgspec.structs.replace(body, kind=kind)
+        whole = self.translator.whole(body, self.clock())
+        if isinstance(whole, Fault):
+            return whole
+        headers = [("content-type", reply.headers.get("content-type", "application/json")), *_passed_on(reply)]
+        return Opened(
+            attempt=self.attempt,
+            ticket=self.ticket,
+            url=self.url,
+            reply=reply,
+            headers=headers,
+            head=body,
+            whole=whole,
+            ended=True,
+        )
+
+    async def _not_a_stream(self, reply: Reply) -> Fault:
+        body = await self._read_all(reply, ERROR_LIMIT)
+        whole = body if isinstance(body, Fault) else self.translator.whole(body, self.clock())
+        if isinstance(whole, Fault):
+            return whole
+        said = f"a stream was asked for, the answer is {reply.headers.get('content-type')}"
+        return Fault(kind=FaultKind.GARBLED, message=said)
+
+    async def _first_output(self, reply: Reply) -> Opened | Fault:
+        """Reads until something was said (``live``) or until all was said (``held``)."""
+        passing = (
+            self.resume[1]
+            if self.resume
+            else self.translator.stream(self.facts, keep_text=self.terms.policy.exchange.on_broken_stream == "resume")
+        )
+        opened = Opened(
+            attempt=self.attempt,
+            ticket=self.ticket,
+            url=self.url,
+            reply=reply,
+            headers=[*STREAM_HEAD, *_passed_on(reply)],
+            head=b"",
+            passing=passing,
+        )
+        held = self.terms.policy.exchange.delivery == "held"
+        clocks = Clocks(self.terms, opened, self.clock)
+        parts: list[bytes] = []
+        size = 0
+        while not opened.ended:
+            begun = passing.digest.output
+            until = min(clocks.idle_at, self.total_at) if begun else self.first_at
+            chunk = await reply.read(self._left(until))
+            if chunk is None and not begun:
+                return self._total_or(_silence(self._patience()))
+            out, fault = clocks.take(chunk)
+            parts.append(out)
+            size += len(out)
+            if fault:
+                return fault
+            if passing.digest.output and not held:
+                break
+            if not begun and size > SILENT_LIMIT:
+                return Fault(kind=FaultKind.GARBLED, message=f"{SILENT_LIMIT} bytes without any output")
+        opened.head = b"".join(parts)
+        return opened
+
+
+def _silence(seconds: float) -> Fault:
+    return Fault(kind=FaultKind.TIMEOUT_FIRST_TOKEN, message=f"nothing was said within {seconds:g} s", origin="network")
+
+
+_NOT_STREAMS = ("application/json", "text/html", "application/problem+json")
+_BASE_HEADERS = (
+    ("content-type", "application/json"),
+    ("accept", "application/json, text/event-stream"),
+    ("accept-encoding", "identity"),
+    ("user-agent", "skein"),
+)
+
+
+def _passed_on(reply: Reply) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in reply.headers.items() if name.startswith(PASSED_ON)]
+
+
+class Clocks:
+    """Idle, total and keep-alive clocks of one stream, and the meaning of what each read brings."""
+
+    def __init__(self, terms: Terms, opened: Opened, clock: Callable[[], float]) -> None:
+        self._opened, self._passing, self._clock = opened, opened.stream, clock
+        settings = terms.policy.of(opened.attempt.target)
+        self._idle, self._keepalive = settings.timeouts.idle, terms.policy.exchange.keepalive
+        now = clock()
+        self.total_at = terms.total(settings, opened.ticket.began)
+        self.idle_at = now + self._idle
+        self._comment_at = now + self._keepalive if self._keepalive else float("inf")
+
+    def wait(self) -> float:
+        """Seconds until the next of the clocks strikes."""
+        return max(0.0, min(self.idle_at, self.total_at, self._comment_at) - self._clock())
+
+    def take(self, chunk: bytes | Fault | None) -> tuple[bytes, Fault | None]:
+        """What to hand on of one read, and the fault that ends the stream. Sets ``opened.ended`` at its end."""
+        now = self._clock()
+        passing = self._passing
+        if chunk is None:
+            return self._struck(now)
+        if isinstance(chunk, Fault):
+            return self._closed(chunk, now)
+        if not chunk:
+            return self._closed(None, now)
+        before = passing.digest.progress
+        out = passing.feed(chunk, now)
+        if passing.digest.progress > before:
+            self.idle_at = now + self._idle
+        if out:
+            self._comment_at = now + self._keepalive if self._keepalive else float("inf")
+        if passing.done:
+            self._opened.ended = True
+            return out, None
+        if passing.fault:
+            return out, self._break(passing.fault)
+        if now >= min(self.idle_at, self.total_at):
+            # Only comments and empty events keep coming: that is silence too.
+            silence, fault = self._struck(now)
+            return out + silence, fault
+        return out, None
+
+    def _struck(self, now: float) -> tuple[bytes, Fault | None]:
+        if now >= self.total_at:
+            return self._closed(_clock_fault(FaultKind.TIMEOUT_TOTAL, "the answer took too long"), now)
+        if now >= self.idle_at:
+            said = f"silence of {self._idle:g} s in the middle of the answer"
+            return self._closed(_clock_fault(FaultKind.TIMEOUT_IDLE, said), now)
+        if now >= self._comment_at:
+            self._comment_at = now + self._keepalive
+            return KEEPALIVE, None
+        return b"", None
+
+    def _closed(self, fault: Fault | None, now: float) -> tuple[bytes, Fault | None]:
+        """The vendor closed, or a clock closed for it. An answer that had said it was done is whole all the same."""
+        passing = self._passing
+        out = passing.end(now)
+        if passing.fault:
+            return out, self._break(passing.fault)
+        if passing.complete:
+            self._opened.ended = True
+            return out, None
+        if fault is None:
+            said = "the stream ended without a finish reason"
+            fault = Fault(kind=FaultKind.GARBLED, message=said, code="truncated", origin="network")
+        return out, self._break(fault)
+
+    def _break(self, fault: Fault) -> Fault:
+        """Before the first output a fault is what it is; after it, it has broken a stream (clocks keep their name)."""
+        if not self._passing.digest.output or fault.kind in _KEEP_THEIR_NAME:
+            return fault
+        return msgspec.structs.replace(fault, kind=FaultKind.BROKEN_STREAM, code=fault.code or fault.kind.value)
+
+
+_KEEP_THEIR_NAME = frozenset((FaultKind.BROKEN_STREAM, FaultKind.TIMEOUT_IDLE, FaultKind.TIMEOUT_TOTAL))
+
+
+def _clock_fault(kind: FaultKind, message: str) -> Fault:
+    return Fault(kind=kind, message=message, origin="network")
+
+
+DRAINED = Fault(
+    kind=FaultKind.BROKEN_STREAM, message="the gateway is shutting down", origin="gateway", code="gateway_draining"
+)
