@@ -23,6 +23,6 @@ __all__ = [
 
 def schema() -> dict[str, object]:
     """The JSON Schema of the file."""
-    from gateway.config import json_schema
+    from gateway.config.json_schema import schema as written  # reads sources: not for every start
 
-    return json_schema.schema()
+    return written()

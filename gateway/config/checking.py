@@ -177,11 +177,12 @@ def _address(provider: Provider, vendor: Vendor, path: str, server: Server, foun
 
 
 def _is_own_address(base: str, server: Server) -> bool:
-    """What listens on loopback or everywhere hears what is sent to loopback."""
-    url, host = urlsplit(base), server.host
-    if url.port != server.port or not url.hostname or not is_loopback(url.hostname):
-        return False
-    return is_loopback(host) or host in ("0.0.0.0", "::")  # noqa: S104  (compared, not bound)
+    """What listens on loopback or everywhere hears what is sent to loopback, or to nowhere in particular."""
+    url = urlsplit(base)
+    return url.port == server.port and all(
+        is_loopback(host) or host in ("0.0.0.0", "::")  # noqa: S104  (compared, not bound)
+        for host in (url.hostname or "", server.host)
+    )
 
 
 def _headers(headers: Mapping[str, str], path: str, found: Findings) -> None:

@@ -47,7 +47,7 @@ def _struct(node: Node, kind: inspect.StructType, path: str, found: Findings) ->
         return _misfit(node, kind, path, found)
     given = node.value or {}
     fields = {field.name: field for field in kind.fields}
-    for name in given.keys() - fields.keys():
+    for name in [name for name in given if name not in fields]:
         found.add(child(path, name), "is not a setting", either(name, fields))
     values: dict[str, Any] = {}
     for name, field in fields.items():
@@ -79,7 +79,7 @@ def _model(node: Node, path: str, found: Findings) -> Any:
         return WRONG
     strategy = STRATEGIES[kind]
     fields = strategy.__struct_fields__  # type: ignore[attr-defined]
-    for name in given.keys() - set(fields):
+    for name in [name for name in given if name not in fields]:
         found.add(child(path, name), f"is not a setting of {kind}", either(name, (*fields, "strategy", "resilience")))
         del given[name]
     settings = fit_struct(Node(given, node.line), strategy, path, found)  # type: ignore[arg-type]

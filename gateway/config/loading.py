@@ -86,18 +86,17 @@ def _parsed(text: str, env: Mapping[str, str], source: str) -> tuple[Config, lis
 
 def _built(tree: Node, source: str, found: Findings) -> Config:
     given = tree.value or {}
-    for name in given.keys() - SECTIONS.keys():
-        found.add(child("", name), "is not a setting", either(name, SECTIONS))
     sections: dict[str, Any] = {}
-    for name in SECTIONS.keys() & given.keys():
-        value = fit(given[name], inspect.type_info(SECTIONS[name]), name, found)
-        if value is not WRONG:
+    for name, node in given.items():
+        if name not in SECTIONS:
+            found.add(child("", name), "is not a setting", either(name, SECTIONS))
+        elif (value := fit(node, inspect.type_info(SECTIONS[name]), name, found)) is not WRONG:
             sections[name] = value
     providers = {
         name: _settled(name, provider, child("providers", name), found)
         for name, provider in sections.get("providers", {}).items()
     }
-    config = Config(**sections | {"providers": providers or STANDBY}, source=source)
+    config = Config(**sections | {"providers": providers or dict(STANDBY)}, source=source)
     vague = not {"providers", "models"} & given.keys() <= sections.keys()
     names = names_of(config, _keys(given, "providers") or STANDBY, _keys(given, "models"), vague)
     check(config, names, found)

@@ -29,8 +29,9 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
 
     def owners(self, model: str) -> list[str]:
         """The providers that list a bare id; if none does, those whose vendor's names it has."""
-        listing = [name for name, provider in self.providers.items() if provider and model in provider.models]
-        return listing or [name for name, provider in self.providers.items() if provider and _named_by(provider, model)]
+        providers = {name: provider for name, provider in self.providers.items() if provider}
+        listing = [name for name, each in providers.items() if model in each.models or model in each.deployments]
+        return listing or [name for name, each in providers.items() if _named_by(each, model)]
 
     def remedy(self, reference: str, also: Collection[str] = ()) -> str:
         """What to write in the place of a reference that leads nowhere."""
