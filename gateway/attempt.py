@@ -29,6 +29,9 @@ SILENT_LIMIT = 4 * 2**20
 # ``whole`` left out: an answer that is not streamed may take this many times as long to begin.
 WHOLE_FACTOR = 5
 
+# A waiting stream looks up this often, in seconds, to see whether the gateway is going down.
+GLANCE = 0.5
+
 KEEPALIVE = comment(b"keep-alive")
 
 STREAM_HEAD = (
@@ -299,8 +302,8 @@ class Clocks:
         self._comment_at = now + self._keepalive if self._keepalive else float("inf")
 
     def wait(self) -> float:
-        """Seconds until the next of the clocks strikes."""
-        return max(0.0, min(self.idle_at, self.total_at, self._comment_at) - self._clock())
+        """Seconds until the next of the clocks strikes, or until it is time to see whether a drain has begun."""
+        return max(0.0, min(min(self.idle_at, self.total_at, self._comment_at) - self._clock(), GLANCE))
 
     def take(self, chunk: bytes | Fault | None) -> tuple[bytes, Fault | None]:
         """What to hand on of one read, and the fault that ends the stream. Sets ``opened.ended`` at its end."""

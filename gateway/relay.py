@@ -82,7 +82,6 @@ class Story:
         self.cut_short = False
         self._upstream_seconds = self._backoff_seconds = 0.0
         self._opening: asyncio.Task[Opened] | None = None
-        self._closing: asyncio.Task[None] | None = None
         self._head_is_out = False
         self._output = False
         self._finished = False
@@ -334,7 +333,6 @@ class Story:
         """
         self.cut_short = True
         if self.opened is not None and self.opened.passing is not None:
-            self._closing = asyncio.get_running_loop().create_task(self.opened.reply.close())
             return True
         if self._head_is_out and self._opening is not None:
             self._opening.cancel()

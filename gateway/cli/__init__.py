@@ -6,21 +6,28 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from gateway import __version__
 from gateway.errors import OperatorError
 
 OK, FAILED, MISCONFIGURED = 0, 1, 2
 
+EXIT_CODES = "exit codes: 0 all is well; 1 something is broken; 2 the configuration or the command is wrong"
+
 
 def run(arguments: Sequence[str]) -> int:
     """0: done. 1: it ran and found something broken. 2: the configuration or the command is wrong."""
     parsed = parser().parse_args(arguments)
     try:
-        return int(parsed.act(parsed, os.environ))
+        code = int(parsed.act(parsed, os.environ))
+        # Here, not when the interpreter ends: a reader that has left is met below.
+        sys.stdout.flush()
+        return code
     except OperatorError as error:
         count = len(error.problems)
-        print(f"{count} problem{'s' if count > 1 else ''} in the configuration:", file=sys.stderr)
+        where = "command" if all(problem.path.startswith("-") for problem in error.problems) else "configuration"
+        print(f"{count} problem{'s' if count > 1 else ''} in the {where}:", file=sys.stderr)
         for problem in error.problems:
             print(f"  {problem}", file=sys.stderr)
         return MISCONFIGURED
@@ -32,19 +39,41 @@ def run(arguments: Sequence[str]) -> int:
         return 130
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Examples keep their lines, and the width is the same everywhere, so that docs/cli.md can hold the very text."""
+
+    def __init__(self, prog: str, **settings: Any) -> None:
+        super().__init__(prog, **{"width": 100, "max_help_position": 28, **settings})
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        prog="skein", description="An LLM gateway: one OpenAI-compatible endpoint, any vendor."
+        prog="skein",
+        description="An LLM gateway: one OpenAI-compatible endpoint, any vendor.",
+        epilog=EXIT_CODES,
+        formatter_class=Help,
     )
     top.add_argument("--version", action="version", version=f"skein {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    from gateway.cli import serve
+    from gateway.cli import check, config, doctor, explain, models, serve
 
-    for command in (serve,):
+    for command in (serve, check, doctor, explain, models, config):
         command.add(commands)
     return top
+
+
+def add_command(commands: Any, name: str, summary: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """A command with examples below its options."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=description, epilog=f"examples:\n{examples}", formatter_class=Help
+    )
+    return command
 
 
 def add_config(command: argparse.ArgumentParser) -> None:
     """``--config``, as every command that reads the configuration takes it."""
     command.add_argument("--config", metavar="FILE", help="default: $SKEIN_CONFIG, ./skein.yaml, else the environment")
+
+
+def add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON, for programs")

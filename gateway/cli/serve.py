@@ -13,33 +13,47 @@ from typing import Any
 
 import msgspec
 
-from gateway.cli import MISCONFIGURED, OK, add_config
+from gateway.cli import MISCONFIGURED, OK, add_command, add_config
 from gateway.config import Config, load
 from gateway.errors import OperatorError, Problem
 
 # How long a cut stream has to tell its client before its connection is closed under it.
 LAST_WORDS = 2.0
 
+DESCRIPTION = """\
+Runs the gateway until SIGTERM or ^C; the second of them does not wait for running requests.
+SIGHUP reads the configuration again, and so does a change of the file."""
+EXAMPLES = """\
+  skein serve                          as configured; without a file, by the variables that are set
+  skein serve --config skein.yaml --port 4001
+  curl http://127.0.0.1:4000/v1/models"""
+
 
 def add(commands: Any) -> None:
-    command = commands.add_parser("serve", help="run the gateway", description="Run the gateway until SIGTERM or ^C.")
+    command = add_command(commands, "serve", "run the gateway", DESCRIPTION, EXAMPLES)
     add_config(command)
     command.add_argument("--host", help="address to listen on (server.host)")
     command.add_argument("--port", type=int, help="port to listen on; 0 takes a free one (server.port)")
     command.add_argument(
         "--log-format", choices=("json", "console"), help="default: console on a terminal, else as configured"
     )
+    # A worker's: the listening socket, and the pipe that closes when the supervisor is gone.
+    command.add_argument("--fd", type=int, help=argparse.SUPPRESS)
+    command.add_argument("--lifeline", type=int, help=argparse.SUPPRESS)
     command.set_defaults(act=serve)
 
 
 def serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     config = settings(arguments, env)
+    if arguments.fd is not None:
+        return run_worker(arguments, dict(env), socket.socket(fileno=arguments.fd), config)
     for note in config.notes:
         print(f"note: {note}", file=sys.stderr)
     listener = bind(config)
     if config.server.workers > 1:
         from gateway.cli.workers import supervise
 
+        welcome(config, url_of(listener))
         return supervise(config.server.workers, arguments, dict(env), listener)
     return run_worker(arguments, dict(env), listener, config)
 
@@ -97,8 +111,7 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
     chosen = arguments.log_format or ("console" if sys.stderr.isatty() else config.observe.logs.format)
     emit = events.broadcast([logger(config.observe.logs.level, chosen)])
     runtime = Runtime(config, emit, env, arguments.config)
-    host, port = listener.getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = url_of(listener)
 
     class Server(uvicorn.Server):
         """Drains on the first signal, leaves on the second."""
@@ -128,6 +141,13 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
             gc.freeze()
             emit(events.GatewayStarted(at=runtime.clock(), url=url, source=config.source))
             loop.add_signal_handler(signal.SIGHUP, runtime.reload)
+            if arguments.lifeline is not None:
+                loop.add_reader(arguments.lifeline, self.orphaned)
+
+        def orphaned(self) -> None:
+            """The supervisor is gone without a word: nobody would ever stop this worker."""
+            loop.remove_reader(arguments.lifeline)
+            self.handle_exit(signal.SIGTERM, None)
 
     server = Server(
         uvicorn.Config(
@@ -142,7 +162,7 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
             timeout_graceful_shutdown=int(LAST_WORDS) + 1,
         )
     )
-    if not env.get("SKEIN_WORKER"):
+    if arguments.fd is None:
         welcome(config, url)
     import uvloop
 
@@ -153,6 +173,11 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
         except SystemExit as stopped:
             return MISCONFIGURED if stopped.code else OK
     return OK
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def welcome(config: Config, url: str) -> None:

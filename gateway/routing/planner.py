@@ -45,6 +45,11 @@ class Resolved(msgspec.Struct, frozen=True):
     by: str
 
 
+def like(name: str, glob: str) -> bool:
+    """Globs know ``*`` and ``?`` only: model ids may hold brackets."""
+    return fnmatchcase(name, glob.replace("[", "[[]"))
+
+
 class Planner:
     """Pure: the same facts and senses give the same plan. ``listings`` is read live (provider -> model ids)."""
 
@@ -61,14 +66,7 @@ class Planner:
 
     def resolve(self, name: str) -> Resolved:
         """Model > alias > ``provider/model`` > the one owner of a bare id > ``*``. Raises ``CallerError`` (404)."""
-        found = self._known(name)
-        if found is None and (alias := self._alias(name)):
-            aimed = self.resolve(alias) if alias != name else None
-            if aimed is not None:
-                return msgspec.structs.replace(aimed, by=f"alias of {alias}")
-        found = found or self._direct(name) or self._owned(name)
-        if found is None and CATCH_ALL in self.models:
-            found = Resolved(CATCH_ALL, None, "the catch-all model")
+        found = self._known(name) or self._aliased(name) or self._direct(name) or self._owned(name) or self._any()
         if found is None:
             raise self._unknown(name)
         return found
@@ -76,10 +74,15 @@ class Planner:
     def _known(self, name: str) -> Resolved | None:
         return Resolved(name, None, "a configured model") if name in self.models and name != CATCH_ALL else None
 
-    def _alias(self, name: str) -> str | None:
-        if name in self.aliases:
-            return self.aliases[name]
-        return next((aim for glob, aim in self.aliases.items() if fnmatchcase(name, glob)), None)
+    def _aliased(self, name: str) -> Resolved | None:
+        """Aliases lead straight to a configured model or a target, never to another alias: exact names before globs."""
+        globs = (aim for glob, aim in self.aliases.items() if like(name, glob))
+        aim = self.aliases.get(name) or next(globs, None)
+        found = aim and (self._known(aim) or self._direct(aim) or (self._any() if aim == CATCH_ALL else None))
+        return msgspec.structs.replace(found, by=f"alias of {aim}") if found else None
+
+    def _any(self) -> Resolved | None:
+        return Resolved(CATCH_ALL, None, "the catch-all model") if CATCH_ALL in self.models else None
 
     def _direct(self, name: str) -> Resolved | None:
         provider, _, model = name.partition("/")
@@ -89,7 +92,7 @@ class Planner:
 
     def _owned(self, name: str) -> Resolved | None:
         by_pattern = [
-            each for each, owner in self.owners.items() if any(fnmatchcase(name, glob) for glob in owner.owns)
+            each for each, owner in self.owners.items() if any(like(name, glob) for glob in owner.owns)
         ]
         by_listing = [each for each, listed in self.listings.items() if name in listed and each in self.owners]
         for owners, how in ((by_pattern, "its vendor's names"), (by_listing, "its listing")):
@@ -107,7 +110,7 @@ class Planner:
         )
         near = nearest(name, known, 3) or list(known)[:3]
         hint = f"; the nearest are {', '.join(near)}" if near else ""
-        several = [each for each, owner in self.owners.items() if any(fnmatchcase(name, glob) for glob in owner.owns)]
+        several = [each for each, owner in self.owners.items() if any(like(name, glob) for glob in owner.owns)]
         if len(several) > 1:
             hint = f"; several providers own that name, say which: {', '.join(f'{each}/{name}' for each in several)}"
         return CallerError(

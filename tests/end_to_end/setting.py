@@ -24,7 +24,7 @@ CHAT = "/v1/chat/completions"
 # Waits too short to notice, clocks that strike soon, and no breaker and no budget unless a test is about them.
 QUICK: dict[str, Any] = {
     "backoff": {"initial": "2ms", "max": "5ms"},
-    "timeouts": {"connect": "150ms", "first_token": "150ms", "whole": "150ms", "idle": "150ms", "total": "500ms"},
+    "timeouts": {"connect": "80ms", "first_token": "150ms", "whole": "150ms", "idle": "150ms", "total": "500ms"},
     "breaker": {"consecutive": 1000, "min_requests": 1000},
     "retry_budget": 1000,
 }
@@ -183,7 +183,7 @@ class Client:
 
 def request(body: bytes | dict[str, Any], path: str = CHAT, method: str = "POST", **headers: str) -> bytes:
     """The bytes of a request; underscores in header names stand for hyphens."""
-    data = json.dumps(body).encode() if isinstance(body, dict) else body
+    data = json.dumps(body, separators=(",", ":")).encode() if isinstance(body, dict) else body
     fields = {"host": "gateway", "content-type": "application/json", "content-length": str(len(data))}
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items() if value)]

@@ -101,7 +101,7 @@ def test_a_backup_hides_what_can_be_hidden(kind: str, stream: bool) -> None:
         expected = fate_of(kind, stream)
         if expected.served:
             assert (told.status, told.text, told.finish) == (200, BACKUP.text, "stop"), told.body
-            assert told.done or not stream
+            assert not stream or told.done
         else:
             assert told.status == 400
         assert told.headers["x-skein-attempts"] == str(len(expected.faults) + expected.served)
@@ -297,6 +297,9 @@ def test_a_name_that_does_not_resolve_is_unreachable() -> None:
 
 # --- what nobody need see
 
+# One damaged event is left out; the stream goes on and ends well.
+DAMAGED = ("invalid_json_first", "invalid_json", "truncated_json", "binary")
+
 
 @BOTH
 @pytest.mark.parametrize("name", HIDDEN)
@@ -304,8 +307,12 @@ def test_before_the_first_output_nothing_is_seen(name: str, stream: bool) -> Non
     with stand("primary", "backup") as s:
         s.primary.otherwise, s.backup.otherwise = HIDDEN[name], BACKUP
         told = s.ask(stream)
+        if stream and name in DAMAGED:
+            assert (told.status, told.finish, told.done) == (200, "stop", True)
+            assert s.finished().skipped == 1
+            return
         assert (told.status, told.text, told.finish) == (200, BACKUP.text, "stop"), told.body
-        assert told.done or not stream
+        assert not stream or told.done
         s.finished()
         assert {provider for provider, _ in s.faults()} <= {"primary"}
         assert len(s.faults()) == s.primary.count
@@ -313,7 +320,7 @@ def test_before_the_first_output_nothing_is_seen(name: str, stream: bool) -> Non
         assert s.counted("primary") == s.primary.count
 
 
-@pytest.mark.parametrize("name", HIDDEN)
+@pytest.mark.parametrize("name", [name for name in HIDDEN if name not in DAMAGED])
 def test_before_the_first_output_a_fault_without_a_backup_is_an_error_and_no_stream(name: str) -> None:
     with stand("primary") as s:
         s.primary.otherwise = HIDDEN[name]
@@ -324,7 +331,7 @@ def test_before_the_first_output_a_fault_without_a_backup_is_an_error_and_no_str
         s.keeps_its_secrets(told)
 
 
-@pytest.mark.parametrize("name", [name for name in HIDDEN])
+@pytest.mark.parametrize("name", [name for name in HIDDEN if name not in DAMAGED])
 def test_one_hidden_fault_and_then_an_answer_from_the_same_target(name: str) -> None:
     """Where the reaction is to try again, one bad answer costs one more call and nothing else."""
     with stand("primary") as s:
@@ -337,10 +344,8 @@ def test_one_hidden_fault_and_then_an_answer_from_the_same_target(name: str) -> 
             assert (told.status, told.text, s.primary.count) == (200, "Hello from the scripted vendor.", 2)
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", [name for name in BROKEN if name not in DAMAGED])
 def test_what_breaks_a_stream_in_the_middle_is_hidden_where_it_is_held_back(name: str) -> None:
-    if name in ("invalid_json", "truncated_json", "binary"):
-        pytest.skip("one damaged event does not end a stream")
     with stand("primary", "backup", delivery="held") as s:
         s.primary.otherwise, s.backup.otherwise = BROKEN[name], BACKUP
         told = s.ask(True)

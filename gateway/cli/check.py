@@ -1,0 +1,131 @@
+"""``skein check``: is the configuration good, and where will each call go?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.cli import MISCONFIGURED, OK, add_command, add_config, add_json
+from gateway.cli.models import models_of
+from gateway.cli.printing import print_columns, print_json, remark
+from gateway.cli.signing import signing_of
+from gateway.config import Config, load
+from gateway.errors import OperatorError
+from gateway.upstream import shown_url
+from gateway.vendors import VENDORS, Routes, routes
+
+EXAMPLES = """\
+  skein check                          the configuration that `skein serve` would use here
+  skein check --config skein.yaml      that file, before it is put to work
+  skein check --json | jq -r '.providers[].urls.chat'"""
+
+
+def add(commands: Any) -> None:
+    command = add_command(
+        commands,
+        "check",
+        "say whether the configuration is good",
+        "Says every problem of the configuration, or where each call will go. Calls nobody.",
+        EXAMPLES,
+    )
+    add_config(command)
+    add_json(command)
+    command.set_defaults(act=check)
+
+
+def check(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    try:
+        config = load(arguments.config, env)
+    except OperatorError as error:
+        if not arguments.json:
+            raise
+        print_json({"ok": False, "problems": error.problems})
+        return MISCONFIGURED
+    found = checked(config, env)
+    if arguments.json:
+        print_json(found)
+    else:
+        _print(found)
+    return OK
+
+
+def checked(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "source": config.source,
+        "providers": {name: _provider(config, name, env) for name in config.providers},
+        "models": {
+            name: {"strategy": model.kind, "targets": described(model.strategy)}
+            for name, model in config.models.items()
+        },
+        "aliases": config.aliases,
+        "notes": config.notes,
+    }
+
+
+def _provider(config: Config, name: str, env: Mapping[str, str]) -> dict[str, Any]:
+    settings = config.providers[name]
+    vendor = VENDORS[settings.vendor]
+    located = routes(vendor, settings.account)
+    return {
+        "vendor": vendor.name,
+        "title": vendor.title,
+        "auth": signing_of(name, settings, env).shown,
+        "urls": {operation: shown_url(template) for operation, template in located.urls.items()},
+        "deployments": _deployments(located, models_of(config, name)),
+    }
+
+
+def _deployments(located: Routes, models: tuple[str, ...]) -> dict[str, Any]:
+    """Model -> what it is called at the vendor, and its own URLs, where either depends on the model."""
+    own_urls = any("{model}" in template for template in located.urls.values())
+    return {
+        model: {
+            "deployment": located.deployed(model),
+            "urls": {
+                operation: shown_url(located.url(operation, model))
+                for operation, template in located.urls.items()
+                if "{model}" in template
+            },
+        }
+        for model in models
+        if own_urls or located.deployed(model) != model
+    }
+
+
+def described(strategy: Any) -> list[str]:
+    """A strategy's references as people say them: ``lead smart``, ``openai/gpt-5 (weight 3)``."""
+    references, said = strategy.references(), []
+    for field in strategy.__struct_fields__:
+        value = getattr(strategy, field)
+        if isinstance(value, str) and value in references:
+            said.append(f"{field} {value}")
+        elif isinstance(value, tuple):
+            said += [each if isinstance(each, str) else f"{each.target} (weight {each.weight:g})" for each in value]
+    return said
+
+
+def _print(found: dict[str, Any]) -> None:
+    print(f"{found['source']}: no problems")
+    for name, provider in found["providers"].items():
+        print(f"\nprovider {name}: {provider['title']}, {provider['auth']}")
+        print_columns(_urls(provider))
+    if found["models"]:
+        print("\nmodels")
+        print_columns((name, each["strategy"], ", ".join(each["targets"])) for name, each in found["models"].items())
+    if found["aliases"]:
+        print("\naliases")
+        print_columns((alias, f"-> {target}") for alias, target in found["aliases"].items())
+    for note in found["notes"]:
+        remark(f"note: {note}")
+
+
+def _urls(provider: dict[str, Any]) -> list[tuple[str, ...]]:
+    deployments = provider["deployments"]
+    rows: list[tuple[str, ...]] = []
+    for operation, template in provider["urls"].items():
+        known = [(model, each["urls"][operation]) for model, each in deployments.items() if operation in each["urls"]]
+        rows += [(operation, url, f"for {model}") for model, url in known] or [(operation, template)]
+    renamed = [(model, each) for model, each in deployments.items() if not each["urls"]]
+    return rows + [("model", f"{model} is called {each['deployment']} there") for model, each in renamed]
