@@ -35,6 +35,7 @@ class Splitter:
         self._scanned = 0
         self._limit = limit
         self._started = False
+        self._after_return = False
 
     def feed(self, chunk: bytes) -> list[Frame]:
         if not self._started:
@@ -43,6 +44,9 @@ class Splitter:
                 self._buffer = bytearray(chunk)
                 return []
             self._started, self._buffer, chunk = True, bytearray(), chunk.removeprefix(_BOM)
+        if self._after_return and chunk:
+            # The frame ended with the CR of a CRLF that was cut in two: this is its LF.
+            self._after_return, chunk = False, chunk.removeprefix(b"\n")
         if not self._buffer and chunk.endswith(b"\n\n") and b"\r" not in chunk:
             # The common case: whole events, plain line feeds.
             return [_frame(part + b"\n\n") for part in chunk[:-2].split(b"\n\n")]
@@ -52,6 +56,7 @@ class Splitter:
         while match := _BLANK_LINE.search(self._buffer, max(begin, self._scanned)):
             frames.append(_frame(bytes(self._buffer[begin : match.end()])))
             begin = self._scanned = match.end()
+        self._after_return = bool(frames) and begin == len(self._buffer) and self._buffer.endswith(b"\r")
         del self._buffer[:begin]
         # A blank line can begin in the last three bytes seen.
         self._scanned = max(0, len(self._buffer) - 3)
@@ -71,8 +76,8 @@ class Splitter:
 
 
 def _frame(raw: bytes) -> Frame:
-    if raw.startswith(b"data: ") and b"\n" not in raw[6:-2] and b"\r" not in raw:
-        return Frame(raw, raw[6:].rstrip(b"\n"))
+    if raw.startswith(b"data: ") and raw.endswith(b"\n\n") and b"\n" not in raw[6:-2] and b"\r" not in raw:
+        return Frame(raw, raw[6:-2])
     data: list[bytes] = []
     name = b""
     for line in _LINE.split(raw):

@@ -92,7 +92,8 @@ class Passing:
     def _keep(self, frames: list[Frame], now: float) -> list[bytes]:
         kept: list[bytes] = []
         for frame in frames:
-            if frame.data is None or self.done or self.fault:
+            # An event without data is none: https://html.spec.whatwg.org/multipage/server-sent-events.html#dispatchMessage
+            if not frame.data or self.done or self.fault:
                 continue
             seen = self.dialect.glimpse(frame, now)
             if seen.damaged:
@@ -148,6 +149,9 @@ class Continuing(Passing):
         handed = super()._hand_on(frame, seen)
         if not handed:
             return []
+        if handed[0] is not frame.raw:
+            # Its null usage was cut out.
+            frame = Frame(handed[0], handed[0].removeprefix(b"data: ").rstrip())
         if self._decided:
             return [self._stamped(frame)]
         self._heard += seen.text
@@ -176,10 +180,7 @@ class Continuing(Passing):
 
     def _release(self) -> bytes:
         self._decided = True
-        repeated = (
-            len(self._delivered) if self._repeats_from_start() and len(self._heard) >= len(self._delivered) else 0
-        )
-        fresh = self._heard[repeated or self._overlap() :]
+        fresh = self._heard[len(self._delivered) if self._repeats_from_start() else self._overlap() :]
         out = []
         for frame in self._held:
             seen = self.dialect.glimpse(frame, 0.0)

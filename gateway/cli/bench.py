@@ -120,7 +120,7 @@ def show(figures: list[Figure]) -> None:
 # Load -----------------------------------------------------------------------------------------------------------------
 
 _MESSAGE = {"role": "user", "content": "x" * 800}
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "small": {"model": "bench", "messages": [_MESSAGE]},
     "agent": {"model": "bench", "messages": [{**_MESSAGE, "content": "y" * 500}] * 60},
     "stream": {"model": "bench", "messages": [_MESSAGE], "stream": True, "stream_options": {"include_usage": True}},

@@ -174,7 +174,7 @@ def read_words(body: bytes) -> Words:
     """Message, type, code and param out of any of the shapes vendors use; text and HTML give a message alone."""
     try:
         return _words_of(msgspec.json.decode(body))
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, as is that of bytes that are not UTF-8
         text = body[: BODY_KEPT * 4].decode(errors="replace")
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         return Words(message=(title[1] if title else text).strip()[:500])
@@ -210,7 +210,7 @@ def _inner_code(inner: dict[str, Any]) -> str | None:
 def _status_of(said: dict[str, Any]) -> int | None:
     for key in ("status", "status_code", "statusCode", "code", "raw_status_code"):
         value = said.get(key)
-        if isinstance(value, str) and value.isdigit() and len(value) == 3:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{3}", value):
             value = int(value)
         if isinstance(value, int) and 400 <= value < 600:
             return value

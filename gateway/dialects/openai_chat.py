@@ -77,18 +77,20 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         param = where.rstrip("`").lstrip(".") or None
         said = f"{param}: {what}" if param else f"the body must be a JSON object: {what}"
         raise CallerError(400, "invalid_type", said, param=param) from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a ValueError too: bytes that are not UTF-8
         raise CallerError(400, "invalid_json", f"the body is not valid JSON: {error}") from None
 
 
 # A failed tool result, by what it says at its head or tail only: a file that was read may hold any word.
-_FAILED = re.compile(
-    r"\A\s*(?:The tool call returned the following error:|Error\b[:\s]|Traceback \(most recent call last\))"
-    r"|(?:exit(?:ed with)?(?: code| status)?|Command exited with code)[ :=]+(?!0\b)-?\d+\W*\Z"
-    r"|\A\s*\{[^{}]{0,200}\"(?:success|ok)\"\s*:\s*false"
-    r"|\A\s*\{[^{}]{0,200}\"is_?[eE]rror\"\s*:\s*true"
-    r"|\A\s*Exit code:? (?!0\b)-?\d+",
+_FAILED_HEAD = re.compile(
+    r"\s*(?:The tool call returned the following error:|Error\b[:\s]|Traceback \(most recent call last\)"
+    r"|\{[^{}]{0,200}\"(?:success|ok)\"\s*:\s*false"
+    r"|\{[^{}]{0,200}\"is_?error\"\s*:\s*true"
+    r"|Exit code:? (?!0\b)-?\d+)",
     re.IGNORECASE,
+)
+_FAILED_TAIL = re.compile(
+    r"(?:exit(?:ed with)?(?: code| status)?|Command exited with code)[ :=]+(?!0\b)-?\d+\W*\Z", re.IGNORECASE
 )
 _ENDS = 400
 
@@ -97,7 +99,7 @@ def turns(body: bytes) -> list[Turn]:
     """The conversation as turns, oldest first. A turn failed when a tool result that followed it says so."""
     try:
         messages = msgspec.json.decode(body).get("messages")
-    except (msgspec.DecodeError, RecursionError, AttributeError):
+    except (ValueError, RecursionError, AttributeError):
         return []
     found: list[Turn] = []
     for message in messages if isinstance(messages, list) else []:
@@ -107,7 +109,7 @@ def turns(body: bytes) -> list[Turn]:
             found.append(Turn())
         elif message.get("role") == "tool" and found and not found[-1].failed:
             said = text_of(message.get("content"))
-            if match := _FAILED.search(said[:_ENDS]) or _FAILED.search(said[-_ENDS:]):
+            if match := _FAILED_HEAD.match(said) or _FAILED_TAIL.search(said[-_ENDS:]):
                 found[-1] = Turn(failed=True, evidence=match[0].strip()[:80])
     return found
 
@@ -225,7 +227,7 @@ def read_whole(body: bytes, now: float) -> Whole | Fault:
     """A whole answer, checked: a 200 that holds an error, or nothing readable, is a fault."""
     try:
         answer = _answer.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         return garbled(f"the answer is not a chat completion: {error}", body)
     if answer.error or (not answer.choices and answer.object == "error"):
         return read_error_object(msgspec.json.decode(body), body, now)

@@ -107,7 +107,7 @@ def next_attempt(plan: Plan, history: Sequence[Outcome], policy: Policy, allows:
     return (
         _again(plan, history, reaction, policy, allows)
         or _next_target(plan, history, allows)
-        or _patience(history, policy, allows)
+        or _nobody_free(plan, history, policy, allows)
     )
 
 
@@ -149,11 +149,21 @@ def _again(
 def _next_target(plan: Plan, history: Sequence[Outcome], allows: Allows) -> Attempt | None:
     tried = {outcome.attempt.target for outcome in history}
     fresh = [target for target in plan.targets if target not in tried]
-    free = [target for target in fresh if allows.target(target)]
-    number = len(history) + 1
-    if free:
-        return Attempt(number, free[0], reason="next target")
-    return None if not fresh or _patient(history) else Attempt(number, fresh[0], reason="shut, but the last one left")
+    return next((Attempt(len(history) + 1, target, reason="next target") for target in fresh if allows.target(target)), None)
+
+
+def _nobody_free(plan: Plan, history: Sequence[Outcome], policy: Policy, allows: Allows) -> Attempt | None:
+    """A vendor that named a time is waited for before a shut target is tried; otherwise the other way round."""
+    if _patient(history):
+        return _patience(history, policy, allows) or _shut(plan, history)
+    return _shut(plan, history) or _patience(history, policy, allows)
+
+
+def _shut(plan: Plan, history: Sequence[Outcome]) -> Attempt | None:
+    """One call to a target whose breaker is open, or whose keys cool, beats an error."""
+    tried = {outcome.attempt.target for outcome in history}
+    left = (target for target in plan.targets if target not in tried)
+    return next((Attempt(len(history) + 1, target, reason="shut, but the last one left") for target in left), None)
 
 
 def _patient(history: Sequence[Outcome]) -> bool:
@@ -187,7 +197,8 @@ def _patience(history: Sequence[Outcome], policy: Policy, allows: Allows) -> Att
 
 def _larger(plan: Plan, history: Sequence[Outcome], allows: Allows) -> Attempt | None:
     tried = {outcome.attempt.target for outcome in history}
-    needed = max((allows.window(target) or 0 for target in tried), default=0)
+    small = {each.attempt.target for each in history if REACTIONS[each.fault.kind] is Reaction.LARGER_WINDOW}
+    needed = max((allows.window(target) or 0 for target in small), default=0)
     for target in plan.targets:
         window = allows.window(target)
         if target not in tried and window is not None and needed and window > needed and allows.target(target):

@@ -42,7 +42,7 @@ class Keys:
                     # This call is the probe: others keep away from the key until it is answered.
                     self._dead[key] = now
                 return key
-        return min(self.keys, key=lambda key: max(self._dead.get(key, 0.0), self._cooling.get((key, model), 0.0)))
+        return min(self.keys, key=lambda key: self._usable_at(key, model))
 
     def cool(self, key: str | None, model: str, seconds: float | None, now: float) -> None:
         until = now + (COOL_FOR if seconds is None else seconds)
@@ -59,6 +59,10 @@ class Keys:
         """``alive``, ``cooling`` or ``dead`` for each key, in order."""
         cooling = {key for (key, _), until in self._cooling.items() if until > now}
         return ["dead" if key in self._dead else "cooling" if key in cooling else "alive" for key in self.keys]
+
+    def _usable_at(self, key: str | None, model: str) -> float:
+        probed = self._dead[key] + PROBE_AFTER if key in self._dead else 0.0
+        return max(probed, self._cooling.get((key, model), 0.0))
 
     def _fit(self, key: str | None, model: str, now: float) -> bool:
         died = self._dead.get(key)

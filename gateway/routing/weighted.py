@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from gateway.chat import Facts
-from gateway.routing import Fleet, Ordered, Target
+from gateway.routing import Fleet, Ordered, joined
+
+T = TypeVar("T")
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,23 +28,23 @@ class Weighted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return tuple(share.target for share in self.shares())
 
     def order(self, facts: Facts, fleet: Fleet) -> Ordered:
-        weights: dict[Target, float] = {}
+        weights: dict[str, float] = {}
         for share in self.shares():
-            for target in fleet.targets(share.target, facts):
-                weights[target] = weights.get(target, 0.0) + share.weight
-        drawn: list[Target] = []
+            weights[share.target] = weights.get(share.target, 0.0) + share.weight
+        drawn: list[str] = []
         while weights:
             drawn.append(draw(weights, fleet.chance()))
             del weights[drawn[-1]]
-        return Ordered(tuple(drawn), "drawn by weight")
+        # A share that is a model of several targets is one share; inside it the model's own order holds.
+        return Ordered(joined(drawn, facts, fleet), "drawn by weight")
 
 
-def draw(weights: dict[Target, float], chance: float) -> Target:
-    """One target, each with a likelihood proportional to its weight; ``chance`` is in [0, 1)."""
+def draw(weights: dict[T, float], chance: float) -> T:
+    """One of them, each with a likelihood proportional to its weight; ``chance`` is in [0, 1)."""
     point = chance * sum(weights.values())
-    for target, weight in weights.items():
+    for each, weight in weights.items():
         point -= weight
         if point < 0:
-            return target
-    # All weights are zero (or the sum was rounded up): the order written decides.
-    return next(iter(weights))
+            return each
+    # All weights are zero: the order written decides. (Or the sum was rounded up: the heaviest.)
+    return max(weights, key=weights.__getitem__)
