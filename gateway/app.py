@@ -30,7 +30,7 @@ from gateway.resilience.health import Health
 from gateway.routing import Latency, Plan, Target
 from gateway.routing.planner import Entry, Owner, Planner, Senses
 from gateway.simulator import Simulator
-from gateway.upstream import Upstream
+from gateway.upstream import Upstream, shown_url
 from gateway.vendors import VENDORS, routes
 
 # How often the configuration file is looked at, in seconds.
@@ -162,7 +162,7 @@ class Runtime:
         return {
             name: {
                 "vendor": each.vendor.name,
-                "urls": {operation: each.routes.url(operation) for operation in each.routes.urls},
+                "urls": {operation: shown_url(each.routes.url(operation)) for operation in each.routes.urls},
                 "keys": self.health.keys(name).states(now),
                 "targets": {
                     str(target): {
@@ -194,7 +194,7 @@ def provider(name: str, settings: ProviderSettings) -> Provider:
         vendor=vendor,
         routes=routes(vendor, settings.account),
         credential=credential(settings, vendor.auth),
-        headers=(*vendor.headers.items(), *settings.headers.items()),
+        headers=tuple((name.lower(), value) for name, value in (*vendor.headers.items(), *settings.headers.items())),
         windows=settings.windows,
     )
 

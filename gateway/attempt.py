@@ -169,7 +169,8 @@ class Calling:
         return Call(
             method="POST",
             url=self.url,
-            headers=(*_BASE_HEADERS, *self.provider.headers, *exchange.forward, *signed),
+            # Later ones win: what the operator set beats ours, and nothing beats the credential.
+            headers=tuple(dict((*_BASE_HEADERS, *self.provider.headers, *exchange.forward, *signed)).items()),
             body=body,
             connect=timeouts.connect,
             write=timeouts.write,

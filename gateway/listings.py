@@ -106,7 +106,7 @@ def read_listing(body: bytes) -> tuple[Listed, ...] | None:
     """``{data: [{id}]}``, a bare array, or ``{models: [{name}]}``; None when it is none of them."""
     try:
         said = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     rows = said.get("data", said.get("models")) if isinstance(said, dict) else said
     if not isinstance(rows, list):

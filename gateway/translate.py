@@ -130,7 +130,7 @@ class Continuing(Passing):
     """The rest of an answer that broke off, from another target: made to look like one answer, nothing said twice."""
 
     def __init__(self, dialect: Dialect, delivered: str, first: dict[str, Any], *, withhold_usage: bool) -> None:
-        super().__init__(dialect, withhold_usage=withhold_usage, keep_text=True)
+        super().__init__(dialect, withhold_usage=withhold_usage)
         self._delivered, self._first = delivered, first
         self._held: list[Frame] = []
         self._heard = ""
@@ -153,6 +153,7 @@ class Continuing(Passing):
             # Its null usage was cut out.
             frame = Frame(handed[0], handed[0].removeprefix(b"data: ").rstrip())
         if self._decided:
+            self._kept(seen.text)
             return [self._stamped(frame)]
         self._heard += seen.text
         self._held.append(frame)
@@ -181,6 +182,7 @@ class Continuing(Passing):
     def _release(self) -> bytes:
         self._decided = True
         fresh = self._heard[len(self._delivered) if self._repeats_from_start() else self._overlap() :]
+        self._kept(fresh)
         out = []
         for frame in self._held:
             seen = self.dialect.glimpse(frame, 0.0)
@@ -193,6 +195,11 @@ class Continuing(Passing):
                 out.append(self._stamped(frame))
         self._held.clear()
         return b"".join(out)
+
+    def _kept(self, text: str) -> None:
+        """Only what is new: should this answer break off too, the next is told what the client has."""
+        if text:
+            self.digest.text.append(text)
 
     def _stamped(self, frame: Frame, text: str | None = None) -> bytes:
         return restamp(frame, self._first, False, text)

@@ -57,6 +57,8 @@ class Passage:
         self._gone = False
         self._started = False
         self._cut = False
+        # The last byte is on its way: a client that leaves now has had its answer.
+        self._told = False
         self.id = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -182,6 +184,8 @@ class Passage:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        if self._told:
+            return
         self._gone = True
         if self.task:
             self.task.cancel()
@@ -224,6 +228,7 @@ class Passage:
         await self._say({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _say(self, message: dict[str, Any]) -> None:
+        self._told = not message.get("more_body", True)
         try:
             async with asyncio.timeout(STALLED):
                 await self._send(message)

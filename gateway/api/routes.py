@@ -90,7 +90,9 @@ def health(service: Service) -> list[Any]:
         return Response({"status": "ready", "running": len(service.running)})
 
     @get("/health/providers", summary="Breakers and keys of every provider")
-    async def providers() -> dict[str, Any]:
+    async def providers(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        if service.doorkeeper.admit(lower(request.scope)) is None:
+            raise unauthorised()
         return {"providers": service.providers()}
 
     @route("/", http_method=["GET", "HEAD"], media_type=MediaType.JSON, summary="What this is")

@@ -1,4 +1,4 @@
-"""``skein bench``: CPU microseconds per request and per streamed event, of this gateway and of a bare nginx, in one run.
+"""``skein bench``: CPU microseconds per request and per streamed event, beside a bare nginx, in one run.
 
 Four processes: a mock vendor that answers from memory, the gateway, nginx, and this one, which makes the load. The
 proxy under test has one core, the rest share the others. Trust the ratios: machines differ, and share their cores.
@@ -36,7 +36,8 @@ http {{
   upstream vendor {{ server 127.0.0.1:{vendor}; keepalive 256; keepalive_requests 1000000; }}
   server {{
     listen 127.0.0.1:{port}; keepalive_requests 1000000;
-    location / {{ proxy_pass http://vendor; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }}
+    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
+    location / {{ proxy_pass http://vendor; }}
   }}
 }}
 """
@@ -114,7 +115,9 @@ def show(figures: list[Figure]) -> None:
     print(f"{'proxy':8} {'case':8} {'CPU µs/request':>15} {'CPU µs/event':>13} {'requests/s':>11}")
     for each in figures:
         event = f"{each.cpu_us_per_event:.1f}" if each.cpu_us_per_event is not None else ""
-        print(f"{each.proxy:8} {each.case:8} {each.cpu_us_per_request:15.0f} {event:>13} {each.requests_per_second:11.0f}")
+        print(
+            f"{each.proxy:8} {each.case:8} {each.cpu_us_per_request:15.0f} {event:>13} {each.requests_per_second:11.0f}"
+        )
 
 
 # Load -----------------------------------------------------------------------------------------------------------------

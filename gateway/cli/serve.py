@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import logging
 import signal
 import socket
 import sys
@@ -101,6 +102,8 @@ def bind(config: Config) -> socket.socket:
 
 def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: socket.socket, config: Config) -> int:
     """One process of the gateway, on a socket that is open already."""
+    # Until there is something to reload: by default it would end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     import uvicorn
 
     from gateway import events
@@ -108,6 +111,9 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
     from gateway.cli.bounded import BoundedProtocol
     from gateway.observe.logs import logger
 
+    # What uvicorn has to say is said by our own events; an answer that was cut on purpose is no error.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing" not in record.getMessage())
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     chosen = arguments.log_format or ("console" if sys.stderr.isatty() else config.observe.logs.format)
     emit = events.broadcast([logger(config.observe.logs.level, chosen)])
     runtime = Runtime(config, emit, env, arguments.config)

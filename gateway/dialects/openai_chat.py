@@ -98,7 +98,7 @@ _ENDS = 400
 def turns(body: bytes) -> list[Turn]:
     """The conversation as turns, oldest first. A turn failed when a tool result that followed it says so."""
     try:
-        messages = msgspec.json.decode(body).get("messages")
+        messages = msgspec.json.decode(_mended(body)).get("messages")
     except (ValueError, RecursionError, AttributeError):
         return []
     found: list[Turn] = []
@@ -122,6 +122,7 @@ def text_of(content: Any) -> str:
 
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_messages = msgspec.json.Decoder(list[msgspec.Raw] | None)
 _WITH_USAGE = b'"stream_options":{"include_usage":true},'
 
 
@@ -159,7 +160,10 @@ def rewrite(
     max_tokens: int | None = None,
 ) -> bytes:
     """The same object with the vendor's deltas; every other field keeps its bytes and its place."""
-    fields = _fields.decode(body)
+    try:
+        fields = _fields.decode(body)
+    except UnicodeDecodeError:
+        fields = _fields.decode(_mended(body))
     asked = {}
     for name, value in fields.items():
         new = rename.get(name, name)
@@ -191,13 +195,13 @@ def _is_object(raw: msgspec.Raw | None) -> bool:
 
 def continuation(body: bytes, delivered: str, prefill: Mapping[str, Any] | None) -> bytes:
     """A request that asks another model to go on where a text answer broke off."""
-    request: dict[str, Any] = msgspec.json.decode(body)
-    partial = {"role": "assistant", "content": delivered, **(prefill or {})}
-    request["messages"] = [*request.get("messages", []), partial]
+    fields = _fields.decode(body)
+    messages: list[Any] = [*(_messages.decode(fields.get("messages", b"[]")) or ())]
+    messages.append({"role": "assistant", "content": delivered, **(prefill or {})})
     if prefill is None:
         # Most OpenAI-shaped vendors do not continue an unfinished message by themselves.
-        request["messages"].append({"role": "user", "content": GO_ON})
-    return msgspec.json.encode(request)
+        messages.append({"role": "user", "content": GO_ON})
+    return msgspec.json.encode({**fields, "messages": messages})
 
 
 GO_ON = (
@@ -226,9 +230,13 @@ _answer = msgspec.json.Decoder(_Answer)
 def read_whole(body: bytes, now: float) -> Whole | Fault:
     """A whole answer, checked: a 200 that holds an error, or nothing readable, is a fault."""
     try:
-        answer = _answer.decode(body)
+        return _read_answer(body, now)
     except (ValueError, RecursionError) as error:
         return garbled(f"the answer is not a chat completion: {error}", body)
+
+
+def _read_answer(body: bytes, now: float) -> Whole | Fault:
+    answer = _answer.decode(body)
     if answer.error or (not answer.choices and answer.object == "error"):
         return read_error_object(msgspec.json.decode(body), body, now)
     if answer.choices is None:
@@ -306,15 +314,33 @@ def glimpse(frame: Frame, now: float) -> Glimpse:
     if data.strip() == b"[DONE]":
         return FINISHED
     try:
+        return _read_chunk(frame, data, now)
+    except (ValueError, RecursionError):
+        mended = _mended(data)
+        return DAMAGED if mended == data else glimpse(frame._replace(data=mended), now)
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+def _mended(data: bytes) -> bytes:
+    """Readable, for a look at it: half a character, where a token was cut inside one, is no reason to lose the rest."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        data = data.decode(errors="replace").encode()
+    return _SURROGATE.sub(rb"\\ufffd", data)
+
+
+def _read_chunk(frame: Frame, data: bytes, now: float) -> Glimpse:
+    try:
         chunk = _chunk.decode(data)
     except msgspec.ValidationError:
-        # Valid JSON of a shape we do not know: metadata of some vendor, or an error. Not ours to judge.
+        # JSON of a shape we do not know: metadata of some vendor, or an error. Not ours to judge.
         return _odd(frame, data, now)
-    except (msgspec.DecodeError, RecursionError):
-        return DAMAGED
     if _given(chunk.error) or frame.name == b"error" or chunk.object == "error" or chunk.type == "error":
         return Glimpse(fault=read_error_object(msgspec.json.decode(data), data, now))
-    if b'"error"' in bytes(chunk.x_groq) and (inner := msgspec.json.decode(chunk.x_groq)).get("error"):
+    if b'"error"' in bytes(chunk.x_groq) and (inner := _of_groq(chunk)).get("error"):
         return Glimpse(fault=read_error_object(inner, data, now))
     if not chunk.choices:
         if chunk.choices is None and not _given(chunk.usage) and (fault := _status_frame(data, now)):
@@ -342,14 +368,19 @@ def _read_choices(chunk: _Chunk, data: bytes) -> Glimpse:
 
 
 def _given(raw: msgspec.Raw) -> bool:
-    return bytes(raw) not in (b"", b"null")
+    return bytes(raw) not in (b"", b"null", b"{}", b"[]", b'""', b"false")
+
+
+def _of_groq(chunk: _Chunk) -> dict[str, Any]:
+    said = msgspec.json.decode(chunk.x_groq)
+    return said if isinstance(said, dict) else {}
 
 
 def _usage_of(chunk: _Chunk) -> Usage | None:
     if _given(chunk.usage):
         return read_usage(msgspec.json.decode(chunk.usage))
     if b'"usage"' in bytes(chunk.x_groq):
-        return read_usage(msgspec.json.decode(chunk.x_groq).get("usage"))
+        return read_usage(_of_groq(chunk).get("usage"))
     return None
 
 
@@ -376,8 +407,11 @@ def without_usage(frame: Frame) -> bytes:
     data = frame.data or b""
     if data.endswith(b',"usage":null}') and data.count(b'"usage"') == 1:
         return event(data[: -len(b',"usage":null}')] + b"}")
-    fields = _fields.decode(data)
-    if _given(fields.pop("usage", msgspec.Raw(b""))):
+    try:
+        fields = _fields.decode(data)
+    except ValueError:
+        return frame.raw
+    if "usage" not in fields or _given(fields.pop("usage")):
         return frame.raw
     return event(msgspec.json.encode(fields))
 
@@ -387,12 +421,13 @@ def restamp(frame: Frame, first: Mapping[str, Any], keep_role: bool, text: str |
 
     ``text`` replaces the content of the first choice where it is given (what was repeated is cut off).
     """
-    chunk: dict[str, Any] = msgspec.json.decode(frame.data or b"")
+    chunk: dict[str, Any] = msgspec.json.decode(_mended(frame.data or b""))
     chunk.update(
         {key: first[key] for key in ("id", "created", "model", "system_fingerprint") if key in first and key in chunk}
     )
-    for choice in chunk.get("choices") or ():
-        delta = choice.get("delta")
+    choices = chunk.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        delta = choice.get("delta") if isinstance(choice, dict) else None
         if isinstance(delta, dict):
             if not keep_role:
                 delta.pop("role", None)
@@ -403,7 +438,7 @@ def restamp(frame: Frame, first: Mapping[str, Any], keep_role: bool, text: str |
 
 def identity(frame: Frame) -> dict[str, Any]:
     """The fields all events of one answer share."""
-    chunk = msgspec.json.decode(frame.data or b"{}")
+    chunk = msgspec.json.decode(_mended(frame.data or b"{}"))
     return {key: chunk[key] for key in ("id", "created", "model", "system_fingerprint") if key in chunk}
 
 

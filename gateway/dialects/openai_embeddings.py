@@ -51,10 +51,10 @@ def turns(body: bytes) -> list[Turn]:
 def read_whole(body: bytes, now: float) -> Whole | Fault:
     try:
         answer = _answer.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+        if answer.error:
+            return read_error_object(msgspec.json.decode(body), body, now)
+    except (ValueError, RecursionError) as error:
         return garbled(f"the answer is not a list of embeddings: {error}", body)
-    if answer.error:
-        return read_error_object(msgspec.json.decode(body), body, now)
     if answer.data is None:
         return garbled("the answer has no data", body)
     return Whole(usage=read_usage(answer.usage))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections import deque
 
 from gateway.resilience import BreakerSettings
+from gateway.resilience.window import Window
 
 
 class State(enum.Enum):
@@ -28,8 +28,6 @@ TRANSITIONS = {
     (State.HALF_OPEN, Signal.FAILED): State.OPEN,
 }
 
-_SLICES = 12
-
 
 class Breaker:
     """``begin`` and ``release`` enclose the uncertain part of a call; ``succeed`` or ``fail`` is the verdict on it.
@@ -47,8 +45,13 @@ class Breaker:
         self._consecutive = 0
         self._probing = 0
         self._proofs = 0
-        # (slice number, successes, failures), oldest first.
-        self._window: deque[list[int]] = deque()
+        self._window = Window(settings.window)
+
+    def adopt(self, settings: BreakerSettings) -> None:
+        """New settings; the state is kept, and what was counted if the window is as long as before."""
+        if settings.window != self.settings.window:
+            self._window = Window(settings.window)
+        self.settings = settings
 
     def allows(self, now: float) -> bool:
         """May a call begin? Asking moves an open breaker that has cooled to half-open."""
@@ -67,7 +70,7 @@ class Breaker:
 
     def succeed(self, now: float) -> None:
         self._consecutive = 0
-        self._count(now, ok=True)
+        self._window.add(now, first=1)
         if self.state is State.HALF_OPEN:
             self._proofs += 1
             if self._proofs >= self.settings.close_after:
@@ -76,37 +79,21 @@ class Breaker:
     def fail(self, now: float) -> None:
         self.failed_at = now
         self._consecutive += 1
-        self._count(now, ok=False)
+        self._window.add(now, second=1)
         if self.state is State.HALF_OPEN:
             self._move(Signal.FAILED, now)
-        elif self._tripped():
+        elif self._tripped(now):
             self._move(Signal.TRIPPED, now)
 
     def counts(self, now: float) -> tuple[int, int]:
         """Successes and failures inside the window."""
-        self._forget(now)
-        return sum(each[1] for each in self._window), sum(each[2] for each in self._window)
+        return self._window.counts(now)
 
-    def _tripped(self) -> bool:
+    def _tripped(self, now: float) -> bool:
         if self._consecutive >= self.settings.consecutive:
             return True
-        good, bad = sum(each[1] for each in self._window), sum(each[2] for each in self._window)
+        good, bad = self._window.counts(now)
         return good + bad >= self.settings.min_requests and bad / (good + bad) >= self.settings.error_rate
-
-    def _count(self, now: float, *, ok: bool) -> None:
-        self._forget(now)
-        number = self._slice(now)
-        if not self._window or self._window[-1][0] != number:
-            self._window.append([number, 0, 0])
-        self._window[-1][1 if ok else 2] += 1
-
-    def _forget(self, now: float) -> None:
-        oldest = self._slice(now) - _SLICES
-        while self._window and self._window[0][0] <= oldest:
-            self._window.popleft()
-
-    def _slice(self, now: float) -> int:
-        return int(now / max(self.settings.window / _SLICES, 1e-6))
 
     def _move(self, signal: Signal, now: float) -> None:
         moved = TRANSITIONS.get((self.state, signal))

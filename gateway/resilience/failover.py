@@ -149,7 +149,9 @@ def _again(
 def _next_target(plan: Plan, history: Sequence[Outcome], allows: Allows) -> Attempt | None:
     tried = {outcome.attempt.target for outcome in history}
     fresh = [target for target in plan.targets if target not in tried]
-    return next((Attempt(len(history) + 1, target, reason="next target") for target in fresh if allows.target(target)), None)
+    return next(
+        (Attempt(len(history) + 1, target, reason="next target") for target in fresh if allows.target(target)), None
+    )
 
 
 def _nobody_free(plan: Plan, history: Sequence[Outcome], policy: Policy, allows: Allows) -> Attempt | None:

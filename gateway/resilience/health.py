@@ -6,8 +6,7 @@ State lives here and outlives a reload; settings come in from outside.
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -15,6 +14,7 @@ from gateway.errors import Fault, FaultKind
 from gateway.resilience import BreakerSettings
 from gateway.resilience.breaker import Breaker, State
 from gateway.resilience.keys import Keys
+from gateway.resilience.window import Window
 from gateway.routing import Latency, LeftOut, Plan, Target
 
 # Faults that say something about the target's health (design.md §4). Others are the caller's, the key's or a limit's.
@@ -85,8 +85,8 @@ class Health:
         self._breakers: dict[Target, Breaker] = {}
         self._averages: dict[tuple[Target, bool], _Average] = {}
         self._keys: dict[str, Keys] = {}
-        self._calls: dict[str, deque[tuple[float, bool]]] = {}
-        self._retries: dict[str, int] = {}
+        # Provider -> its first tries and its retries of the last minute.
+        self._budgets: dict[str, Window] = {}
 
     def adopt(self, breaker_settings: Callable[[Target], BreakerSettings], keys: Mapping[str, Sequence[str]]) -> None:
         """A new configuration: what is known of providers that stay is kept, under the new settings."""
@@ -96,8 +96,9 @@ class Health:
             self._keys[name].adopt(pool)
         self._breakers = {target: each for target, each in self._breakers.items() if target.provider in keys}
         self._averages = {known: each for known, each in self._averages.items() if known[0].provider in keys}
+        self._budgets = {name: each for name, each in self._budgets.items() if name in keys}
         for target, breaker in self._breakers.items():
-            breaker.settings = breaker_settings(target)
+            breaker.adopt(breaker_settings(target))
 
     def breaker(self, target: Target) -> Breaker:
         breaker = self._breakers.get(target)
@@ -141,16 +142,13 @@ class Health:
 
     def may_retry(self, provider: str, ratio: float, now: float) -> bool:
         """Are there retries left of the provider's budget: ``ratio`` of its requests in the last minute, at least 3?"""
-        calls = self._recent(provider, now)
-        retries = self._retries.get(provider, 0)
-        return retries < max(BUDGET_FLOOR, ratio * (len(calls) - retries))
+        tries, retries = self._budget(provider).counts(now)
+        return retries < max(BUDGET_FLOOR, ratio * tries)
 
     def begin(self, target: Target, now: float, *, retry: bool, streamed: bool) -> Ticket:
         """Counts the attempt and takes the key it is to use."""
         self.breaker(target).begin()
-        self._recent(target.provider, now).append((now, retry))
-        if retry:
-            self._retries[target.provider] = self._retries.get(target.provider, 0) + 1
+        self._budget(target.provider).add(now, first=not retry, second=retry)
         self._average(target, streamed, now)
         return Ticket(target, self.keys(target.provider).take(target.model, now), now, streamed)
 
@@ -196,12 +194,6 @@ class Health:
         closed = self.breaker(target).closed_at
         return Latency(average.seconds, now - max(average.since, average.since if closed is None else closed))
 
-    def forget(self, known: Collection[str]) -> None:
-        """Drops what is kept of providers that are gone."""
-        for provider in [name for name in self._calls if name not in known]:
-            del self._calls[provider]
-            self._retries.pop(provider, None)
-
     def _average(self, target: Target, streamed: bool, now: float) -> _Average:
         average = self._averages.get((target, streamed))
         if average is None:
@@ -219,9 +211,8 @@ class Health:
         change(breaker)
         return Moved(target, before, breaker.state) if breaker.state is not before else None
 
-    def _recent(self, provider: str, now: float) -> deque[tuple[float, bool]]:
-        calls = self._calls.setdefault(provider, deque())
-        while calls and now - calls[0][0] > BUDGET_WINDOW:
-            if calls.popleft()[1]:
-                self._retries[provider] -= 1
-        return calls
+    def _budget(self, provider: str) -> Window:
+        budget = self._budgets.get(provider)
+        if budget is None:
+            budget = self._budgets[provider] = Window(BUDGET_WINDOW)
+        return budget

@@ -91,9 +91,7 @@ class Planner:
         return None
 
     def _owned(self, name: str) -> Resolved | None:
-        by_pattern = [
-            each for each, owner in self.owners.items() if any(like(name, glob) for glob in owner.owns)
-        ]
+        by_pattern = [each for each, owner in self.owners.items() if any(like(name, glob) for glob in owner.owns)]
         by_listing = [each for each, listed in self.listings.items() if name in listed and each in self.owners]
         for owners, how in ((by_pattern, "its vendor's names"), (by_listing, "its listing")):
             if len(owners) == 1:
