@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import glob
 import os
 import random
 import time
@@ -195,6 +196,7 @@ def provider(name: str, settings: ProviderSettings) -> Provider:
         routes=routes(vendor, settings.account),
         credential=credential(settings, vendor.auth),
         headers=tuple((name.lower(), value) for name, value in (*vendor.headers.items(), *settings.headers.items())),
+        secrets=tuple(settings.headers.values()),
         windows=settings.windows,
     )
 
@@ -209,12 +211,17 @@ def build_planner(config: Config, providers: Mapping[str, Provider], listings: M
     owners = {
         name: Owner(
             operations=frozenset(each.routes.urls),  # type: ignore[arg-type]
-            owns=(*each.vendor.owns, *config.providers[name].models, *config.providers[name].deployments),
+            owns=(*each.vendor.owns, *map(glob.escape, declared(config.providers[name]))),
         )
         for name, each in providers.items()
     }
     models = {name: Entry(model.kind, model.strategy) for name, model in config.models.items()}
     return Planner(models, config.aliases, owners, listings)
+
+
+def declared(settings: ProviderSettings) -> tuple[str, ...]:
+    """The model ids a provider's settings name."""
+    return (*settings.models, *settings.deployments)
 
 
 def doorkeeper(config: Config) -> Doorkeeper:

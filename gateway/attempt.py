@@ -51,6 +51,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     routes: Routes
     credential: Credential
     headers: Headers = ()
+    secrets: tuple[str, ...] = ()
+    """Values of headers that nobody is to see."""
     windows: Mapping[str, int] = {}
 
 
@@ -175,8 +177,9 @@ class Calling:
             connect=timeouts.connect,
             write=timeouts.write,
             head=max(0.001, self.first_at - self.clock()),
-            fresh=self.attempt.fresh,
-            secrets=tuple(value.removeprefix("Bearer ") for _, value in signed),
+            # A retry that dies of a kept-alive connection the vendor has closed meanwhile would be a retry wasted.
+            fresh=self.attempt.fresh or self.ticket.retry,
+            secrets=secrets_of(self.provider, signed),
         )
 
     def _total_or(self, fault: Fault) -> Fault:
@@ -271,6 +274,11 @@ class Calling:
                 return Fault(kind=FaultKind.GARBLED, message=f"{SILENT_LIMIT} bytes without any output")
         opened.head = b"".join(parts)
         return opened
+
+
+def secrets_of(provider: Provider, signed: Headers) -> tuple[str, ...]:
+    """What a call carries that must never be seen: the credential, and the headers the operator set."""
+    return (*(value.removeprefix("Bearer ") for _, value in signed), *provider.secrets)
 
 
 def _silence(seconds: float) -> Fault:

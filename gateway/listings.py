@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway import events
-from gateway.attempt import Provider
+from gateway.attempt import Provider, secrets_of
 from gateway.dialects.faults import read_fault
 from gateway.errors import Fault, FaultKind
 from gateway.relay import Gateway
@@ -86,7 +86,7 @@ async def fetch(gateway: Gateway, provider: Provider) -> tuple[Listed, ...] | Fa
         url=provider.routes.url("models"),
         headers=(("accept", "application/json"), ("user-agent", "skein"), *provider.headers, *signed),
         head=TIME_BOX,
-        secrets=tuple(value.removeprefix("Bearer ") for _, value in signed),
+        secrets=secrets_of(provider, signed),
     )
     reply = await gateway.upstream.open(call)
     if isinstance(reply, Fault):

@@ -165,7 +165,7 @@ class Continuing(Passing):
         """Enough was heard to tell a repetition from new words."""
         if self._repeats_from_start():
             return len(self._heard) >= len(self._delivered) + 1
-        return len(self._heard) >= _LOOK_AT and self._overlap() < len(self._heard)
+        return len(self._heard) >= _LOOK_AT and self._heard not in self._delivered
 
     def _repeats_from_start(self) -> bool:
         common = min(len(self._heard), len(self._delivered))

@@ -96,11 +96,10 @@ async def read_all(reply: Reply, idle: float, total: float, limit: int) -> bytes
 
 def without_secrets(fault: Fault, call: Call) -> Fault:
     """The same fault with every secret of the call blotted out: vendors echo keys, HTTP libraries echo headers."""
-    message, body = fault.message, fault.body
+    said = {name: getattr(fault, name) for name in ("message", "type", "code", "param", "body")}
     for secret in filter(None, call.secrets):
-        message = message.replace(secret, "***")
-        body = body.replace(secret, "***") if body else body
-    return msgspec.structs.replace(fault, message=message, body=body, url=fault.url or shown_url(call.url))
+        said = {name: text and text.replace(secret, "***") for name, text in said.items()}
+    return msgspec.structs.replace(fault, **said, url=fault.url or shown_url(call.url))
 
 
 def shown_url(url: str) -> str:
@@ -195,7 +194,15 @@ def _network_fault(kind: FaultKind, message: str, origin: Origin = "network") ->
     return Fault(kind=kind, message=message, origin=origin)
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
+    """The system's own words where there are any: "All connection attempts failed" tells nobody why."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, BaseExceptionGroup):
+            seen = seen.exceptions[0]
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        seen = seen.__cause__ or seen.__context__
     return str(error) or type(error).__name__
 
 

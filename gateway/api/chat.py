@@ -135,8 +135,8 @@ class Passage:
         caller = service.doorkeeper.admit(headers)
         if caller is None:
             raise unauthorised()
-        hops = headers.get("x-skein-hops", "0")
-        if hops.isdigit() and int(hops) >= MOST_HOPS:
+        hops = _hops(headers.get("x-skein-hops", ""))
+        if hops >= MOST_HOPS:
             said = f"the request has passed {hops} gateways: a provider's base_url points back at the gateway"
             raise CallerError(508, "loop_detected", said, type="server_error", origin="gateway")
         body = decompressed(await self._body(headers), headers.get("content-encoding", ""), service.max_body)
@@ -145,8 +145,9 @@ class Passage:
             dialect=self._dialect,
             body=body,
             forward=(
-                *((name, headers[name]) for name in _FORWARDED if name in headers),
-                ("x-skein-hops", str(int(hops) + 1 if hops.isdigit() else 1)),
+                # A value that no header may hold would be taken for a fault of the vendor's.
+                *((name, headers[name]) for name in _FORWARDED if name in headers and headers[name].isascii()),
+                ("x-skein-hops", str(hops + 1)),
             ),
             caller=caller.name,
             session=session_of(headers, caller),
@@ -278,6 +279,11 @@ def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
     if not inflater.eof:
         raise CallerError(400, "invalid_encoding", f"the body ends in the middle of its {encoding} data")
     return plain
+
+
+def _hops(said: str) -> int:
+    """Three digits tell more than enough; what is no number counts nothing."""
+    return int(said[:3]) if said.isascii() and said.isdigit() else 0
 
 
 def _timeout(said: str | None) -> float | None:

@@ -1,4 +1,4 @@
-"""The ``skein`` command: serve, check, doctor, explain, models, config."""
+"""The ``skein`` command: serve, check, doctor, explain, models, config, bench."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway import __version__
-from gateway.errors import OperatorError
+from gateway.errors import OperatorError, Problem
 
 OK, FAILED, MISCONFIGURED = 0, 1, 2
 
 EXIT_CODES = "exit codes: 0 all is well; 1 something is broken; 2 the configuration or the command is wrong"
+
+
+class UsageError(OperatorError):
+    """The command is wrong, not the configuration."""
+
+    def __init__(self, path: str, what: str, remedy: str = "") -> None:
+        super().__init__([Problem(path, what, remedy)])
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -26,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
         return code
     except OperatorError as error:
         count = len(error.problems)
-        where = "command" if all(problem.path.startswith("-") for problem in error.problems) else "configuration"
+        where = "command" if isinstance(error, UsageError) else "configuration"
         print(f"{count} problem{'s' if count > 1 else ''} in the {where}:", file=sys.stderr)
         for problem in error.problems:
             print(f"  {problem}", file=sys.stderr)
@@ -43,7 +50,7 @@ class Help(argparse.RawDescriptionHelpFormatter):
     """Examples keep their lines, and the width is the same everywhere, so that docs/cli.md can hold the very text."""
 
     def __init__(self, prog: str, **settings: Any) -> None:
-        super().__init__(prog, **{"width": 100, "max_help_position": 28, **settings})
+        super().__init__(prog, **{"width": 120, "max_help_position": 28, **settings})
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,9 +62,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"skein {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    from gateway.cli import check, config, doctor, explain, models, serve
+    from gateway.cli import bench, check, config, doctor, explain, models, serve
 
-    for command in (serve, check, doctor, explain, models, config):
+    for command in (serve, check, doctor, explain, models, config, bench):
         command.add(commands)
     return top
 

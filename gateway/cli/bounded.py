@@ -9,6 +9,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_TIMEOUT = 15.0
 HEAD_LIMIT = 64 * 1024
+LINGER = 1.0
+# How long a client that was refused may take to hear it.
+LINGER = 1.0
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -20,7 +23,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._head_bytes = 0
-        self._in_head = False
+        self._in_head = self._in_message = False
+        self._begun = 0
+        self._refused = False
+        self._refused = False
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -32,9 +38,14 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
+        """A head is counted from the data it begins with, unless another message went before it there."""
+        if self._refused:
+            return
+        idle, begins = not self._in_message, 0 if self._in_head else 1
+        counts, self._begun = idle or self._in_head, 0
         super().data_received(data)
+        if self._in_head and counts and self._begun == begins:
+            self._head_bytes += len(data)
         if self._in_head and self._head_bytes > HEAD_LIMIT:
             self._close(_TOO_LARGE)
 
@@ -42,7 +53,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         if self._head_timer is None:
             self._watch_head()
-        self._in_head, self._head_bytes = True, 0
+        self._in_message = self._in_head = True
+        self._head_bytes, self._begun = 0, self._begun + 1
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -58,6 +74,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _close(self, answer: bytes) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(answer)
-            self.transport.close()
+        """Answers, and reads on a moment without looking: closing with unread bytes would take the answer back."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        self._refused = True
+        self.transport.write(answer)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER, self.transport.close)

@@ -1,2 +1,268 @@
-def add(c):
-    pass
+"""``skein explain``: what would be done with a request, and why, without calling anyone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.attempt import Exchange, Provider
+from gateway.chat import Facts
+from gateway.cli import FAILED, MISCONFIGURED, OK, UsageError, add_command, add_config, add_json
+from gateway.cli.models import quiet_runtime
+from gateway.cli.printing import print_columns, print_json, remark
+from gateway.config import load
+from gateway.dialects import DIALECTS, Dialect
+from gateway.errors import CallerError
+from gateway.resilience import Resilience
+from gateway.routing import Plan, Target
+from gateway.translate import translator
+from gateway.units import parse_duration
+from gateway.upstream import shown_url
+
+if TYPE_CHECKING:
+    from gateway.app import Runtime
+
+# What is wrong with the file itself, before anybody is asked for.
+_UNREADABLE = ("invalid_json", "invalid_type", "missing_model")
+_DRAWN = ("weighted", "least_latency")
+SETTINGS = ("retries", "max_wait", "timeouts", "backoff", "on_refused")
+"""In force for each target by itself; the rest is the exchange's."""
+
+EXAMPLES = """\
+  skein explain request.json
+  echo '{"model": "fast", "messages": []}' | skein explain -
+  skein explain request.json --header "x-skein-model: openai/gpt-5" --header "x-skein-no-fallback: true"
+  skein explain request.json --json | jq -r '.targets[].url'"""
+
+
+def add(commands: Any) -> None:
+    command = add_command(
+        commands,
+        "explain",
+        "show what would be done with a request",
+        "Shows the plan for a request and the reasons, the settings in force and what would be changed in the body.\n"
+        "Calls nobody: it decides as a gateway does that has just started, with nothing measured or listed yet.",
+        EXAMPLES,
+    )
+    command.add_argument("request", metavar="FILE", help="the request's body as JSON, or - for standard input")
+    add_config(command)
+    command.add_argument(
+        "--header", metavar="'NAME: VALUE'", action="append", default=[], help="a header of the request; repeatable"
+    )
+    add_json(command)
+    command.set_defaults(act=explain)
+
+
+def explain(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    headers = read_headers(arguments.header)
+    body = _read(arguments.request)
+    runtime = quiet_runtime(load(arguments.config, env), env)
+    try:
+        found = explained(runtime, body, headers)
+    except CallerError as error:
+        return _refused(error, arguments.json)
+    if arguments.json:
+        print_json(found)
+    else:
+        _print(found)
+    return OK
+
+
+def _refused(error: CallerError, as_json: bool) -> int:
+    if as_json:
+        print_json({"error": {"status": error.status, "code": error.code, "message": error.message}})
+    else:
+        remark(f"it would be answered with {error.status} {error.code}: {error.message}")
+    return MISCONFIGURED if error.code in _UNREADABLE else FAILED
+
+
+def read_headers(said: list[str]) -> dict[str, str]:
+    """Raises ``UsageError``; the value is not repeated, it may be a key."""
+    headers = {}
+    for each in said:
+        name, colon, value = each.partition(":")
+        if not colon or not name.strip():
+            raise UsageError("--header", "is not a header", 'write it as --header "name: value"')
+        headers[name.strip().lower()] = value.strip()
+    return headers
+
+
+def _read(path: str) -> bytes:
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read()
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise UsageError(
+            path, f"cannot be read: {error.strerror}", "name a file with the request's body, or -"
+        ) from None
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """A request, what was read of it, and the plan for it."""
+
+    exchange: Exchange
+    facts: Facts
+    plan: Plan
+
+
+def explained(runtime: Runtime, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    """What the gateway itself decides, told. Raises ``CallerError``."""
+    admitted = admit(runtime, exchange_of(runtime, body, headers))
+    exchange, plan = admitted.exchange, admitted.plan
+    asked = exchange.pin or admitted.facts.model
+    resolved = runtime.planner.resolve(asked)
+    settings = runtime.gateway.resilience(plan.model, plan.targets[0].provider)
+    return {
+        "model": {"asked": asked, "pinned": bool(exchange.pin), "resolved": resolved.name, "by": resolved.by},
+        "dialect": exchange.dialect.NAME,
+        "strategy": plan.strategy,
+        "reason": plan.reason,
+        "targets": [_target(runtime, admitted, target) for target in plan.targets],
+        "left_out": [{"target": str(each.target), "reason": each.reason} for each in plan.left_out],
+        "settings": _settings(settings, without=SETTINGS),
+        "timeout": exchange.timeout,
+        "remarks": _remarks(runtime, admitted),
+    }
+
+
+def admit(runtime: Runtime, exchange: Exchange) -> Admitted:
+    """Raises ``CallerError``."""
+    facts = exchange.dialect.peek(exchange.body, exchange.pin)
+    wanted = msgspec.structs.replace(facts, model=exchange.pin) if exchange.pin else facts
+    plan = runtime.gateway.plan(exchange, wanted)
+    if not exchange.allowed(wanted.model, plan.model):
+        said = f'the key in the headers may not use model "{wanted.model}"'
+        raise CallerError(403, "model_not_allowed", said, param="model", origin="gateway")
+    return Admitted(exchange, facts, plan)
+
+
+def exchange_of(runtime: Runtime, body: bytes, headers: Mapping[str, str]) -> Exchange:
+    caller = runtime.service.doorkeeper.admit(headers)
+    keyed = any(name in headers for name in ("authorization", "api-key", "x-api-key", "x-goog-api-key"))
+    if caller is None and keyed:
+        raise CallerError(401, "invalid_api_key", "the key in the headers is none of access.keys", origin="gateway")
+    return Exchange(
+        id="explain",
+        dialect=_dialect(body),
+        body=body,
+        caller=caller.name if caller else None,
+        pin=headers.get("x-skein-model"),
+        timeout=_timeout(headers.get("x-skein-timeout")),
+        no_fallback=headers.get("x-skein-no-fallback", "").lower() in ("1", "true", "yes"),
+        allowed=caller.may_use if caller else lambda asked, resolved: True,
+    )
+
+
+def _dialect(body: bytes) -> Dialect:
+    """By what the body holds: a chat has messages, a request for embeddings an input."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        fields = {}
+    return DIALECTS["openai_embeddings" if "input" in fields and "messages" not in fields else "openai_chat"]
+
+
+def _timeout(said: str | None) -> float | None:
+    try:
+        return parse_duration(said) if said else None
+    except ValueError as error:
+        raise UsageError("--header", f"x-skein-timeout: {error}", "write it as 30s") from None
+
+
+def _target(runtime: Runtime, admitted: Admitted, target: Target) -> dict[str, Any]:
+    provider = runtime.gateway.providers[target.provider]
+    return {
+        "target": str(target),
+        "url": shown_url(provider.routes.url(admitted.facts.operation, target.model)),
+        "window": runtime.gateway.windows(target),
+        "settings": _settings(runtime.gateway.resilience(admitted.plan.model, target.provider), only=SETTINGS),
+        "changes": _changes(admitted, provider, target),
+    }
+
+
+def _settings(settings: Resilience, only: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> dict[str, Any]:
+    said: dict[str, Any] = msgspec.to_builtins(settings)
+    return {name: value for name, value in said.items() if (not only or name in only) and name not in without}
+
+
+def _changes(admitted: Admitted, provider: Provider, target: Target) -> list[str]:
+    """What the body sent differs in from the body received: both are compared, nothing is foretold."""
+    exchange, cap = admitted.exchange, admitted.plan.max_tokens.get(target)
+    made = translator(exchange.dialect, provider.vendor)
+    sent = made.request(exchange.body, admitted.facts, provider.routes.deployed(target.model), cap)
+    return compared(msgspec.json.decode(exchange.body), msgspec.json.decode(sent), provider.vendor.rename)
+
+
+def compared(before: dict[str, Any], after: dict[str, Any], rename: Mapping[str, str]) -> list[str]:
+    """Field by field, at the top level."""
+    said = []
+    renamed = {old: new for old, new in rename.items() if old in before and new in after and new not in before}
+    for name, value in before.items():
+        new = renamed.get(name, name)
+        if new not in after:
+            said.append(f"{name} is dropped: the vendor does not take it")
+            continue
+        if new != name:
+            said.append(f"{name} becomes {new}")
+        if after[new] != value:
+            said.append(f"{new}: {_shown(value)} -> {_shown(after[new])}")
+    added = after.keys() - before.keys() - set(renamed.values())
+    return said + [f"{name} is added: {_shown(after[name])}" for name in after if name in added]
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _remarks(runtime: Runtime, admitted: Admitted) -> list[str]:
+    said, strategy = [], admitted.plan.strategy
+    if strategy in _DRAWN:
+        said.append(f"{strategy} draws anew for each request: the order may be another next time")
+    if runtime.config.access.mode == "keys" and admitted.exchange.caller is None:
+        said.append(
+            "access.mode is keys and no key was given with --header: whether it may use the model was not asked"
+        )
+    return said
+
+
+def _print(found: dict[str, Any]) -> None:
+    model = found["model"]
+    pinned = " (x-skein-model)" if model["pinned"] else ""
+    print(f'model "{model["asked"]}"{pinned} is {model["resolved"]}: {model["by"]}')
+    print(f"{found['strategy']}: {found['reason']}")
+    for number, target in enumerate(found["targets"], 1):
+        window = f"  (window {target['window']})" if target["window"] else ""
+        print(f"\n{number}. {target['target']}{window}")
+        print(f"   {target['url']}")
+        for change in target["changes"] or ["the body goes on unchanged"]:
+            print(f"   {change}")
+        print(f"   {_said(target['settings'])}")
+    if found["left_out"]:
+        print("\nleft out")
+        print_columns((each["target"], each["reason"]) for each in found["left_out"])
+    timeout = f", x-skein-timeout {found['timeout']:g}s" if found["timeout"] else ""
+    print(f"\nall targets together: {_said(found['settings'])}{timeout}")
+    for each in found["remarks"]:
+        remark(f"note: {each}")
+
+
+_LEFT_TO_JSON = ("backoff", "breaker", "retry_budget", "write", "whole")
+
+
+def _said(settings: dict[str, Any], unit: str = "") -> str:
+    """``retries 2, connect 5s, first_token 60s``"""
+    said = []
+    for name, value in settings.items():
+        if isinstance(value, dict) and name not in _LEFT_TO_JSON:
+            said.append(f"{name} {_said(value, 's')}".replace(", ", " "))
+        elif name not in _LEFT_TO_JSON and value is not None:
+            seconds = unit or ("s" if name in ("max_wait", "keepalive") else "")
+            said.append(f"{name} {value:g}{seconds}" if isinstance(value, float | int) else f"{name} {value}")
+    return ", ".join(said)

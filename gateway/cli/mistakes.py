@@ -187,7 +187,8 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "no_connection",
         _kind(FaultKind.TIMEOUT_CONNECT),
-        "{e.address} lets connections hang: a firewall, a VPN that is off, or a proxy that has to be named in HTTPS_PROXY",
+        "{e.address} lets connections hang: a firewall, a VPN that is off, a proxy to be named in HTTPS_PROXY, or "
+        "(with https) a port that speaks plain http",
     ),
     Mistake(
         "too_slow",
@@ -197,7 +198,7 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "cut_off",
         _cut_off(""),
-        "the connection was cut before an answer: something between (a proxy, a load balancer), or a server that crashed",
+        "the connection was cut before an answer: a proxy or load balancer between, or a server that crashed",
     ),
     # Somebody answered, but not the API.
     Mistake(
@@ -288,7 +289,7 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "no_credit",
         _kind(FaultKind.OUT_OF_CREDIT),
-        "the key is good, the account is empty: top it up or raise its limit at {e.vendor.title}; waiting does not help",
+        "the key is good, the account is empty: top it up, or raise its limit, at {e.vendor.title}; no waiting helps",
     ),
     Mistake(
         "rate_limited",
@@ -314,7 +315,7 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "model_missing",
         _kind(FaultKind.MODEL_MISSING),
-        '{e.provider} has no model "{e.model}", or not for this key{e.near}; `skein models --listed` shows what there is',
+        '{e.provider} has no model "{e.model}", or not for this key{e.near}; see `skein models --listed`',
     ),
     Mistake(
         "vllm_tools",
@@ -366,6 +367,6 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "request_refused",
         _kind(FaultKind.BAD_REQUEST),
-        "the vendor does not take this request; its own words above say why. Is the vendor of providers.{e.provider} right?",
+        "the vendor does not take this request, its own words say why: is providers.{e.provider}.vendor right?",
     ),
 )

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from gateway.attempt import Provider
 from gateway.chat import Facts
 from gateway.dialects import openai_chat
 from gateway.dialects.faults import read_fault
 from gateway.errors import Fault, FaultKind
 from gateway.listings import Listed, read_listing
-from gateway.relay import Provider
 from gateway.translate import translator
 from gateway.upstream import Call, Opener, Reply, read_all, without_secrets
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.cli import MISCONFIGURED, OK, add_command, add_config
+from gateway.cli import MISCONFIGURED, OK, UsageError, add_command, add_config
 from gateway.config import Config, load
 from gateway.errors import OperatorError, Problem
 
@@ -66,13 +66,11 @@ def settings(arguments: argparse.Namespace, env: Mapping[str, str]) -> Config:
     if not given:
         return config
     if not 0 <= given.get("port", 0) <= 65535:
-        raise OperatorError([Problem("--port", f"{given['port']} is not a port", "0 to 65535")])
+        raise UsageError("--port", f"{given['port']} is not a port", "0 to 65535")
     server = msgspec.structs.replace(config.server, **given)
     if config.access.mode == "open" and not is_loopback(server.host):
         remedy = "set access.mode to keys (with access.keys) or to trusted, or SKEIN_KEY where there is no file"
-        raise OperatorError(
-            [Problem("--host", f"{server.host} can be reached from outside and access is open", remedy)]
-        )
+        raise UsageError("--host", f"{server.host} can be reached from outside and access is open", remedy)
     return msgspec.structs.replace(config, server=server)
 
 
@@ -120,16 +118,20 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
     url = url_of(listener)
 
     class Server(uvicorn.Server):
-        """Drains on the first signal, leaves on the second."""
+        """Drains on the first signal, tells clients that it ends now on the second, leaves on the third."""
 
         draining: asyncio.Task[None] | None = None
+        signals = 0
 
         def handle_exit(self, sig: int, frame: Any) -> None:
-            if runtime.draining:
+            self.signals += 1
+            if self.signals == 1:
+                runtime.draining = True
+                loop.call_soon_threadsafe(self.begin_drain)
+            elif self.signals == 2:
+                loop.call_soon_threadsafe(runtime.cut)
+            else:
                 self.should_exit = self.force_exit = True
-                return
-            runtime.draining = True
-            loop.call_soon_threadsafe(self.begin_drain)
 
         def begin_drain(self) -> None:
             runtime.drain()

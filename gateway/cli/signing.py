@@ -40,17 +40,16 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True):
 
 def signing_of(name: str, settings: Provider, env: Mapping[str, str]) -> Signing:
     vendor = VENDORS[settings.vendor or name]
-    bearer = {"header": "Authorization", "prefix": "Bearer "}
     if settings.ad_token:
         variable = variable_of(settings.ad_token, ("AZURE_OPENAI_AD_TOKEN", f"{shouted(name)}_AD_TOKEN"), env)
-        return Signing(**bearer, variable=variable)
+        return Signing(header="Authorization", prefix="Bearer ", variable=variable)
     if settings.credential:
-        return Signing(**bearer, variable=ENTRA)
+        return Signing(header="Authorization", prefix="Bearer ", variable=ENTRA)
     if not settings.keys or vendor.auth == "none":
         return Signing()
     variable = variable_of(settings.keys[0], (*vendor.key_env, f"{shouted(name)}_API_KEY"), env)
-    sent = bearer if vendor.auth == "bearer" else {"header": vendor.auth}
-    return Signing(**sent, variable=variable, keys=len(settings.keys))
+    header, prefix = ("Authorization", "Bearer ") if vendor.auth == "bearer" else (vendor.auth, "")
+    return Signing(header=header, prefix=prefix, variable=variable, keys=len(settings.keys))
 
 
 def shell_headers(settings: Provider, vendor: Vendor, env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -60,7 +59,7 @@ def shell_headers(settings: Provider, vendor: Vendor, env: Mapping[str, str]) ->
 
 
 def variable_of(secret: str, usual: Iterable[str], env: Mapping[str, str]) -> str:
-    """1. A usual variable that holds it. 2. Any that does. 3. A usual one that holds nothing else. 4. The last usual."""
+    """1. A usual one that holds it. 2. Any that does. 3. A usual one that holds nothing else. 4. The last usual one."""
     usual = tuple(usual)
     for name in (*usual, *sorted(env)):
         if env.get(name, "").strip() == secret:

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.cli import FAILED, OK
@@ -90,10 +91,8 @@ class _Supervisor:
         """As configured now: a reload may have changed it."""
         from gateway.cli.serve import settings
 
-        try:
+        with suppress(OperatorError):
             self._drain_timeout = settings(self._arguments, self._env).server.drain_timeout
-        except OperatorError:
-            pass
         return self._drain_timeout
 
     async def _keep(self, number: int) -> None:
@@ -116,11 +115,9 @@ class _Supervisor:
             await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
-        except TimeoutError:
-            pass
 
     async def _one(self, number: int) -> int:
         """One worker, from its start to its end."""

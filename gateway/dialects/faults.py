@@ -146,7 +146,7 @@ def classify(status: int, words: Words) -> FaultKind:
 
 
 def _by_signature(words: Words, status: int | None = None) -> FaultKind | None:
-    said = " ".join(filter(None, (words.code, words.type, words.message)))
+    said = " ".join(filter(None, (words.code, words.type, words.message)))[: BODY_KEPT * 4]
     if words.code == "string_above_max_length":
         return FaultKind.BAD_REQUEST
     # "Too many tokens" at 429 is a rate, not a window.
@@ -287,6 +287,8 @@ def _moment_seconds(said: str | None, now: float) -> float | None:
         return number - now if number > 1e9 else number
     if parts := _PARTS.findall(said):
         return _sum(parts)
+    if "-" not in said:
+        return None
     try:
         moment = datetime.fromisoformat(said.replace("Z", "+00:00"))
     except ValueError:
@@ -294,11 +296,17 @@ def _moment_seconds(said: str | None, now: float) -> float | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
 
 
+# The standard library finds a date in mere digits too.
+_MONTH = re.compile(r"jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec", re.IGNORECASE)
+
+
 def _date_seconds(said: str, now: float) -> float | None:
+    if not _MONTH.search(said):
+        return _moment_seconds(said, now)
     try:
         moment = parsedate_to_datetime(said)
     except (ValueError, TypeError, IndexError, OverflowError):
-        return _moment_seconds(said, now)
+        return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
 
 

@@ -98,7 +98,7 @@ _ENDS = 400
 def turns(body: bytes) -> list[Turn]:
     """The conversation as turns, oldest first. A turn failed when a tool result that followed it says so."""
     try:
-        messages = msgspec.json.decode(_mended(body)).get("messages")
+        messages = msgspec.json.decode(body).get("messages")
     except (ValueError, RecursionError, AttributeError):
         return []
     found: list[Turn] = []
@@ -221,6 +221,7 @@ class _Answer(msgspec.Struct):
     choices: list[_WholeChoice] | None = None
     usage: Any = None
     error: Any = None
+    x_groq: Any = None
     object: Any = None
 
 
@@ -239,6 +240,8 @@ def _read_answer(body: bytes, now: float) -> Whole | Fault:
     answer = _answer.decode(body)
     if answer.error or (not answer.choices and answer.object == "error"):
         return read_error_object(msgspec.json.decode(body), body, now)
+    if isinstance(answer.x_groq, dict) and answer.x_groq.get("error"):
+        return read_error_object(answer.x_groq, body, now)
     if answer.choices is None:
         return _flat_error(body, now) or garbled("the answer has no choices", body)
     reasons = [choice.finish_reason for choice in answer.choices]

@@ -30,7 +30,7 @@ TRANSITIONS = {
 
 
 class Breaker:
-    """``begin`` and ``release`` enclose the uncertain part of a call; ``succeed`` or ``fail`` is the verdict on it.
+    """``begin`` and ``release`` enclose the uncertain part of a probe; ``succeed`` or ``fail`` is a call's verdict.
 
     A stream is released at its first output, so that a long one does not keep the probes of a half-open breaker.
     Times are seconds.
@@ -61,9 +61,11 @@ class Breaker:
             return self._probing < self.settings.probes
         return self.state is State.CLOSED
 
-    def begin(self) -> None:
-        if self.state is State.HALF_OPEN:
-            self._probing += 1
+    def begin(self) -> bool:
+        """True when the call is a probe: only probes are released."""
+        probe = self.state is State.HALF_OPEN
+        self._probing += probe
+        return probe
 
     def release(self) -> None:
         self._probing = max(0, self._probing - 1)

@@ -54,6 +54,7 @@ class Ticket(msgspec.Struct):
     key: str | None
     began: float
     streamed: bool
+    retry: bool = False
     released: bool = False
     settled: bool = False
 
@@ -147,10 +148,11 @@ class Health:
 
     def begin(self, target: Target, now: float, *, retry: bool, streamed: bool) -> Ticket:
         """Counts the attempt and takes the key it is to use."""
-        self.breaker(target).begin()
+        probe = self.breaker(target).begin()
         self._budget(target.provider).add(now, first=not retry, second=retry)
         self._average(target, streamed, now)
-        return Ticket(target, self.keys(target.provider).take(target.model, now), now, streamed)
+        key = self.keys(target.provider).take(target.model, now)
+        return Ticket(target, key, now, streamed, retry, released=not probe)
 
     # After it
 

@@ -86,7 +86,7 @@ def error_of(
         "message": _message(fault, target, 0 if broke else len(history)),
         "type": type_,
         "code": code,
-        "param": fault.param,
+        "param": None if kind in OURS else fault.param,
         "origin": fault.origin,
         "provider": target.provider if target else None,
         "model": target.model if target else None,

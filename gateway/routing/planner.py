@@ -46,7 +46,7 @@ class Resolved(msgspec.Struct, frozen=True):
 
 
 def like(name: str, glob: str) -> bool:
-    """Globs know ``*`` and ``?`` only: model ids may hold brackets."""
+    """Does an alias's glob mean the name? It knows ``*`` and ``?`` only: model ids may hold brackets."""
     return fnmatchcase(name, glob.replace("[", "[[]"))
 
 
@@ -91,7 +91,9 @@ class Planner:
         return None
 
     def _owned(self, name: str) -> Resolved | None:
-        by_pattern = [each for each, owner in self.owners.items() if any(like(name, glob) for glob in owner.owns)]
+        by_pattern = [
+            each for each, owner in self.owners.items() if any(fnmatchcase(name, glob) for glob in owner.owns)
+        ]
         by_listing = [each for each, listed in self.listings.items() if name in listed and each in self.owners]
         for owners, how in ((by_pattern, "its vendor's names"), (by_listing, "its listing")):
             if len(owners) == 1:
@@ -108,7 +110,7 @@ class Planner:
         )
         near = nearest(name, known, 3) or list(known)[:3]
         hint = f"; the nearest are {', '.join(near)}" if near else ""
-        several = [each for each, owner in self.owners.items() if any(like(name, glob) for glob in owner.owns)]
+        several = [each for each, owner in self.owners.items() if any(fnmatchcase(name, glob) for glob in owner.owns)]
         if len(several) > 1:
             hint = f"; several providers own that name, say which: {', '.join(f'{each}/{name}' for each in several)}"
         return CallerError(

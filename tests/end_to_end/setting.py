@@ -76,7 +76,7 @@ class Told:
     @property
     def data(self) -> list[str]:
         """What the events say; a comment or half an event in a wrong place fails the test."""
-        blocks = re.split(r"\r\n\r\n|\n\n|\r\r", self.body.decode())
+        blocks = re.split(r"(?>\r\n|\n|\r){2}", self.body.decode())
         assert blocks.pop() == "", "the stream ends in the middle of an event"
         said = []
         for block in blocks:
@@ -125,7 +125,7 @@ class Client:
         if buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.connect((address.hostname, address.port))
-        self.received = b""
+        self.received = bytearray()
         self.ended = False
 
     def __enter__(self) -> Client:
@@ -144,7 +144,7 @@ class Client:
         """Takes in what comes next; False when nothing came within the time, or nothing ever will."""
         self.socket.settimeout(max(within, 0.001))
         try:
-            data = self.socket.recv(65536)
+            data = self.socket.recv(2**20)
         except TimeoutError:
             return False
         except ConnectionResetError:
@@ -161,18 +161,52 @@ class Client:
         """Reads until this has come."""
         deadline = time.monotonic() + within
         while said not in self.received:
-            assert self.more(deadline - time.monotonic()), f"{said!r} did not come: {self.received[-2000:]!r}"
+            assert self.more(deadline - time.monotonic()), f"{said!r} did not come: {bytes(self.received[-2000:])!r}"
 
     def reply(self, within: float = 10.0) -> Told:
         """The next whole reply, or as much of it as there is when the connection ends."""
         deadline = time.monotonic() + within
+        self._until(lambda: b"\r\n\r\n" in self.received, deadline)
+        head, found, rest = bytes(self.received).partition(b"\r\n\r\n")
+        assert found, f"the connection ended without a reply: {head!r}"
+        self.received = bytearray(rest)
+        first, *lines = head.decode("latin-1").split("\r\n")
+        status = int(first.split()[1])
+        if 100 <= status < 200:
+            return self.reply(deadline - time.monotonic())
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if "chunked" in headers.get("transfer-encoding", ""):
+            return Told(status, headers, *self._chunked(deadline))
+        size = int(headers.get("content-length", 0))
+        body = self._take(size, deadline)
+        return Told(status, headers, body, len(body) == size)
+
+    def _chunked(self, deadline: float) -> tuple[bytes, bool]:
+        parts: list[bytes] = []
         while True:
-            if found := _parse(self.received, self.ended):
-                told, taken = found
-                self.received = self.received[taken:]
-                return told
+            self._until(lambda: b"\r\n" in self.received, deadline)
+            line, found, _ = self.received.partition(b"\r\n")
+            if not found:
+                return b"".join(parts), False
+            del self.received[: len(line) + 2]
+            size = int(line, 16)
+            data = self._take(size + 2, deadline)
+            if len(data) < size + 2:
+                return b"".join(parts), False
+            if not size:
+                return b"".join(parts), True
+            parts.append(data[:size])
+
+    def _take(self, size: int, deadline: float) -> bytes:
+        self._until(lambda: len(self.received) >= size, deadline)
+        data = bytes(self.received[:size])
+        del self.received[:size]
+        return data
+
+    def _until(self, claim: Callable[[], bool], deadline: float) -> None:
+        while not claim() and not self.ended:
             if not self.more(deadline - time.monotonic()) and not self.ended:
-                raise AssertionError(f"no whole reply within {within} s: {self.received[-2000:]!r}")
+                raise AssertionError(f"no whole reply in time: {bytes(self.received[-2000:])!r}")
 
     def leave(self) -> float:
         """Closes at once; returns when."""
@@ -188,41 +222,6 @@ def request(body: bytes | dict[str, Any], path: str = CHAT, method: str = "POST"
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items() if value)]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + data
-
-
-def _parse(data: bytes, ended: bool) -> tuple[Told, int] | None:
-    head, found, _ = data.partition(b"\r\n\r\n")
-    if not found:
-        assert not ended, f"the connection ended without a reply: {data!r}"
-        return None
-    first, *lines = head.decode("latin-1").split("\r\n")
-    status = int(first.split()[1])
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    start = len(head) + 4
-    if 100 <= status < 200:
-        return _parse(data[start:], ended)
-    if "chunked" in headers.get("transfer-encoding", ""):
-        body, end = _unchunked(data, start)
-        if end is None and not ended:
-            return None
-        return Told(status, headers, body, end is not None), end or len(data)
-    end = start + int(headers.get("content-length", 0))
-    if len(data) < end and not ended:
-        return None
-    return Told(status, headers, data[start:end], len(data) >= end), end
-
-
-def _unchunked(data: bytes, place: int) -> tuple[bytes, int | None]:
-    parts = []
-    while (line := data.find(b"\r\n", place)) >= 0:
-        size = int(data[place:line], 16)
-        if len(data) < line + 2 + size + 2:
-            break
-        if size == 0:
-            return b"".join(parts), line + 4
-        parts.append(data[line + 2 : line + 2 + size])
-        place = line + 2 + size + 2
-    return b"".join(parts), None
 
 
 # --- a gateway between vendors and clients
@@ -313,6 +312,9 @@ def stand(
         }
         config = merged(config, extra or {})
         gateway = stack.enter_context(running_gateway(json.dumps(config), path=path))
+        for vendor in vendors.values():  # the listing that is asked for at the start is nobody's call
+            vendor.wait_until(lambda each: each.listed and each.listed[0].outcome == "answered")
+            vendor.forget()
         yield Stand(gateway, vendors)
 
 

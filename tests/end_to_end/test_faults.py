@@ -18,6 +18,8 @@ from tests.scripted import (
     RETRY_AFTER,
     Answer,
     InBandError,
+    Malformed,
+    Raw,
     Received,
     ScriptedVendor,
     Silent,
@@ -274,9 +276,7 @@ def test_a_connection_that_hangs_moves_on(stream: bool) -> None:
 def test_a_connection_that_hangs_without_a_backup_is_a_504(stream: bool) -> None:
     with hanging() as url, stand(others={"primary": at(f"{url}/v1", "primary")}) as s:
         told = s.ask(stream)
-        assert_error(
-            told, Verdict(504, "upstream_error", "timeout_connect", "network"), f"{url}/v1/chat/completions"
-        )
+        assert_error(told, Verdict(504, "upstream_error", "timeout_connect", "network"), f"{url}/v1/chat/completions")
         assert s.tried() == ["primary"]
 
 
@@ -369,6 +369,37 @@ def test_what_breaks_a_whole_answer_is_hidden(name: str) -> None:
         assert s.counted("primary") == s.primary.count >= 1
 
 
+NOT_UTF8 = {
+    "error": (b"500 Oops", b"application/json", b'{"error":{"message":"d\xe9faut","code":"\xff"}}'),
+    "page": (b"502 Oops", b"text/html", b"<title>d\xe9faut</title>"),
+    "whole": (b"200 OK", b"application/json", b'{"choices":[{"finish_reason":"\xff"}]}'),
+    "error_event": (b"200 OK", b"text/event-stream", b'data: {"error":{"message":"d\xe9faut"}}\n\n'),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", NOT_UTF8)
+def test_a_vendor_that_does_not_speak_utf8_is_a_vendor_that_fails(name: str, stream: bool) -> None:
+    status, kind, said = NOT_UTF8[name]
+    lines = (b"HTTP/1.1 " + status, b"content-type: " + kind, b"content-length: %d" % len(said), b"", said)
+    with stand("primary", "backup") as s:
+        s.primary.otherwise, s.backup.otherwise = Raw(b"\r\n".join(lines)), BACKUP
+        told = s.ask(stream)
+        assert (told.status, told.text) == (200, BACKUP.text), told.body
+        s.finished()
+        assert {provider for provider, _ in s.faults()} == {"primary"}
+
+
+def test_one_event_that_is_not_utf8_ends_nothing() -> None:
+    line = b'data: {"choices":[{"index":0,"delta":{"content":"\xff\xfe"}}]}\n\n'
+    with stand("primary") as s:
+        s.primary.otherwise = play(Silent("after_output", seconds=0.03), Malformed("after_output", line=line))
+        told = s.ask(True)
+        assert told.body.replace(line, b"").endswith(b"data: [DONE]\n\n")
+        assert b" vendor." in told.body
+        assert s.finished().outcome == "ok"
+
+
 # --- what is unusual and right
 
 
@@ -422,7 +453,7 @@ def _without_call_ids(value: Any) -> Any:
 def until_closed(client: Client) -> Told:
     while client.more(2.0):
         pass
-    head, _, rest = client.received.partition(b"\r\n\r\n")
+    head, _, rest = bytes(client.received).partition(b"\r\n\r\n")
     status, kind = int(head.split()[1]), head.lower().partition(b"content-type: ")[2].partition(b"\r\n")[0]
     return Told(status, {"content-type": kind.decode()}, rest)
 

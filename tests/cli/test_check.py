@@ -1,0 +1,112 @@
+"""``skein check``: every problem, or where each call will go."""
+
+from __future__ import annotations
+
+from tests.cli.conftest import Skein
+
+SECRET = "sk-proj-a-very-secret-key"
+GOOD = """
+providers:
+  openai: {api_key: "${MY_KEY}"}
+  mistral: {api_key: sk-mistral-literal}
+  azure-eu:
+    vendor: azure_openai
+    endpoint: https://eu.openai.azure.com
+    api_key: "${AZURE_OPENAI_API_KEY}"
+    api_version: "2024-10-21"
+    deployments: {gpt-4.1: prod-gpt41}
+  azure-v1:
+    vendor: azure_openai
+    endpoint: https://us.openai.azure.com
+    credential: default
+    deployments: {o3: mine}
+  local: {vendor: openai_compatible, base_url: "http://127.0.0.1:8000/v1?key=hush-hush"}
+models:
+  fast: [openai/gpt-5-mini, azure-eu/gpt-4.1-mini]
+  spread: {strategy: weighted, targets: [{target: openai/gpt-5, weight: 3}, azure-eu/gpt-4.1]}
+  coder: {strategy: lead_worker, lead: fast, worker: spread}
+aliases: {gpt-4o: fast}
+observe: {content: full}
+"""
+ENV = {"MY_KEY": SECRET, "AZURE_OPENAI_API_KEY": "azure-secret-0001"}
+
+
+def test_the_final_url_of_each_operation_is_shown(skein: Skein) -> None:
+    ran = skein("check", config=GOOD, env=ENV)
+    assert ran.code == 0
+    lines = [line.split() for line in ran.out.splitlines()]
+    version = "?api-version=2024-10-21"
+    assert ["chat", "https://api.openai.com/v1/chat/completions"] in lines
+    for deployment, model in (("prod-gpt41", "gpt-4.1"), ("gpt-4.1-mini", "gpt-4.1-mini")):
+        url = f"https://eu.openai.azure.com/openai/deployments/{deployment}/chat/completions{version}"
+        assert ["chat", url, "for", model] in lines
+    assert ["models", f"https://eu.openai.azure.com/openai/models{version}"] in lines
+    assert "model       o3 is called mine there" in ran.out
+    assert "spread  weighted     openai/gpt-5 (weight 3), azure-eu/gpt-4.1" in ran.out
+    assert "lead fast, worker spread" in ran.out
+    assert "gpt-4o  -> fast" in ran.out
+    assert ran.err == "note: observe.content is set, but this version does not use it yet\n"
+
+
+def test_how_each_provider_signs_in_is_told_without_its_secret(skein: Skein) -> None:
+    for form in ((), ("--json",)):
+        ran = skein("check", *form, config=GOOD, env=ENV)
+        for shown in (
+            "Authorization: Bearer **** ($MY_KEY)",
+            "Authorization: Bearer **** ($MISTRAL_API_KEY)",
+            "api-key: **** ($AZURE_OPENAI_API_KEY)",
+            "Authorization: Bearer **** (Entra ID)",
+            "no key",
+        ):
+            assert shown in ran.out
+        for secret in (SECRET, "sk-mistral-literal", "azure-secret-0001", "hush-hush"):
+            assert secret not in ran.out + ran.err
+
+
+def test_programs_get_json(skein: Skein) -> None:
+    found = skein("check", "--json", config=GOOD, env=ENV).json
+    assert found["ok"] is True
+    assert found["source"] == "skein.yaml"
+    assert found["providers"]["openai"]["urls"]["models"] == "https://api.openai.com/v1/models"
+    assert found["providers"]["azure-eu"]["deployments"]["gpt-4.1"]["deployment"] == "prod-gpt41"
+    assert found["models"]["fast"] == {
+        "strategy": "priority",
+        "targets": ["openai/gpt-5-mini", "azure-eu/gpt-4.1-mini"],
+    }
+    assert found["aliases"] == {"gpt-4o": "fast"}
+    assert found["notes"]
+
+
+BAD = """
+providers: {opnai: {api_key: x-12345678}}
+models: {fast: [groq/x]}
+server: {prot: 1}
+"""
+
+
+def test_every_problem_is_told_and_the_code_is_two(skein: Skein) -> None:
+    ran = skein("check", config=BAD)
+    assert (ran.code, ran.out) == (2, "")
+    assert "3 problems in the configuration:" in ran.err
+    for place in ("providers.opnai.vendor", "models.fast", "server.prot"):
+        assert place in ran.err
+    told = skein("check", "--json", config=BAD)
+    assert told.code == 2
+    assert told.json["ok"] is False
+    assert {each["path"] for each in told.json["problems"]} == {
+        "providers.opnai.vendor", "models.fast.targets[0]", "server.prot",
+    }  # fmt: skip
+
+
+def test_without_a_file_the_environment_is_checked(skein: Skein) -> None:
+    assert skein("check").out.startswith("environment: no problems\n\nprovider simulator")
+    ran = skein("check", env={"OPENAI_API_KEY": SECRET})
+    assert "provider openai: OpenAI, Authorization: Bearer **** ($OPENAI_API_KEY)" in ran.out
+
+
+def test_a_missing_file_and_a_wrong_command_are_usage(skein: Skein) -> None:
+    ran = skein("check", "--config", "nowhere.yaml")
+    assert ran.code == 2
+    assert "nowhere.yaml: there is no such file" in ran.err
+    assert skein("chekc").code == 2
+    assert skein("serve", "--port", "99999").code == 2

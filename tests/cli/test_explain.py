@@ -1,0 +1,150 @@
+"""``skein explain``: the plan and its reasons, and nobody is called."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Skein
+
+CONFIG = """
+providers:
+  openai: {api_key: sk-0123456789, windows: {gpt-5: 400000}, resilience: {retries: 5, timeouts: {total: 2m}}}
+  mistral: {api_key: mistral-key-0123}
+  deepseek: {api_key: deepseek-key-0123}
+  azure:
+    vendor: azure_openai
+    endpoint: https://eu.openai.azure.com
+    api_key: azure-key-0123
+    api_version: "2024-10-21"
+    deployments: {gpt-4.1: prod}
+models:
+  fast:
+    targets: [azure/gpt-4.1, openai/gpt-5, mistral/mistral-small]
+    resilience: {on_broken_stream: resume, retries: 1}
+  drawn: {strategy: weighted, targets: [openai/gpt-5, azure/gpt-4.1]}
+  coder: {strategy: lead_worker, lead: openai/gpt-5, worker: mistral/devstral, lead_turns: 1, worker_max_tokens: 100}
+  texts: [deepseek/d, openai/text-embedding-3-small]
+aliases: {"claude-*": fast}
+"""
+MESSAGES = [{"role": "user", "content": "hello"}]
+
+
+def request(model: str, **fields: Any) -> bytes:
+    return json.dumps({"model": model, "messages": MESSAGES, **fields}).encode()
+
+
+def test_an_alias_is_followed_and_each_target_told(skein: Skein) -> None:
+    body = request("claude-sonnet", stream=True, max_completion_tokens=9, user="me")
+    found = skein("explain", "-", "--json", config=CONFIG, stdin=body).json
+    assert found["model"] == {"asked": "claude-sonnet", "pinned": False, "resolved": "fast", "by": "alias of fast"}
+    assert (found["strategy"], found["reason"]) == ("priority", "in the order configured")
+    azure, openai, mistral = found["targets"]
+    assert azure["url"] == (
+        "https://eu.openai.azure.com/openai/deployments/prod/chat/completions?api-version=2024-10-21"
+    )
+    assert azure["changes"] == [
+        'model: "claude-sonnet" -> "prod"',
+        'stream_options is added: {"include_usage":true}',
+    ]
+    assert openai["window"] == 400000
+    assert mistral["changes"] == [
+        'model: "claude-sonnet" -> "mistral-small"',
+        "max_completion_tokens becomes max_tokens",
+        "user is dropped: the vendor does not take it",
+    ]
+    assert found["settings"]["on_broken_stream"] == "resume"
+    assert openai["settings"]["retries"] == 1  # the model's word is the last
+    assert (openai["settings"]["timeouts"]["total"], azure["settings"]["timeouts"]["total"]) == (120.0, 600.0)
+
+
+def test_people_read_it_line_by_line(skein: Skein, tmp_path: Any) -> None:
+    (tmp_path / "request.json").write_bytes(request("openai/gpt-5"))
+    ran = skein("explain", "request.json", config=CONFIG)
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        'model "openai/gpt-5" is openai/gpt-5: provider/model',
+        "direct: provider/model",
+        "",
+        "1. openai/gpt-5  (window 400000)",
+        "   https://api.openai.com/v1/chat/completions",
+        '   model: "openai/gpt-5" -> "gpt-5"',
+        "   retries 5, max_wait 10s, timeouts connect 5s first_token 60s idle 60s total 120s, on_refused stop",
+        "",
+        "all targets together: max_attempts 6, on_broken_stream error, delivery live, keepalive 15s",
+    ]
+
+
+def test_the_conversation_decides_the_role_and_its_cap(skein: Skein) -> None:
+    messages = [*MESSAGES, {"role": "assistant", "content": "done"}, *MESSAGES]
+    body = json.dumps({"model": "coder", "messages": messages, "max_tokens": 5000}).encode()
+    found = skein("explain", "-", "--json", config=CONFIG, stdin=body).json
+    assert found["strategy"] == "lead_worker"
+    assert found["reason"].startswith("role=worker; turn=2")
+    assert [each["target"] for each in found["targets"]] == ["mistral/devstral", "openai/gpt-5"]
+    assert "max_tokens: 5000 -> 100" in found["targets"][0]["changes"]
+    assert not [change for change in found["targets"][1]["changes"] if "max_tokens" in change]
+
+
+def test_headers_pin_and_stop_the_failover(skein: Skein) -> None:
+    headers = ("--header", "x-skein-model: fast", "--header", "X-Skein-No-Fallback: true")
+    ran = skein("explain", "-", *headers, config=CONFIG, stdin=request("whatever"))
+    assert 'model "fast" (x-skein-model) is fast' in ran.out
+    assert "openai/gpt-5           x-skein-no-fallback" in ran.out
+    found = skein("explain", "-", *headers, "--json", stdin=request("whatever")).json
+    assert [each["target"] for each in found["left_out"]] == ["openai/gpt-5", "mistral/mistral-small"]
+
+
+def test_a_target_that_cannot_is_left_out_and_why(skein: Skein) -> None:
+    body = json.dumps({"model": "texts", "input": "hello"}).encode()
+    found = skein("explain", "-", "--json", config=CONFIG, stdin=body).json
+    assert found["dialect"] == "openai_embeddings"
+    assert [each["target"] for each in found["targets"]] == ["openai/text-embedding-3-small"]
+    assert found["left_out"] == [{"target": "deepseek/d", "reason": "its vendor has no embeddings"}]
+
+
+def test_a_draw_is_called_one(skein: Skein) -> None:
+    assert "weighted draws anew" in skein("explain", "-", config=CONFIG, stdin=request("drawn")).err
+
+
+def test_an_unknown_model_is_told_with_what_is_near(skein: Skein) -> None:
+    ran = skein("explain", "-", config=CONFIG, stdin=request("fasst"))
+    assert (ran.code, ran.out) == (1, "")
+    assert 'there is no model "fasst" here; the nearest are fast' in ran.err
+    told = skein("explain", "-", "--json", stdin=request("fasst"))
+    assert (told.code, told.json["error"]["code"]) == (1, "model_not_found")
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"model": 3}', b"\xff", b""])
+def test_a_body_that_is_no_request_is_usage(skein: Skein, body: bytes) -> None:
+    ran = skein("explain", "-", config=CONFIG, stdin=body)
+    assert (ran.code, ran.out) == (2, "")
+    assert "400" in ran.err
+
+
+@pytest.mark.parametrize(
+    "words", [("nowhere.json",), ("-", "--header", "sk-oops-a-key"), ("-", "--header", "x-skein-timeout: soon")]
+)
+def test_a_wrong_command_is_usage(skein: Skein, words: tuple[str, ...]) -> None:
+    ran = skein("explain", *words, config=CONFIG, stdin=request("fast"))
+    assert ran.code == 2
+    assert "1 problem in the command" in ran.err
+    assert "sk-oops-a-key" not in ran.err
+
+
+KEYS = "\naccess: {mode: keys, keys: [{name: ci, key: key-of-ci-0123, models: [drawn]}]}\n"
+
+
+def test_the_callers_key_is_looked_at(skein: Skein) -> None:
+    def ran(model: str, *headers: str) -> Any:
+        words = [word for header in headers for word in ("--header", header)]
+        return skein("explain", "-", *words, config=CONFIG + KEYS, stdin=request(model))
+
+    assert "no key was given" in ran("fast").err
+    assert ran("drawn", "Authorization: Bearer key-of-ci-0123").code == 0
+    refused = ran("fast", "Authorization: Bearer key-of-ci-0123")
+    assert (refused.code, "403 model_not_allowed" in refused.err) == (1, True)
+    stranger = ran("fast", "api-key: someone-else")
+    assert (stranger.code, "401" in stranger.err, "someone-else" in stranger.err) == (1, True, False)

@@ -1,0 +1,223 @@
+"""What is known of targets: who may be asked, what a verdict does, what a reload keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import Fault, FaultKind
+from gateway.resilience import BreakerSettings
+from gateway.resilience.breaker import State
+from gateway.resilience.health import COUNTS, KILLS_KEY, Health, Ticket
+from gateway.routing import LeftOut, Plan, Target
+
+A, B, C = Target("a", "m"), Target("b", "m"), Target("c", "m")
+PLAN = Plan(model="m", targets=(A, B, C), reason="in order")
+SETTINGS = BreakerSettings(consecutive=2, open_for=30.0, close_after=1)
+
+
+def health(**keys: str) -> Health:
+    made = Health(lambda _: SETTINGS)
+    made.adopt(lambda _: SETTINGS, {"a": tuple(keys.get("a", "")), "b": tuple(keys.get("b", "")), "c": ()})
+    return made
+
+
+def call(made: Health, target: Target, now: float = 0.0, *, retry: bool = False, streamed: bool = False) -> Ticket:
+    return made.begin(target, now, retry=retry, streamed=streamed)
+
+
+def fault(kind: FaultKind, retry_after: float | None = None) -> Fault:
+    return Fault(kind=kind, message="", retry_after=retry_after)
+
+
+def shut(made: Health, target: Target, now: float = 0.0) -> None:
+    for _ in range(2):
+        made.fail(call(made, target, now), fault(FaultKind.SERVER_ERROR), now)
+    assert not made.allows(target, now)
+
+
+# design.md §4, last column
+HEALTH = {
+    FaultKind.RATE_LIMITED: "cools the key",
+    FaultKind.OVERLOADED: "counts",
+    FaultKind.SERVER_ERROR: "counts",
+    FaultKind.UNREACHABLE: "counts",
+    FaultKind.TIMEOUT_CONNECT: "counts",
+    FaultKind.TIMEOUT_FIRST_TOKEN: "counts",
+    FaultKind.TIMEOUT_IDLE: "counts",
+    FaultKind.TIMEOUT_TOTAL: "counts",
+    FaultKind.BAD_CREDENTIALS: "kills the key",
+    FaultKind.OUT_OF_CREDIT: "kills the key",
+    FaultKind.MODEL_MISSING: "",
+    FaultKind.GARBLED: "counts",
+    FaultKind.BROKEN_STREAM: "counts",
+    FaultKind.BAD_REQUEST: "",
+    FaultKind.CONTEXT_TOO_LONG: "",
+    FaultKind.REFUSED: "",
+}
+
+
+def test_every_fault_has_its_effect():
+    assert set(HEALTH) == set(FaultKind)
+    assert {kind for kind, effect in HEALTH.items() if effect == "counts"} == COUNTS
+    assert {kind for kind, effect in HEALTH.items() if effect == "kills the key"} == KILLS_KEY
+
+
+@pytest.mark.parametrize(("kind", "effect"), HEALTH.items(), ids=lambda each: getattr(each, "value", ""))
+def test_what_a_fault_does_to_its_target(kind: FaultKind, effect: str):
+    made = health(a="xy")
+    for _ in range(2):
+        ticket = call(made, A)
+        made.fail(ticket, fault(kind, 20.0), 0.0)
+    keys = {"cools the key": "cooling", "kills the key": "dead"}.get(effect, "alive")
+    assert made.keys("a").states(1.0) == [keys, keys]
+    assert (made.breaker(A).state is State.OPEN) == (effect == "counts")
+    assert made.allows(A, 1.0) == (effect == "")
+    assert made.allows(B, 1.0)
+
+
+def test_all_targets_free_leave_the_plan_as_it_is():
+    assert health().triage(PLAN, 0.0) is PLAN
+
+
+def test_shut_targets_go_to_the_end_and_are_told():
+    made = health(b="x")
+    shut(made, A)
+    made.fail(call(made, B), fault(FaultKind.BAD_CREDENTIALS), 0.0)
+    plan = made.triage(PLAN, 1.0)
+    assert plan.targets == (C, A, B)
+    assert plan.left_out == (LeftOut(A, "breaker open"), LeftOut(B, "no usable key (dead or cooling)"))
+    assert made.triage(PLAN, 30.0).targets == (A, C, B), "open_for has passed"
+
+
+def test_panic_asks_the_least_recently_failed_first():
+    made = health()
+    shut(made, A, 3.0)
+    shut(made, B, 1.0)
+    shut(made, C, 2.0)
+    plan = made.triage(PLAN, 4.0)
+    assert plan.targets == (B, C, A)
+    assert plan.reason == "in order; panic: every target is shut"
+
+
+def test_the_breaker_tells_when_it_moves():
+    made = health()
+    assert made.fail(call(made, A), fault(FaultKind.OVERLOADED), 0.0) is None
+    moved = made.fail(call(made, A), fault(FaultKind.OVERLOADED), 0.0)
+    assert moved
+    assert (moved.target, moved.before, moved.after) == (A, State.CLOSED, State.OPEN)
+    assert made.allows(A, 30.0)
+    moved = made.succeed(call(made, A, 30.0), 31.0)
+    assert moved
+    assert (moved.before, moved.after) == (State.HALF_OPEN, State.CLOSED)
+
+
+def test_the_first_verdict_counts():
+    made = health(a="x")
+    ticket = call(made, A)
+    made.succeed(ticket, 0.0)
+    made.fail(ticket, fault(FaultKind.BAD_CREDENTIALS), 0.0)
+    made.fail(ticket, fault(FaultKind.OVERLOADED), 0.0)
+    assert made.keys("a").states(0.0) == ["alive"]
+    assert made.breaker(A).counts(0.0) == (1, 0)
+    ticket = call(made, A)
+    made.abandon(ticket)
+    made.succeed(ticket, 0.0)
+    assert made.breaker(A).counts(0.0) == (1, 0), "a client that left says nothing about the vendor"
+
+
+def test_a_probe_is_over_at_its_first_output():
+    made = health()
+    shut(made, A)
+    assert made.allows(A, 30.0)
+    probe = call(made, A, 30.0, streamed=True)
+    assert not made.allows(A, 30.0)
+    made.first_output(probe, 31.0)
+    assert made.allows(A, 31.0)
+
+
+def test_an_abandoned_probe_lets_another_in():
+    made = health()
+    shut(made, A)
+    assert made.allows(A, 30.0)
+    probe = call(made, A, 30.0)
+    assert not made.allows(A, 30.0)
+    made.abandon(probe)
+    made.abandon(probe)
+    assert made.allows(A, 30.0)
+
+
+def test_a_call_from_before_the_trouble_lets_no_probe_in():
+    made = health()
+    early = call(made, A)
+    shut(made, A)
+    assert made.allows(A, 30.0)
+    call(made, A, 30.0)
+    made.abandon(early)
+    assert not made.allows(A, 30.0)
+
+
+def test_success_revives_a_key():
+    made = health(a="x")
+    made.fail(call(made, A), fault(FaultKind.OUT_OF_CREDIT), 0.0)
+    assert not made.allows(A, 59.0)
+    made.succeed(call(made, A, 60.0), 61.0)
+    assert made.keys("a").states(61.0) == ["alive"]
+
+
+def test_the_retry_budget_is_a_share_of_a_rolling_minute():
+    made = health()
+
+    def calls(count: int, now: float, *, retry: bool = False) -> None:
+        for _ in range(count):
+            call(made, A, now, retry=retry)
+
+    calls(3, 0.0, retry=True)
+    assert not made.may_retry("a", 0.2, 0.0), "never fewer than three"
+    calls(15, 0.0)
+    assert not made.may_retry("a", 0.2, 0.0)
+    calls(1, 0.0)
+    assert made.may_retry("a", 0.2, 0.0), "a fifth of sixteen is more than three"
+    assert made.may_retry("b", 0.2, 0.0), "each provider has its own"
+    calls(1, 30.0, retry=True)
+    assert not made.may_retry("a", 0.2, 30.0)
+    assert made.may_retry("a", 0.2, 61.0), "what is older than a minute is forgotten"
+    assert made.may_retry("a", 0.0, 61.0)
+
+
+def test_latency_is_quick_to_rise_and_slow_to_fall():
+    made = health()
+    assert made.latency(A, True, 0.0) is None
+    made.first_output(call(made, A, 0.0, streamed=True), 1.0)
+    first = made.latency(A, True, 1.0)
+    assert first
+    assert (first.seconds, first.age) == (1.0, 1.0)
+    made.first_output(call(made, A, 10.0, streamed=True), 13.0)
+    assert made.latency(A, True, 13.0).seconds == 3.0
+    made.first_output(call(made, A, 42.0, streamed=True), 43.0)
+    assert made.latency(A, True, 43.0).seconds == pytest.approx(2.0), "half of it after the half-life"
+    assert made.latency(A, False, 43.0) is None, "whole answers take longer: measured apart"
+
+
+def test_a_target_that_comes_back_starts_slowly():
+    made = health()
+    made.first_output(call(made, A, 0.0), 1.0)
+    shut(made, A, 100.0)
+    assert made.allows(A, 130.0)
+    made.succeed(call(made, A, 130.0), 140.0)
+    assert made.latency(A, False, 150.0).age == 10.0
+
+
+def test_a_reload_keeps_what_is_known_of_those_that_stay():
+    made = health(a="xy", b="z")
+    shut(made, A)
+    shut(made, B)
+    made.fail(call(made, A), fault(FaultKind.BAD_CREDENTIALS), 0.0)
+    made.first_output(call(made, A), 1.0)
+    dead = made.keys("a").states(1.0).index("dead")
+    made.adopt(lambda _: BreakerSettings(consecutive=2, open_for=5.0), {"a": "xy"[dead], "c": ""})
+    assert made.keys("a").states(1.0) == ["dead"]
+    assert made.breaker(A).state is State.OPEN
+    assert made.breaker(A).allows(5.0), "under the new settings"
+    assert made.latency(A, False, 2.0)
+    assert list(made.breakers()) == [A]
+    assert made.allows(B, 1.0), "a provider that comes back is a new one"

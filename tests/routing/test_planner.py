@@ -1,0 +1,206 @@
+"""From a name to a plan: which rule finds it, which targets can serve it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.chat import Facts, Turn
+from gateway.errors import CallerError
+from gateway.routing import LeftOut, Target
+from gateway.routing.lead_worker import LeadWorker
+from gateway.routing.planner import CATCH_ALL, Entry, Owner, Planner, Senses, like
+from gateway.routing.priority import Priority
+from gateway.routing.weighted import Weighted
+
+BOTH = frozenset(("chat", "embeddings"))
+SENSES = Senses(latency=lambda _: None, chance=lambda: 0.0)
+
+
+def priority(*targets: str) -> Entry:
+    return Entry("priority", Priority(targets=targets))
+
+
+OWNERS = {
+    "openai": Owner(operations=BOTH, owns=("gpt-*", "o3", "text-embedding-*")),
+    "azure": Owner(operations=BOTH, owns=("gpt-4.1",)),
+    "groq": Owner(operations=frozenset(("chat",))),
+    "local": Owner(operations=frozenset(("chat",))),
+}
+LISTINGS = {
+    "openai": frozenset(("gpt-5", "gpt-4.1", "whisper")),
+    "groq": frozenset(("llama", "shared", "org/goose")),
+    "local": frozenset(("shared", "quant[4]")),
+    "gone": frozenset(("ghost",)),
+}
+MODELS = {
+    "fast": priority("openai/gpt-5-mini", "groq/llama"),
+    "smart": priority("azure/gpt-4.1"),
+    "mixed": priority("groq/llama", "openai/text-embedding-3"),
+    "nested": priority("fast", "openai/o3", "groq/llama"),
+    "openai/o3": priority("groq/llama"),
+}
+ALIASES = {
+    "gpt-4o": "fast",
+    "claude-*": "smart",
+    "claude-opus": "openai/o3-pro",
+    "o?": "groq/llama",
+    "quant[1]*": "fast",
+    "groq/x": "fast",
+    "anything": "*",
+    "lost": "nowhere",
+}
+
+
+def planner(**changes: Any) -> Planner:
+    given = {"models": MODELS, "aliases": ALIASES, "owners": OWNERS, "listings": LISTINGS, **changes}
+    return Planner(**given)
+
+
+# name: (what it resolves to, how)
+NAMES = {
+    "a configured model": ("fast", "fast", "a configured model"),
+    "a configured model before provider/model": ("openai/o3", "openai/o3", "a configured model"),
+    "an alias": ("gpt-4o", "fast", "alias of fast"),
+    "an alias before the owner of the id": ("o3", "groq/llama", "alias of groq/llama"),
+    "an alias before provider/model": ("groq/x", "fast", "alias of fast"),
+    "an alias by glob": ("claude-sonnet-4-5", "smart", "alias of smart"),
+    "an exact alias before globs": ("claude-opus", "openai/o3-pro", "alias of openai/o3-pro"),
+    "brackets in a glob are letters": ("quant[1]-q4", "fast", "alias of fast"),
+    "provider/model": ("groq/anything at all", "groq/anything at all", "provider/model"),
+    "provider/model with a slash in it": ("groq/org/goose", "groq/org/goose", "provider/model"),
+    "a listing never gates a call": ("openai/not-listed", "openai/not-listed", "provider/model"),
+    "a bare id by its vendor's names": ("gpt-5", "openai/gpt-5", "openai owns it by its vendor's names"),
+    "a bare id nobody lists": ("gpt-99", "openai/gpt-99", "openai owns it by its vendor's names"),
+    "a bare id two own and one lists": ("gpt-4.1", "openai/gpt-4.1", "openai owns it by its listing"),
+    "a bare id by a listing": ("whisper", "openai/whisper", "openai owns it by its listing"),
+    "a bare id with a slash": ("org/goose", "groq/org/goose", "groq owns it by its listing"),
+    "a bare id with brackets": ("quant[4]", "local/quant[4]", "local owns it by its listing"),
+}
+
+
+@pytest.mark.parametrize(("name", "found", "by"), NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("catch_all", [False, True], ids=["", "with a catch-all"])
+def test_resolution_order(name: str, found: str, by: str, catch_all: bool):
+    models = {**MODELS, CATCH_ALL: priority("local/any")} if catch_all else MODELS
+    resolved = planner(models=models).resolve(name)
+    assert (resolved.name, resolved.by) == (found, by)
+    assert resolved.target == (None if found in MODELS else Target(*found.split("/", 1)))
+
+
+# what is not found: the hint
+UNKNOWN = {
+    "a typing mistake": ("fsat", "the nearest are fast"),
+    "a mistake in an id": ("groq-llama", "groq/llama"),
+    "nothing like it": ("zzz", "the nearest are fast, smart, mixed"),
+    "several list it": ("shared", "groq/shared"),
+    "its provider is gone": ("ghost", "there is no model"),
+    "a provider without a model": ("openai/", 'no model "openai/"'),
+    "empty": ("", 'no model ""'),
+    "an alias of nothing": ("lost", 'no model "lost"'),
+    "case matters": ("FAST", "the nearest are fast"),
+}
+
+
+@pytest.mark.parametrize(("name", "hint"), UNKNOWN.values(), ids=UNKNOWN)
+def test_what_is_not_found_is_told_with_the_nearest(name: str, hint: str):
+    with pytest.raises(CallerError, match="there is no model") as caught:
+        planner().resolve(name)
+    error = caught.value
+    assert (error.status, error.code, error.param, error.origin) == (404, "model_not_found", "model", "gateway")
+    assert hint in error.message
+
+
+def test_several_owners_of_an_id_are_named():
+    with pytest.raises(
+        CallerError, match=r"several providers own that name, say which: openai/gpt-4\.1, azure/gpt-4\.1"
+    ):
+        planner(listings={}).resolve("gpt-4.1")
+
+
+@pytest.mark.parametrize("name", ["zzz", "shared", "fsat", "ghost", "anything", "*"])
+def test_the_catch_all_takes_the_rest(name: str):
+    resolved = planner(models={**MODELS, CATCH_ALL: priority("local/any")}).resolve(name)
+    assert (resolved.name, resolved.target) == (CATCH_ALL, None)
+
+
+def test_listings_are_read_live():
+    listings: dict[str, frozenset[str]] = {}
+    made = planner(listings=listings)
+    with pytest.raises(CallerError):
+        made.resolve("whisper")
+    listings["openai"] = frozenset(("whisper",))
+    assert made.resolve("whisper").name == "openai/whisper"
+
+
+@pytest.mark.parametrize(
+    ("name", "glob", "alike"),
+    [
+        ("gpt-5", "gpt-*", True),
+        ("gpt-5", "gpt-?", True),
+        ("gpt-55", "gpt-?", False),
+        ("q[4]", "q[4]", True),
+        ("q4", "q[4]", False),
+        ("Gpt-5", "gpt-*", False),
+        ("anything", "*", True),
+    ],
+)
+def test_globs(name: str, glob: str, alike: bool):
+    assert like(name, glob) == alike
+
+
+def test_a_plan():
+    plan = planner().plan(Facts(model="gpt-4o"), SENSES)
+    assert (plan.model, plan.strategy, plan.reason) == ("fast", "priority", "in the order configured")
+    assert plan.targets == (Target("openai", "gpt-5-mini"), Target("groq", "llama"))
+
+
+def test_a_plan_of_one_target():
+    plan = planner().plan(Facts(model="groq/llama"), SENSES)
+    assert (plan.model, plan.strategy, plan.targets) == ("groq/llama", "direct", (Target("groq", "llama"),))
+
+
+def test_nested_models_are_taken_in_their_own_order_each_target_once():
+    plan = planner().plan(Facts(model="nested"), SENSES)
+    assert [str(target) for target in plan.targets] == ["openai/gpt-5-mini", "groq/llama"]
+
+
+def test_a_nested_model_draws_and_reads_turns_too():
+    models = {
+        "coder": Entry("lead_worker", LeadWorker(lead="smart", worker="spread", lead_turns=1, worker_max_tokens=5)),
+        "smart": priority("azure/gpt-4.1"),
+        "spread": Entry("weighted", Weighted(targets=("groq/a", "groq/b"))),
+    }
+    senses = Senses(latency=lambda _: None, chance=lambda: 0.9, turns=lambda: [Turn()])
+    plan = planner(models=models).plan(Facts(model="coder"), senses)
+    assert [str(target) for target in plan.targets] == ["groq/b", "groq/a", "azure/gpt-4.1"]
+    assert plan.strategy == "lead_worker"
+    assert set(plan.max_tokens) == {Target("groq", "a"), Target("groq", "b")}
+
+
+def test_targets_without_the_operation_are_left_out():
+    plan = planner().plan(Facts(model="mixed", operation="embeddings"), SENSES)
+    assert plan.targets == (Target("openai", "text-embedding-3"),)
+    assert plan.left_out == (LeftOut(Target("groq", "llama"), "its vendor has no embeddings"),)
+
+
+def test_a_model_without_the_operation():
+    with pytest.raises(CallerError, match='model "groq/llama" has no embeddings: groq offers none') as caught:
+        planner().plan(Facts(model="groq/llama", operation="embeddings"), SENSES)
+    assert (caught.value.status, caught.value.code) == (400, "unsupported_operation")
+
+
+def test_no_fallback_keeps_the_first_that_can():
+    plan = planner().plan(Facts(model="fast"), SENSES, no_fallback=True)
+    assert plan.targets == (Target("openai", "gpt-5-mini"),)
+    assert plan.left_out == (LeftOut(Target("groq", "llama"), "x-skein-no-fallback"),)
+    plan = planner().plan(Facts(model="mixed", operation="embeddings"), SENSES, no_fallback=True)
+    assert plan.targets == (Target("openai", "text-embedding-3"),)
+
+
+def test_turns_are_read_only_by_strategies_that_need_them():
+    def turns() -> list[Turn]:
+        raise AssertionError("the conversation was read")
+
+    planner().plan(Facts(model="fast"), Senses(latency=lambda _: None, chance=lambda: 0.0, turns=turns))

@@ -1,0 +1,156 @@
+"""How a call is signed in; Entra tokens come from a made-up source, and the clock is a number."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from gateway.credentials import ENTRA_SCOPE, RENEW_BEFORE, EntraCredential, Headers, KeyCredential, TokenCredential
+from gateway.errors import Fault, FaultKind
+
+KEYS = {
+    "bearer": ("bearer", "k", (("authorization", "Bearer k"),)),
+    "api-key": ("api-key", "k", (("api-key", "k"),)),
+    "no auth": ("none", "k", ()),
+    "no key": ("bearer", None, ()),
+}
+
+
+@pytest.mark.parametrize(("auth", "key", "headers"), KEYS.values(), ids=KEYS)
+def test_a_key(auth, key: str | None, headers: Headers):
+    assert asyncio.run(KeyCredential(auth).headers(key)) == headers
+
+
+def test_a_token_as_it_is():
+    assert asyncio.run(TokenCredential("t").headers("ignored")) == (("authorization", "Bearer t"),)
+
+
+class Source:
+    """Gives token-1, token-2, …, each good for an hour; or raises ``problem``. Waits while ``gate`` is shut."""
+
+    def __init__(self) -> None:
+        self.now, self.asked, self.problem = 1000.0, 0, None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def get_token(self, scope: str) -> SimpleNamespace:
+        assert scope == ENTRA_SCOPE
+        self.asked += 1
+        number = self.asked
+        assert self.gate.wait(10)
+        if self.problem:
+            raise self.problem
+        return SimpleNamespace(token=f"token-{number}", expires_on=self.now + 3600)
+
+    def clock(self) -> float:
+        return self.now
+
+
+def bearer(number: int) -> Headers:
+    return (("authorization", f"Bearer token-{number}"),)
+
+
+async def settled(credential: EntraCredential) -> None:
+    if credential._fetching:
+        await asyncio.wait({credential._fetching})
+
+
+def test_a_token_is_kept_until_it_is_nearly_over():
+    async def story() -> None:
+        source = Source()
+        credential = EntraCredential(source, source.clock)
+        assert await credential.headers(None) == bearer(1)
+        source.now += 3600 - RENEW_BEFORE
+        assert await credential.headers(None) == bearer(1)
+        assert source.asked == 1
+
+    asyncio.run(story())
+
+
+def test_it_is_renewed_in_the_background():
+    async def story() -> None:
+        source = Source()
+        credential = EntraCredential(source, source.clock)
+        await credential.headers(None)
+        source.now += 3600 - RENEW_BEFORE + 1
+        source.gate.clear()
+        assert await credential.headers(None) == bearer(1), "nobody waits while the old one is good"
+        assert await credential.headers(None) == bearer(1)
+        source.gate.set()
+        await settled(credential)
+        assert source.asked == 2, "one fetch at a time"
+        assert await credential.headers(None) == bearer(2)
+
+    asyncio.run(story())
+
+
+def test_all_wait_for_the_one_first_fetch():
+    async def story() -> None:
+        source = Source()
+        source.gate.clear()
+        credential = EntraCredential(source, source.clock)
+        waiting = [asyncio.create_task(credential.headers(None)) for _ in range(5)]
+        await asyncio.sleep(0)
+        source.gate.set()
+        assert await asyncio.gather(*waiting) == [bearer(1)] * 5
+        assert source.asked == 1
+
+    asyncio.run(story())
+
+
+def test_one_that_leaves_takes_nobody_with_it():
+    async def story() -> None:
+        source = Source()
+        source.gate.clear()
+        credential = EntraCredential(source, source.clock)
+        leaving = asyncio.create_task(credential.headers(None))
+        staying = asyncio.create_task(credential.headers(None))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait({leaving})
+        source.gate.set()
+        assert await staying == bearer(1)
+        assert source.asked == 1
+
+    asyncio.run(story())
+
+
+PROBLEMS = {
+    "not signed in": (RuntimeError("no account\nlong story"), "no Entra token: RuntimeError: no account"),
+    "not installed": (ImportError("azure"), "azure-identity is not installed: pip install 'skein-gateway[azure]'"),
+}
+
+
+@pytest.mark.parametrize(("problem", "message"), PROBLEMS.values(), ids=PROBLEMS)
+def test_no_token_is_a_fault(problem: Exception, message: str):
+    async def story() -> None:
+        source = Source()
+        source.problem = problem
+        credential = EntraCredential(source, source.clock)
+        fault = await credential.headers(None)
+        assert isinstance(fault, Fault)
+        assert (fault.kind, fault.message, fault.origin) == (FaultKind.BAD_CREDENTIALS, message, "gateway")
+        source.problem = None
+        assert await credential.headers(None) == bearer(2), "the next request tries again"
+
+    asyncio.run(story())
+
+
+def test_a_failed_renewal_is_no_fault_while_the_token_lasts():
+    async def story() -> None:
+        source = Source()
+        credential = EntraCredential(source, source.clock)
+        await credential.headers(None)
+        source.problem = RuntimeError("away")
+        source.now += 3600 - 1
+        assert await credential.headers(None) == bearer(1)
+        await settled(credential)
+        source.now += 1
+        fault = await credential.headers(None)
+        assert isinstance(fault, Fault)
+        assert fault.message == "no Entra token: RuntimeError: away"
+
+    asyncio.run(story())
