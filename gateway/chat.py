@@ -22,6 +22,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     operation: Operation = "chat"
     model: str
+    named: bool = True
+    """The body names the model itself; where it does not, the path has."""
     stream: bool = False
     wants_usage: bool = False
     """The client asked for ``stream_options.include_usage`` itself."""

@@ -82,7 +82,7 @@ class EntraCredential:
         except ImportError:
             self._problem = "azure-identity is not installed: pip install 'skein-gateway[azure]'"
         except Exception as error:  # azure-identity raises whatever its many sources raise
-            self._problem = f"no Entra token: {type(error).__name__}: {str(error).splitlines()[0][:200]}"
+            self._problem = f"no Entra token: {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
         else:
             self._token, self._until, self._problem = token.token, float(token.expires_on), ""
 

@@ -97,7 +97,10 @@ async def fetch(gateway: Gateway, provider: Provider) -> tuple[Listed, ...] | Fa
             return without_secrets(body, call)
         if reply.status != 200:
             return without_secrets(read_fault(reply.status, reply.headers, body, gateway.clock()), call)
-        return read_listing(body) or Fault(kind=FaultKind.GARBLED, message="not a list of models", url=call.url)
+        listed = read_listing(body)
+        if listed is None:
+            return without_secrets(Fault(kind=FaultKind.GARBLED, message="not a list of models"), call)
+        return listed
     finally:
         await reply.close(linger=True)
 

@@ -33,7 +33,7 @@ def normalise(path: str) -> Route | None:
     path = re.sub(r"/{2,}", "/", "/" + path)
     if len(path) > 1:
         path = path.rstrip("/") or "/"
-    if path in ROUTES or path.startswith("/schema"):
+    if path in ROUTES or path.startswith("/schema/"):
         return Route(path)
     for ending, route in _ENDINGS.items():
         if path.endswith(ending):

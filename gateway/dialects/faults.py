@@ -33,10 +33,12 @@ _REFUSED = re.compile(
 )
 _BILLING = re.compile(
     r"insufficient_quota|credit_balance|spend_limit_(?:exceeded|reached)|usage_limit_exceeded|billing_hard_limit"
-    r"|billing_not_active|credit balance|insufficient (?:balance|credit|funds|quota)|exceeded your current quota"
-    r"|out of credits?|payment required",
+    r"|billing_not_active|credit balance|insufficient (?:balance|credit|funds|quota)|out of credits?|payment required",
     re.IGNORECASE,
 )
+# Google says this of a rate too, and then when to come back.
+_QUOTA = re.compile(r"exceeded your current quota", re.IGNORECASE)
+_KEY = re.compile(r"incorrect api key|invalid api key|api key not valid|invalid_api_key", re.IGNORECASE)
 _NO_MODEL = re.compile(
     r"model_not_found|model_decommissioned|deploymentnotfound|model_not_available|unknown_model|no_such_model"
     r"|model .{0,80}(?:does not exist|not found|has been (?:retired|deprecated|decommissioned))"
@@ -101,15 +103,15 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_fault(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Fault:
     """A reply that is not an answer, as a fault. ``headers`` are lower-case; ``now`` is epoch seconds."""
-    words = read_words(body)
+    words, wait = read_words(body), retry_after(headers, body, now)
     return Fault(
-        kind=classify(status, words),
+        kind=classify(status, words, wait is not None),
         message=words.message or f"HTTP {status} without a message",
         status=status,
         type=words.type,
         code=words.code,
         param=words.param,
-        retry_after=retry_after(headers, body, now),
+        retry_after=wait,
         body=body[:BODY_KEPT].decode(errors="replace") or None,
     )
 
@@ -133,9 +135,9 @@ def read_error_object(error: Any, raw: bytes, now: float) -> Fault:
     )
 
 
-def classify(status: int, words: Words) -> FaultKind:
-    """The kind of fault: what the body says, else what the status says."""
-    if status < 500 and (kind := _by_signature(words, status)):
+def classify(status: int, words: Words, come_back: bool = False) -> FaultKind:
+    """The kind of fault: what the body says, else what the status says. ``come_back``: the vendor said when."""
+    if status < 500 and (kind := _by_signature(words, status, come_back)):
         return kind
     if kind := _BY_STATUS.get(status):
         return kind
@@ -145,20 +147,23 @@ def classify(status: int, words: Words) -> FaultKind:
     return FaultKind.GARBLED if status < 400 else FaultKind.BAD_REQUEST
 
 
-def _by_signature(words: Words, status: int | None = None) -> FaultKind | None:
+def _by_signature(words: Words, status: int | None = None, come_back: bool = False) -> FaultKind | None:
     said = " ".join(filter(None, (words.code, words.type, words.message)))[: BODY_KEPT * 4]
     if words.code == "string_above_max_length":
         return FaultKind.BAD_REQUEST
     # "Too many tokens" at 429 is a rate, not a window.
     if status != 429 and _CONTEXT.search(said):
         return FaultKind.CONTEXT_TOO_LONG
-    if _BILLING.search(said):
+    if _BILLING.search(said) or (_QUOTA.search(said) and not come_back):
         return FaultKind.OUT_OF_CREDIT
+    # Groq: a request that is too large for the tokens of a minute. Another target may have more.
+    if status == 413 and words.code == "rate_limit_exceeded":
+        return FaultKind.RATE_LIMITED
     if status in (None, 400, 403, 422) and _REFUSED.search(said):
         return FaultKind.REFUSED
     if status in (None, 400, 403, 404, 410, 422) and _NO_MODEL.search(said):
         return FaultKind.MODEL_MISSING
-    if status is not None and status == 400 and words.code == "invalid_api_key":
+    if status == 400 and _KEY.search(said):
         return FaultKind.BAD_CREDENTIALS
     return None
 

@@ -53,6 +53,7 @@ def peek(body: bytes, named: str | None = None) -> Facts:
     return Facts(
         operation=OPERATION,
         model=model_of(asked.model, named),
+        named=bool(asked.model),
         stream=bool(asked.stream),
         wants_usage=bool(asked.stream_options and asked.stream_options.include_usage),
         tools=bool(asked.tools or asked.functions),
@@ -123,6 +124,7 @@ def text_of(content: Any) -> str:
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _messages = msgspec.json.Decoder(list[msgspec.Raw] | None)
+_COLON = re.compile(rb"\s*:\s*")
 _WITH_USAGE = b'"stream_options":{"include_usage":true},'
 
 
@@ -132,20 +134,20 @@ def splice(body: bytes, facts: Facts, model: str, ask_usage: bool) -> bytes | No
     ``facts.model`` was read from the top level. Where ``"model"`` stands once in the body, and no escaped spelling of
     it can (m, o, d, e, l are ``\\u006x``), that one place is it.
     """
-    if body.count(b'"model"') != 1 or b"\\u006" in body or (ask_usage and b'"stream_options"' in body):
+    if not facts.named or body.count(b'"model"') != 1 or b"\\u006" in body:
         return None
-    cut = re.compile(rb'"model"\s*:\s*' + re.escape(msgspec.json.encode(facts.model))).search(body)
-    if cut is None:
+    named, brace = msgspec.json.encode(facts.model), body.index(b"{") + 1
+    key = body.index(b'"model"')
+    colon = _COLON.match(body, key + len(b'"model"'))
+    if colon is None or not body.startswith(named, colon.end()) or (ask_usage and b'"stream_options"' in body):
         return None
-    brace = body.index(b"{") + 1
     return b"".join(
         (
             body[:brace],
             _WITH_USAGE if ask_usage else b"",
-            body[brace : cut.start()],
-            b'"model":',
+            body[brace : colon.end()],
             msgspec.json.encode(model),
-            body[cut.end() :],
+            body[colon.end() + len(named) :],
         )
     )
 

@@ -41,7 +41,7 @@ def peek(body: bytes, named: str | None = None) -> Facts:
     asked = decode(_peek, body)
     if not asked.input:
         raise CallerError(400, "missing_input", "you must provide an input parameter", param="input")
-    return Facts(operation=OPERATION, model=model_of(asked.model, named), size=len(body))
+    return Facts(operation=OPERATION, model=model_of(asked.model, named), named=bool(asked.model), size=len(body))
 
 
 def turns(body: bytes) -> list[Turn]:

@@ -253,7 +253,7 @@ BODIES: dict[str, tuple[int, Any, FaultKind, str | None]] = {
     "xAI, key": (
         400,
         {"code": "Client specified an invalid argument", "error": "Incorrect API key provided: xa***."},
-        K.BAD_REQUEST,
+        K.BAD_CREDENTIALS,
         "Client specified an invalid argument",
     ),
     "xAI, context": (

@@ -158,14 +158,18 @@ def test_with_nothing_running_it_leaves_at_once(tmp_path: Path) -> None:
 
 
 def test_idle_connections_do_not_hold_it_up(tmp_path: Path) -> None:
-    with ScriptedVendor.in_thread() as vendor, serving(tmp_path, vendor) as (process, url):
-        with Client(url) as used, Client(url):
-            used.post(body())
-            assert used.reply().status == 200
-            began = time.monotonic()
-            process.signal(signal.SIGINT)
-            assert process.ended() == 0
-            assert time.monotonic() - began < 4
+    with (
+        ScriptedVendor.in_thread() as vendor,
+        serving(tmp_path, vendor) as (process, url),
+        Client(url) as used,
+        Client(url),
+    ):
+        used.post(body())
+        assert used.reply().status == 200
+        began = time.monotonic()
+        process.signal(signal.SIGINT)
+        assert process.ended() == 0
+        assert time.monotonic() - began < 4
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:

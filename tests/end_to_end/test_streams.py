@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -177,7 +178,7 @@ def test_what_was_said_before_the_break_is_not_lost(trouble: Any, outputs: int) 
 # --- resume
 
 LONG = "The quick brown fox jumps over the lazy dog, and then the dog, who is not so lazy after all, jumps too. Ü😀"
-WORDS = tuple(word + " " for word in LONG.split(" ")[:-1]) + (LONG.split(" ")[-1],)
+WORDS = tuple(re.findall(r"\S+ ?", LONG))
 
 
 def broken_after(outputs: int, *, text: tuple[str, ...] = WORDS) -> Any:
@@ -477,7 +478,8 @@ def test_a_slow_client_makes_the_vendor_wait() -> None:
             before = call.sent
             time.sleep(0.2)
         assert call.outcome == "playing"
-        assert call.sent < 12 * 2**20 < count * size
+        # What the buffers of four sockets hold, and no more.
+        assert call.sent < 20 * 2**20 < count * size
         told = client.reply(30)
         assert len(told.text) == count * size
         assert told.done
@@ -609,6 +611,7 @@ def test_many_streams_at_once_do_not_mix() -> None:
             client.post(body(True, user=f"u{number}"))
         for number, client in enumerate(clients):
             told = client.reply()
+            assert b"error" not in told.body, told.data[-1]
             assert told.text == "".join(f"u{number}-{place} " for place in range(20))
             assert json.loads(told.data[0])["id"]
             client.socket.close()

@@ -13,7 +13,7 @@ import pytest
 from gateway import events
 from gateway.api.inbound import CHAT, EMBEDDINGS, MODELS
 from gateway.cli import bounded
-from tests.scripted import Silent, Status
+from tests.scripted import Silent, Status, play
 
 from .setting import MESSAGES, Client, Told, body, eventually, request, stand
 
@@ -229,7 +229,7 @@ def test_the_clients_own_credentials_and_cookies_do_not_go_to_the_vendor() -> No
 
 def test_the_vendors_cookies_and_hop_by_hop_headers_do_not_come_to_the_client() -> None:
     with stand("primary") as s:
-        s.primary.otherwise = lambda call: __import__("tests.scripted", fromlist=["play"]).play(
+        s.primary.otherwise = play(
             headers={"set-cookie": "a=b", "keep-alive": "timeout=5", "x-ratelimit-remaining-tokens": "7", "server": "x"}
         )
         headers = s.ask().headers
@@ -569,7 +569,7 @@ NOT_HTTP = [
     b"GET / HTTP/9.9\r\n\r\n",
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: abc\r\n\r\n",
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
-    b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n",
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{}xxxx",
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n",
     b"GET /\x00 HTTP/1.1\r\nhost: x\r\n\r\n",
