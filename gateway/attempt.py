@@ -101,6 +101,8 @@ class Opened(msgspec.Struct, kw_only=True):
     passing: Passing | None = None
     ended: bool = False
     url: str
+    secrets: tuple[str, ...] = ()
+    """What the vendor was sent and must not be heard saying."""
 
     @property
     def stream(self) -> Passing:
@@ -152,7 +154,8 @@ class Calling:
             raise
         if isinstance(opened, Fault):
             await reply.close()
-            return without_secrets(opened, call)
+            return without_secrets(opened, call.secrets, call.url)
+        opened.secrets = call.secrets
         if opened.passing is None:
             await reply.close(linger=True)
         return opened

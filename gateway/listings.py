@@ -94,12 +94,16 @@ async def fetch(gateway: Gateway, provider: Provider) -> tuple[Listed, ...] | Fa
     try:
         body = await read_all(reply, TIME_BOX, TIME_BOX, LIMIT)
         if isinstance(body, Fault):
-            return without_secrets(body, call)
+            return without_secrets(body, call.secrets, call.url)
         if reply.status != 200:
-            return without_secrets(read_fault(reply.status, reply.headers, body, gateway.clock()), call)
+            return without_secrets(
+                read_fault(reply.status, reply.headers, body, gateway.clock()), call.secrets, call.url
+            )
         listed = read_listing(body)
         if listed is None:
-            return without_secrets(Fault(kind=FaultKind.GARBLED, message="not a list of models"), call)
+            return without_secrets(
+                Fault(kind=FaultKind.GARBLED, message="not a list of models"), call.secrets, call.url
+            )
         return listed
     finally:
         await reply.close(linger=True)

@@ -22,7 +22,7 @@ from gateway.resilience.health import Health, Moved, Ticket
 from gateway.resilience.verdict import error_of, most_telling, retry_after_of, status_of
 from gateway.routing import Plan, Target
 from gateway.translate import Passing, translator
-from gateway.upstream import Opener, shown_url
+from gateway.upstream import Opener, shown_url, without_secrets
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,7 +291,7 @@ class Story:
                 if out:
                     yield out
                 if fault:
-                    fault = msgspec.structs.replace(fault, url=fault.url or shown_url(opened.url))
+                    fault = without_secrets(fault, opened.secrets, opened.url)
                     self._failed(opened.attempt, opened.ticket, fault, after_output=True)
                     yield fault
                     return

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import urllib.request
+import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
@@ -19,13 +19,12 @@ import msgspec
 from gateway.errors import Fault, FaultKind, Origin
 
 if TYPE_CHECKING:
-    import httpx
+    from gateway.wire.pool import Borrowed, Pool
 
 # Bytes read ahead of the client; past this the vendor is made to wait.
 READ_AHEAD = 256 * 1024
 # A vendor may keep a connection open after its last event; this many seconds it is given to end by itself.
 LINGER = 1.0
-KEEPALIVE_EXPIRY = 30.0
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,12 +61,12 @@ class Upstream:
 
     def __init__(self, others: Mapping[str, Opener] | None = None) -> None:
         self._others = dict(others or {})
-        self._network = HttpxOpener()
+        self._network = NetworkOpener()
 
     async def open(self, call: Call) -> Reply | Fault:
         opener = self._others.get(call.url.partition(":")[0], self._network)
         reply = await opener.open(call)
-        return without_secrets(reply, call) if isinstance(reply, Fault) else reply
+        return without_secrets(reply, call.secrets, call.url) if isinstance(reply, Fault) else reply
 
     async def close(self) -> None:
         await self._network.close()
@@ -94,12 +93,12 @@ async def read_all(reply: Reply, idle: float, total: float, limit: int) -> bytes
             return Fault(kind=FaultKind.GARBLED, message=f"an answer of more than {limit} bytes")
 
 
-def without_secrets(fault: Fault, call: Call) -> Fault:
-    """The same fault with every secret of the call blotted out: vendors echo keys, HTTP libraries echo headers."""
+def without_secrets(fault: Fault, secrets: Iterable[str], url: str) -> Fault:
+    """The same fault with every secret of its call blotted out (vendors echo keys), and the URL that was called."""
     said = {name: getattr(fault, name) for name in ("message", "type", "code", "param", "body")}
-    for secret in filter(None, call.secrets):
+    for secret in filter(None, secrets):
         said = {name: text and text.replace(secret, "***") for name, text in said.items()}
-    return msgspec.structs.replace(fault, **said, url=fault.url or shown_url(call.url))
+    return msgspec.structs.replace(fault, **said, url=fault.url or shown_url(url))
 
 
 def shown_url(url: str) -> str:
@@ -114,80 +113,63 @@ def shown_url(url: str) -> str:
     return parts._replace(netloc=host, query=query, fragment="").geturl()
 
 
-# Over httpx -----------------------------------------------------------------------------------------------------------
+# Over the network -----------------------------------------------------------------------------------------------------
 
 
-class HttpxOpener:
-    """One httpx transport per origin: httpcore's pool looks at every connection it has for every request.
-
-    The transport is used directly: a client would follow redirects with our key and keep the vendors' cookies.
-    """
+class NetworkOpener:
+    """HTTP/1.1 over the pool. Redirects are not followed (they would carry our key away), cookies are not kept."""
 
     def __init__(self) -> None:
-        self._transports: dict[tuple[str, bool], httpx.AsyncHTTPTransport] = {}
-        self._context: ssl.SSLContext | None = None
+        self._pool: Pool | None = None
 
     async def open(self, call: Call) -> Reply | Fault:
-        import httpx
+        import httpcore
 
+        from gateway.wire.pool import Pool
+
+        if self._pool is None:
+            self._pool = Pool(_tls)
         timeouts = {"connect": call.connect, "read": None, "write": call.write, "pool": None}
         try:
-            request = httpx.Request(
-                call.method, call.url, headers=list(call.headers), content=call.body, extensions={"timeout": timeouts}
+            url = httpcore.URL(call.url)
+            request = httpcore.Request(
+                call.method, url, headers=_wire_headers(call), content=call.body, extensions={"timeout": timeouts}
             )
             async with asyncio.timeout(call.head):
-                response = await self._transport(call).handle_async_request(request)
+                borrowed = await self._pool.send(request, fresh=call.fresh)
         except TimeoutError:
-            said = f"no answer within {call.head:g} s"
-            return _network_fault(FaultKind.TIMEOUT_FIRST_TOKEN, said)
-        except httpx.ConnectTimeout:
+            return _network_fault(FaultKind.TIMEOUT_FIRST_TOKEN, f"no answer within {call.head:g} s")
+        except httpcore.ConnectTimeout:
             return _network_fault(FaultKind.TIMEOUT_CONNECT, f"no connection within {call.connect:g} s")
-        except httpx.WriteTimeout:
+        except httpcore.WriteTimeout:
             said = f"the vendor stopped reading the request for {call.write:g} s"
             return _network_fault(FaultKind.TIMEOUT_FIRST_TOKEN, said)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
+            # Our own request is not HTTP: the vendor has not even seen it.
+            said = f"the request cannot be sent: {_said(error)}"
+            return Fault(kind=FaultKind.BAD_REQUEST, message=said, origin="gateway")
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError) as error:
             return _network_fault(FaultKind.UNREACHABLE, _said(error))
-        return HttpReply(response)
-
-    def _transport(self, call: Call) -> httpx.AsyncHTTPTransport:
-        import httpx
-
-        parts = urlsplit(call.url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        transport = self._transports.get((origin, call.fresh))
-        if transport is None:
-            limits = httpx.Limits(
-                max_connections=None,
-                max_keepalive_connections=0 if call.fresh else 256,
-                keepalive_expiry=KEEPALIVE_EXPIRY,
-            )
-            verify = self._tls() if parts.scheme == "https" else False
-            transport = httpx.AsyncHTTPTransport(
-                verify=verify, limits=limits, proxy=_proxy(parts.scheme, parts.hostname or "")
-            )
-            self._transports[origin, call.fresh] = transport
-        return transport
-
-    def _tls(self) -> ssl.SSLContext:
-        import httpx
-
-        if self._context is None:
-            # Reads SSL_CERT_FILE and SSL_CERT_DIR; one context for all, building it costs some 20 ms.
-            self._context = httpx.create_ssl_context()
-        return self._context
+        return NetworkReply(borrowed)
 
     async def close(self) -> None:
-        for transport in self._transports.values():
-            await transport.aclose()
-        self._transports.clear()
+        if self._pool is not None:
+            await self._pool.close()
 
 
-def _proxy(scheme: str, host: str) -> str | None:
-    """``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, as everybody reads them."""
-    if not host or urllib.request.proxy_bypass(host) or host in ("127.0.0.1", "localhost", "::1"):
-        return None
-    proxies = urllib.request.getproxies()
-    return proxies.get(scheme) or proxies.get("all")
+def _wire_headers(call: Call) -> list[tuple[bytes, bytes]]:
+    """Raises ``ValueError`` for a value that no header may hold."""
+    headers = [("host", urlsplit(call.url).netloc.rpartition("@")[2]), *call.headers]
+    if call.body is not None:
+        headers.append(("content-length", str(len(call.body))))
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+
+
+def _tls() -> ssl.SSLContext:
+    """Verifies; reads ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, else takes the certificates that come with httpx."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _network_fault(kind: FaultKind, message: str, origin: Origin = "network") -> Fault:
@@ -206,13 +188,15 @@ def _said(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-class HttpReply:
+class NetworkReply:
     """A reply being read ahead by one task, so that a reader can stop waiting without losing the connection."""
 
-    def __init__(self, response: httpx.Response) -> None:
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
-        self._response = response
+    def __init__(self, borrowed: Borrowed) -> None:
+        self.status = borrowed.response.status
+        self.headers: Mapping[str, str] = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in borrowed.response.headers
+        }
+        self._borrowed = borrowed
         self._chunks: deque[bytes] = deque()
         self._ahead = 0
         self._end: bytes | Fault | None = None
@@ -256,10 +240,12 @@ class HttpReply:
         return bool(self._chunks) or self._end is not None
 
     async def _read_ahead(self) -> None:
-        import httpx
+        import httpcore
 
+        inflate = inflater(self.headers.get("content-encoding", ""))
         try:
-            async for chunk in self._decoded():
+            async for read in self._borrowed.response.aiter_stream():
+                chunk = inflate(read)
                 if not chunk:
                     continue
                 self._chunks.append(chunk)
@@ -269,24 +255,35 @@ class HttpReply:
                     self._room.clear()
                     await self._room.wait()
             self._end = b""
-        except httpx.DecodingError as error:
-            self._end = Fault(kind=FaultKind.GARBLED, message=f"the answer's compression is broken: {_said(error)}")
-        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+        except zlib.error as error:
+            self._end = Fault(kind=FaultKind.GARBLED, message=f"the answer's compression is broken: {error}")
+        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             self._end = _network_fault(FaultKind.UNREACHABLE, f"the connection broke: {_said(error)}")
         finally:
             if self._end is None:
                 self._end = _network_fault(FaultKind.UNREACHABLE, "the call was given up", "gateway")
             self._wake_reader()
-            await self._response.aclose()
-
-    def _decoded(self) -> AsyncIterator[bytes]:
-        if self.headers.get("content-encoding", "identity").lower() in ("identity", ""):
-            return self._response.aiter_raw()
-        return self._response.aiter_bytes()
+            await self._borrowed.give_back()
 
     def _wake_reader(self) -> None:
         if self._reader is not None:
             _wake(self._reader)
+
+
+def inflater(encoding: str) -> Callable[[bytes], bytes]:
+    """Undoes a ``content-encoding``. None is asked for, yet some vendors and proxies compress all the same."""
+    if encoding.strip().lower() in ("", "identity"):
+        return bytes
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return _not_understood(encoding)
+    return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress
+
+
+def _not_understood(encoding: str) -> Callable[[bytes], bytes]:
+    def refuse(chunk: bytes) -> bytes:
+        raise zlib.error(f"content-encoding {encoding} is not understood")
+
+    return refuse
 
 
 def _wake(future: asyncio.Future[None]) -> None:

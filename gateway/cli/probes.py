@@ -130,7 +130,9 @@ class Prober:
             heard = await (read if 200 <= reply.status < 300 else self._read_refusal)(reply, watch)
         finally:
             await reply.close()
-        return msgspec.structs.replace(heard, fault=heard.fault and without_secrets(heard.fault, call))
+        return msgspec.structs.replace(
+            heard, fault=heard.fault and without_secrets(heard.fault, call.secrets, call.url)
+        )
 
     # What came back
 

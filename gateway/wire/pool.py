@@ -1,0 +1,113 @@
+"""Upstream connections: each one httpcore's, kept alive and handed out to one call at a time, the latest used first.
+
+httpcore's own pool looks at every connection for every request and may promise one connection to several of them: at
+200 requests at once it spends seconds of CPU on that, and healthy vendors run into timeouts. Taking a connection off a
+stack costs the same however many there are.
+"""
+
+from __future__ import annotations
+
+import ssl
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import httpcore
+
+KEEPALIVE_EXPIRY = 30.0
+MOST_IDLE = 256
+
+
+class Borrowed:
+    """A response on a connection that is ours until ``give_back``."""
+
+    def __init__(self, pool: Pool, origin: str, connection: Any, response: httpcore.Response) -> None:
+        self.response = response
+        self._pool, self._origin, self._connection = pool, origin, connection
+
+    async def give_back(self) -> None:
+        """Keeps the connection if its response was read to the end, else closes it. May be called twice."""
+        await self.response.aclose()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._pool.take_back(self._origin, connection)
+
+
+class Pool:
+    """Connections by origin. ``tls`` makes the context of the first https connection; it is kept for all."""
+
+    def __init__(self, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._make_tls = tls
+        self._tls: ssl.SSLContext | None = None
+        # The latest used last: what is not needed grows old at the other end.
+        self._idle: dict[str, list[Any]] = {}
+        self._proxies: dict[str, httpcore.AsyncHTTPProxy] = {}
+        self._closed = False
+
+    async def send(self, request: httpcore.Request, *, fresh: bool = False) -> Borrowed:
+        """Up to the head of the response. Raises what httpcore raises. ``fresh``: on a new connection."""
+        origin = str(request.url.origin)
+        if proxy := proxy_for(request.url.scheme.decode(), request.url.host.decode()):
+            return Borrowed(self, origin, None, await self._through(proxy).handle_async_request(request))
+        connection = None if fresh else await self._take(origin)
+        if connection is None:
+            connection = self._connection(request.url.origin)
+        try:
+            response = await connection.handle_async_request(request)
+        except BaseException:
+            await connection.aclose()
+            raise
+        return Borrowed(self, origin, connection, response)
+
+    async def take_back(self, origin: str, connection: Any) -> None:
+        idle = self._idle.setdefault(origin, [])
+        if self._closed or not connection.is_idle():
+            await connection.aclose()
+            return
+        idle.append(connection)
+        if len(idle) > MOST_IDLE or idle[0].has_expired():
+            await idle.pop(0).aclose()
+
+    async def close(self) -> None:
+        self._closed = True
+        for idle in self._idle.values():
+            for connection in idle:
+                await connection.aclose()
+        self._idle.clear()
+        for proxy in self._proxies.values():
+            await proxy.aclose()
+
+    async def _take(self, origin: str) -> Any:
+        idle = self._idle.get(origin, [])
+        while idle:
+            connection = idle.pop()
+            # Expired also means that the vendor has closed it meanwhile.
+            if not connection.has_expired():
+                return connection
+            await connection.aclose()
+        return None
+
+    def _connection(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+        tls = self._context() if origin.scheme == b"https" else None
+        return httpcore.AsyncHTTPConnection(origin, ssl_context=tls, keepalive_expiry=KEEPALIVE_EXPIRY)
+
+    def _through(self, proxy: str) -> httpcore.AsyncHTTPProxy:
+        if proxy not in self._proxies:
+            self._proxies[proxy] = httpcore.AsyncHTTPProxy(
+                proxy, ssl_context=self._context(), keepalive_expiry=KEEPALIVE_EXPIRY, max_connections=None
+            )
+        return self._proxies[proxy]
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = self._make_tls()
+        return self._tls
+
+
+def proxy_for(scheme: str, host: str) -> str | None:
+    """``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, as everybody reads them; never for loopback."""
+    if host in ("127.0.0.1", "localhost", "::1"):
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    return proxy if proxy and not urllib.request.proxy_bypass(host) else None
