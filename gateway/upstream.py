@@ -7,6 +7,7 @@ end, a ``Fault`` when it broke, or None when nothing came within ``wait`` second
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import zlib
 from collections import deque
@@ -183,7 +184,9 @@ def _said(error: BaseException) -> str:
         if isinstance(seen, BaseExceptionGroup):
             seen = seen.exceptions[0]
         if isinstance(seen, OSError) and seen.strerror:
-            return seen.strerror
+            # Event loops have words of their own for it; resolvers count below zero.
+            system = seen.errno and seen.errno > 0 and not isinstance(seen, ssl.SSLError)
+            return os.strerror(seen.errno) if system and seen.errno else seen.strerror
         seen = seen.__cause__ or seen.__context__
     return str(error) or type(error).__name__
 

@@ -44,7 +44,9 @@ class RunningGateway:
 
 
 @contextmanager
-def running_gateway(config: str, env: dict[str, str] | None = None, path: str | None = None) -> Iterator[RunningGateway]:
+def running_gateway(
+    config: str, env: dict[str, str] | None = None, path: str | None = None
+) -> Iterator[RunningGateway]:
     """A gateway with this configuration (YAML), stopped at the end. ``path``: the file to reload from."""
     seen: list[events.Event] = []
     runtime = Runtime(parse(config, env or {}, path or "test"), seen.append, env or {}, path)

@@ -8,6 +8,7 @@ from litestar import Litestar, MediaType, Request, Response, get, post, route
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.params import FromPath
 
 from gateway import __version__
 from gateway.access.keys import Caller
@@ -68,7 +69,7 @@ def models(service: Service) -> list[Any]:
         return {"object": "list", "data": entries}
 
     @get(MODELS + "/{name:path}", summary="One model, by any name that resolves")
-    async def show_model(request: Request[Any, Any, Any], name: str) -> dict[str, Any]:
+    async def show_model(request: Request[Any, Any, Any], name: FromPath[str]) -> dict[str, Any]:
         caller = admitted(request)
         entry = service.catalogue.model(name.lstrip("/"))
         if not caller.may_use(entry["id"], entry["id"]):

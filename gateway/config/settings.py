@@ -166,7 +166,7 @@ class Key(Guarded, frozen=True, kw_only=True):
     key: Secret
     """The key itself, at least eight characters."""
     models: Names | None = None
-    """The models it may ask for. Left out: all."""
+    """The models it may ask for, globs such as `openai/*` among them. Left out: all."""
 
 
 class Access(Guarded, frozen=True, kw_only=True):

@@ -367,7 +367,7 @@ def test_what_breaks_a_whole_answer_is_hidden(name: str) -> None:
         told = s.ask()
         if s.primary.counts_by_step and not s.backup.count:
             # No finish reason in a whole body, or a trouble that a whole body cannot have: it has arrived whole.
-            assert name in ("no_finish", "no_finish_but_done", "no_finish_close_delimited"), s.primary.summary()
+            assert name in ("no_finish", "no_finish_close_delimited"), s.primary.summary()
             assert told.status == 200
             return
         assert (told.status, told.text) == (200, BACKUP.text)

@@ -60,7 +60,7 @@ class Received:
         """The body as JSON, ungzipped where it says so; ``None`` when it is no JSON."""
         try:
             return msgspec.json.decode(gzip.decompress(self.body) if self._is_gzip else self.body)
-        except (msgspec.DecodeError, OSError, EOFError):
+        except (ValueError, OSError, EOFError):
             return None
 
     @property
