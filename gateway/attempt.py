@@ -15,15 +15,18 @@ from gateway.errors import Fault, FaultKind
 from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Policy
 from gateway.resilience.health import Ticket
+from gateway.resilience.keys import Keys
 from gateway.routing import Plan
 from gateway.sse import comment
 from gateway.translate import Passing, translator
 from gateway.upstream import Call, Opener, Reply, read_all, without_secrets
 from gateway.vendors.vendor import Routes, Vendor
 
-# An error body of a vendor is read up to this size; a whole answer up to that.
+# An error body of a vendor is read up to this size and for so many seconds; answers up to those sizes.
 ERROR_LIMIT = 1 * 2**20
-ANSWER_LIMIT = 512 * 2**20
+REFUSAL_PATIENCE = 3.0
+ANSWER_LIMIT = 256 * 2**20
+HELD_LIMIT = 64 * 2**20
 # Events without output (roles, filter results) that may come before the first output.
 SILENT_LIMIT = 4 * 2**20
 # ``whole`` left out: an answer that is not streamed may take this many times as long to begin.
@@ -50,6 +53,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     vendor: Vendor
     routes: Routes
     credential: Credential
+    keys: Keys
     headers: Headers = ()
     secrets: tuple[str, ...] = ()
     """Values of headers that nobody is to see."""
@@ -72,6 +76,8 @@ class Exchange(msgspec.Struct, kw_only=True):
     no_fallback: bool = False
     allowed: Callable[[str, str], bool] = lambda asked, resolved: True
     """May this caller use the model (as asked for, as resolved)?"""
+    restricted: bool = False
+    """The caller may not use every model, nor learn of those it may not use."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +93,13 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def total(self, settings: Resilience, began: float) -> float:
         """When an attempt that began then has to be over."""
         return min(began + settings.timeouts.total, self.deadline or float("inf"))
+
+    def too_long(self, now: float) -> Fault:
+        """The total clock has struck: the client's own, which says nothing about the vendor, or ours."""
+        if self.deadline and now >= self.deadline - 0.001:
+            said = "the time the client gave (x-skein-timeout) is over"
+            return Fault(kind=FaultKind.TIMEOUT_TOTAL, message=said, origin="caller")
+        return Fault(kind=FaultKind.TIMEOUT_TOTAL, message="the answer took too long", origin="network")
 
 
 class Opened(msgspec.Struct, kw_only=True):
@@ -187,9 +200,9 @@ class Calling:
 
     def _total_or(self, fault: Fault) -> Fault:
         """The first-token clock is cut by the total one: which of them has run out?"""
-        if fault.kind is FaultKind.TIMEOUT_FIRST_TOKEN and self.clock() >= self.total_at - 0.001:
-            return msgspec.structs.replace(fault, kind=FaultKind.TIMEOUT_TOTAL)
-        return fault
+        now = self.clock()
+        out_of_time = fault.kind in (FaultKind.TIMEOUT_FIRST_TOKEN, FaultKind.TIMEOUT_TOTAL)
+        return self.terms.too_long(now) if out_of_time and now >= self.total_at - 0.001 else fault
 
     async def _read(self, reply: Reply, call: Call) -> Opened | Fault:
         if not 200 <= reply.status < 300:
@@ -204,7 +217,8 @@ class Calling:
         return max(0.001, until - self.clock())
 
     async def _refusal(self, reply: Reply) -> Fault:
-        body = await self._read_all(reply, ERROR_LIMIT)
+        # The status alone decides most: a body that does not come must not hold up the next target.
+        body = await read_all(reply, REFUSAL_PATIENCE, min(REFUSAL_PATIENCE, self._left(self.total_at)), ERROR_LIMIT)
         said = b"" if isinstance(body, Fault) else body
         return read_fault(reply.status, reply.headers, said, self.clock())
 
@@ -216,7 +230,7 @@ class Calling:
         if isinstance(body, Fault):
             # The head was here: the answer broke off in the middle, which nobody has seen.
             kind = FaultKind.GARBLED if body.kind is FaultKind.UNREACHABLE else body.kind
-            return msgspec.structs.replace(body, kind=kind)
+            return self._total_or(msgspec.structs.replace(body, kind=kind))
         whole = self.translator.whole(body, self.clock())
         if isinstance(whole, Fault):
             return whole
@@ -273,8 +287,10 @@ class Calling:
                 return fault
             if passing.digest.output and not held:
                 break
-            if not begun and size > SILENT_LIMIT:
-                return Fault(kind=FaultKind.GARBLED, message=f"{SILENT_LIMIT} bytes without any output")
+            limit = HELD_LIMIT if begun else SILENT_LIMIT
+            if size > limit:
+                said = "is too long to be held back" if begun else "says nothing"
+                return Fault(kind=FaultKind.GARBLED, message=f"an answer of more than {limit} bytes {said}")
         opened.head = b"".join(parts)
         return opened
 
@@ -305,7 +321,7 @@ class Clocks:
     """Idle, total and keep-alive clocks of one stream, and the meaning of what each read brings."""
 
     def __init__(self, terms: Terms, opened: Opened, clock: Callable[[], float]) -> None:
-        self._opened, self._passing, self._clock = opened, opened.stream, clock
+        self._terms, self._opened, self._passing, self._clock = terms, opened, opened.stream, clock
         settings = terms.policy.of(opened.attempt.target)
         self._idle, self._keepalive = settings.timeouts.idle, terms.policy.exchange.keepalive
         now = clock()
@@ -316,6 +332,11 @@ class Clocks:
     def wait(self) -> float:
         """Seconds until the next of the clocks strikes, or until it is time to see whether a drain has begun."""
         return max(0.0, min(min(self.idle_at, self.total_at, self._comment_at) - self._clock(), GLANCE))
+
+    def excuse(self, seconds: float) -> None:
+        """So long it was not the vendor that was waited for."""
+        self.idle_at += seconds
+        self.total_at = min(self.total_at + seconds, self._terms.deadline or float("inf"))
 
     def take(self, chunk: bytes | Fault | None) -> tuple[bytes, Fault | None]:
         """What to hand on of one read, and the fault that ends the stream. Sets ``opened.ended`` at its end."""
@@ -346,10 +367,10 @@ class Clocks:
 
     def _struck(self, now: float) -> tuple[bytes, Fault | None]:
         if now >= self.total_at:
-            return self._closed(_clock_fault(FaultKind.TIMEOUT_TOTAL, "the answer took too long"), now)
+            return self._closed(self._terms.too_long(now), now)
         if now >= self.idle_at:
             said = f"silence of {self._idle:g} s in the middle of the answer"
-            return self._closed(_clock_fault(FaultKind.TIMEOUT_IDLE, said), now)
+            return self._closed(Fault(kind=FaultKind.TIMEOUT_IDLE, message=said, origin="network"), now)
         if now >= self._comment_at:
             self._comment_at = now + self._keepalive
             return KEEPALIVE, None
@@ -377,10 +398,6 @@ class Clocks:
 
 
 _KEEP_THEIR_NAME = frozenset((FaultKind.BROKEN_STREAM, FaultKind.TIMEOUT_IDLE, FaultKind.TIMEOUT_TOTAL))
-
-
-def _clock_fault(kind: FaultKind, message: str) -> Fault:
-    return Fault(kind=kind, message=message, origin="network")
 
 
 DRAINED = Fault(

@@ -26,6 +26,9 @@ class Offers:
             names += [f"{provider}/{model}" for model in (*settings.models, *settings.deployments, *listed)]
         return [self._entry(name) for name in dict.fromkeys(names)]
 
+    def resolved(self, name: str) -> str:
+        return self._planner.resolve(name).name
+
     def model(self, name: str) -> dict[str, Any]:
         """Raises ``CallerError`` (404)."""
         self._planner.resolve(name)

@@ -10,6 +10,10 @@ Operation = Literal["chat", "embeddings"]
 Verdict = Literal["ok", "failed"]
 
 
+# Names of models are kept, compared and logged: a longer one is refused.
+LONGEST_NAME = 256
+
+
 class Turn(msgspec.Struct, frozen=True):
     """One assistant message and what followed it: did its tool results fail?"""
 

@@ -55,6 +55,14 @@ class AttemptFailed(ExchangeEvent, frozen=True, kw_only=True):
     after_output: bool = False
 
 
+class AttemptAbandoned(ExchangeEvent, frozen=True, kw_only=True):
+    """An attempt without a verdict: the client left, or its own deadline passed."""
+
+    number: int
+    target: Target
+    seconds: float
+
+
 class OutputStarted(ExchangeEvent, frozen=True, kw_only=True):
     number: int
     target: Target
@@ -77,6 +85,8 @@ class ExchangeFinished(ExchangeEvent, frozen=True, kw_only=True):
     skipped: int = 0
     fault: Fault | None = None
     code: str | None = None
+    caller: str | None = None
+    session: str | None = None
 
 
 class HandlerCrashed(ExchangeEvent, frozen=True, kw_only=True):
@@ -94,6 +104,7 @@ class BreakerMoved(Event, frozen=True, kw_only=True):
 class GatewayStarted(Event, frozen=True, kw_only=True):
     url: str
     source: str
+    models: int = 0
 
 
 class ConfigReloaded(Event, frozen=True, kw_only=True):

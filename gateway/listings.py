@@ -39,6 +39,7 @@ class Listings:
         self.ids: dict[str, frozenset[str]] = {}
         self.listed: dict[str, tuple[Listed, ...]] = {}
         self._next: dict[str, float] = {}
+        self._generation = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def window(self, provider: str, model: str) -> int | None:
@@ -55,9 +56,11 @@ class Listings:
                 task.add_done_callback(self._tasks.discard)
 
     def adopt(self, providers: Mapping[str, Provider]) -> None:
-        """Forgets providers that are gone; the others are asked again."""
-        self.ids = {name: ids for name, ids in self.ids.items() if name in providers}
-        self.listed = {name: listed for name, listed in self.listed.items() if name in providers}
+        """Forgets providers that are gone; the others are asked again. Answers on their way are not waited for."""
+        self._generation += 1
+        for known in (self.ids, self.listed):
+            for name in [name for name in known if name not in providers]:
+                del known[name]
         self._next.clear()
 
     async def close(self) -> None:
@@ -67,18 +70,21 @@ class Listings:
             await asyncio.wait(self._tasks)
 
     async def _ask(self, gateway: Gateway, provider: Provider) -> None:
+        generation = self._generation
         found = await fetch(gateway, provider)
+        if generation != self._generation:
+            return
         if isinstance(found, Fault):
             self._next[provider.name] = gateway.clock() + ASK_AGAIN_AFTER
             gateway.emit(events.ListingFailed(at=gateway.clock(), provider=provider.name, fault=found))
-        elif provider.name in gateway.providers:
+        else:
             self.listed[provider.name] = found
             self.ids[provider.name] = frozenset(each.id for each in found)
 
 
 async def fetch(gateway: Gateway, provider: Provider) -> tuple[Listed, ...] | Fault:
     """One provider's listing, from its own URL, within the time box."""
-    signed = await provider.credential.headers(gateway.health.keys(provider.name).keys[0])
+    signed = await provider.credential.headers(provider.keys.keys[0])
     if isinstance(signed, Fault):
         return signed
     call = Call(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ from gateway.chat import Facts
 from gateway.errors import CallerError, Fault, SkeinError
 from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Outcome, Policy, next_attempt
-from gateway.resilience.health import Health, Moved, Ticket
+from gateway.resilience.health import Health, Ticket
 from gateway.resilience.verdict import error_of, most_telling, retry_after_of, status_of
 from gateway.routing import Plan, Target
 from gateway.translate import Passing, translator
@@ -60,7 +61,7 @@ class OutOfOptions(SkeinError):
         telling = most_telling(story.history)
         self.fault = telling.fault
         self.status = status_of(telling.fault)
-        self.retry_after = retry_after_of(story.history) if self.status in (429, 503, 504) else None
+        self.retry_after = retry_after_of(story.history) if self.status in (429, 502, 503, 504) else None
         self.error = error_of(telling.fault, telling.attempt.target, story.history, story.exchange.id)
         self.headers = story.headers(telling.attempt.target)
 
@@ -82,8 +83,10 @@ class Story:
         self.cut_short = False
         self._upstream_seconds = self._backoff_seconds = 0.0
         self._opening: asyncio.Task[Opened] | None = None
+        self._resuming: asyncio.Task[Opened | None] | None = None
         self._head_is_out = False
         self._output = False
+        self._attempts = 0
         self._finished = False
         # Targets that have spoken and broken off: an answer is never resumed by one of them.
         self._spoke: set[Target] = set()
@@ -124,11 +127,7 @@ class Story:
             )
         )
         wanted = msgspec.structs.replace(facts, model=exchange.pin) if exchange.pin else facts
-        plan = gateway.plan(exchange, wanted)
-        if not exchange.allowed(wanted.model, plan.model):
-            said = f'this key may not use model "{wanted.model}"'
-            raise CallerError(403, "model_not_allowed", said, type="permission_error", param="model", origin="gateway")
-        plan = gateway.health.triage(plan, gateway.clock())
+        plan = gateway.health.triage(self.plan_for(wanted), gateway.clock())
         gateway.emit(events.PlanMade(at=gateway.clock(), exchange_id=exchange.id, plan=plan))
         policy = Policy(
             exchange=gateway.resilience(plan.model, plan.targets[0].provider),
@@ -137,6 +136,25 @@ class Story:
         )
         deadline = None if exchange.timeout is None else self.began + exchange.timeout
         return Terms(exchange=exchange, facts=facts, plan=plan, policy=policy, deadline=deadline)
+
+    def plan_for(self, wanted: Facts) -> Plan:
+        """The plan, if the caller may have it. Raises ``CallerError``; a restricted caller does not learn what exists."""
+        exchange = self.exchange
+        refused = CallerError(
+            403,
+            "model_not_allowed",
+            f'this key may not use model "{wanted.model}"',
+            type="permission_error",
+            param="model",
+            origin="gateway",
+        )
+        try:
+            plan = self.gateway.plan(exchange, wanted)
+        except CallerError as error:
+            raise refused if exchange.restricted and error.status == 404 else error from None
+        if not exchange.allowed(wanted.model, plan.model):
+            raise refused
+        return plan
 
     async def until_one_answers(self) -> Opened:
         """The central loop: decide, act, record. Raises ``OutOfOptions``."""
@@ -150,10 +168,16 @@ class Story:
 
     def _next(self) -> Attempt | None:
         """The next attempt, unless the client's own deadline would pass before it could begin."""
-        attempt = next_attempt(self.terms.plan, self.history, self.terms.policy, _Allows(self.gateway))
-        deadline = self.terms.deadline
-        too_late = attempt and self.history and deadline and self.gateway.clock() + attempt.delay >= deadline
-        return None if too_late else attempt
+        gateway, now = self.gateway, self.gateway.clock()
+        attempt = next_attempt(self.terms.plan, self.history, self.terms.policy, _Allows(gateway))
+        if attempt and self.history and self.terms.deadline and now + attempt.delay >= self.terms.deadline:
+            return None
+        if attempt and self._tried(attempt.target):
+            gateway.health.reserve_retry(attempt.target.provider, now)
+        return attempt
+
+    def _tried(self, target: Target) -> bool:
+        return any(outcome.attempt.target == target for outcome in self.history)
 
     async def _pause(self, seconds: float) -> None:
         if seconds:
@@ -164,25 +188,27 @@ class Story:
 
     async def try_once(self, attempt: Attempt, resume: tuple[bytes, Passing] | None = None) -> Opened | Fault:
         """Up to the first output. A fault is recorded, reported and added to the history before it is returned."""
-        gateway, target = self.gateway, attempt.target
-        began = gateway.clock()
-        retry = any(outcome.attempt.target == target for outcome in self.history)
-        ticket = gateway.health.begin(target, began, retry=retry, streamed=self.terms.facts.stream)
-        calling = Calling(self.terms, gateway.providers[target.provider], attempt, ticket, gateway.clock, resume)
-        gateway.emit(
-            events.AttemptStarted(
-                at=began,
-                exchange_id=self.exchange.id,
-                number=attempt.number,
-                target=target,
-                url=shown_url(calling.url),
-                reason=attempt.reason,
-            )
+        gateway, target, began = self.gateway, attempt.target, self.gateway.clock()
+        provider = gateway.providers[target.provider]
+        self._attempts += 1
+        ticket = gateway.health.begin(
+            target, provider.keys, began, retry=self._tried(target), streamed=self.terms.facts.stream
         )
         try:
+            calling = Calling(self.terms, provider, attempt, ticket, gateway.clock, resume)
+            gateway.emit(
+                events.AttemptStarted(
+                    at=began,
+                    exchange_id=self.exchange.id,
+                    number=attempt.number,
+                    target=target,
+                    url=shown_url(calling.url),
+                    reason=attempt.reason,
+                )
+            )
             reply = await calling.open(gateway.upstream)
         except BaseException:
-            gateway.health.abandon(ticket)
+            self._abandon(attempt, ticket)
             raise
         now = gateway.clock()
         self._upstream_seconds += now - began
@@ -191,7 +217,7 @@ class Story:
             return reply
         gateway.health.first_output(ticket, now)
         if reply.ended:
-            self._moved(gateway.health.succeed(ticket, now))
+            gateway.health.succeed(ticket, now)
         if not self._output:
             self._output = True
             gateway.emit(
@@ -201,10 +227,24 @@ class Story:
             )
         return reply
 
+    def _abandon(self, attempt: Attempt, ticket: Ticket) -> None:
+        """An attempt that was left before its end; after a verdict this does nothing."""
+        if self.gateway.health.abandon(ticket):
+            now = self.gateway.clock()
+            self.gateway.emit(
+                events.AttemptAbandoned(
+                    at=now,
+                    exchange_id=self.exchange.id,
+                    number=attempt.number,
+                    target=attempt.target,
+                    seconds=now - ticket.began,
+                )
+            )
+
     def _failed(self, attempt: Attempt, ticket: Ticket, fault: Fault, *, after_output: bool = False) -> None:
         """Records the fault of an attempt: in the history, in its target's health, and for the observers."""
         now = self.gateway.clock()
-        self._moved(self.gateway.health.fail(ticket, fault, now))
+        self.gateway.health.fail(ticket, fault, now)
         self.gateway.emit(
             events.AttemptFailed(
                 at=now,
@@ -218,29 +258,14 @@ class Story:
         )
         self.history.append(Outcome(attempt, fault, now))
 
-    def _moved(self, moved: Moved | None) -> None:
-        if moved:
-            self.gateway.emit(
-                events.BreakerMoved(
-                    at=self.gateway.clock(),
-                    target=moved.target,
-                    before=moved.before.value,
-                    after=moved.after.value,
-                )
-            )
-
     # After the first output
 
     async def _hand_on_later(self, opening: asyncio.Task[Opened]) -> AsyncGenerator[bytes, None]:
         """The client has waited long: comments until somebody answers, then the answer, or the error as an event."""
         yield KEEPALIVE
-        try:
-            while not opening.done():
-                await asyncio.wait({opening}, timeout=self.terms.policy.exchange.keepalive)
-                if not opening.done():
-                    yield KEEPALIVE
-        finally:
-            opening.cancel()
+        async with aclosing(self._comments(opening)) as comments:
+            async for comment in comments:
+                yield comment
         dialect = self.exchange.dialect
         if opening.cancelled():
             self.broken = DRAINED
@@ -256,6 +281,16 @@ class Story:
             async for chunk in chunks:
                 yield chunk
 
+    async def _comments(self, task: asyncio.Task[Any]) -> AsyncGenerator[bytes, None]:
+        """Keep-alives until the task is done; whoever stops listening ends the task."""
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=self.terms.policy.exchange.keepalive or None)
+                if not task.done():
+                    yield KEEPALIVE
+        finally:
+            task.cancel()
+
     async def hand_on(self, opened: Opened) -> AsyncGenerator[bytes, None]:
         """The stream's bytes to the client, and what to do when it breaks. Raises ``Aborted``."""
         while True:
@@ -268,7 +303,13 @@ class Story:
                         yield chunk
             if fault is None:
                 return
-            resumed = await self._resume(opened, fault)
+            resumed = None
+            if self._may_resume(opened):
+                self._resuming = asyncio.get_running_loop().create_task(self._resume(opened))
+                async with aclosing(self._comments(self._resuming)) as comments:
+                    async for comment in comments:
+                        yield comment
+                resumed = None if self._resuming.cancelled() else self._resuming.result()
             if resumed is None:
                 self.broken = fault
                 if self.terms.policy.exchange.on_broken_stream == "abort":
@@ -289,25 +330,31 @@ class Story:
                 chunk = await reply.read(clocks.wait())
                 out, fault = clocks.take(DRAINED if self.cut_short else chunk)
                 if out:
+                    handed = self.gateway.clock()
                     yield out
+                    # While the client takes its time the vendor's clocks stand still.
+                    clocks.excuse(self.gateway.clock() - handed)
                 if fault:
                     fault = without_secrets(fault, opened.secrets, opened.url)
                     self._failed(opened.attempt, opened.ticket, fault, after_output=True)
                     yield fault
                     return
-            self._moved(self.gateway.health.succeed(opened.ticket, self.gateway.clock()))
+            self.gateway.health.succeed(opened.ticket, self.gateway.clock())
         finally:
-            self.gateway.health.abandon(opened.ticket)
+            self._abandon(opened.attempt, opened.ticket)
             await reply.close(linger=passing.complete and passing.fault is None)
 
-    async def _resume(self, opened: Opened, fault: Fault) -> Opened | None:
-        """``on_broken_stream: resume``: the rest of a text-only answer from another target, or None."""
+    def _may_resume(self, opened: Opened) -> bool:
+        """Only a text-only answer of which something was delivered goes on elsewhere."""
         facts, digest = self.terms.facts, opened.stream.digest
-        if self.terms.policy.exchange.on_broken_stream != "resume" or self.cut_short:
-            return None
+        plain = not (facts.tools or facts.structured or digest.tool) and facts.choices == 1
+        wanted = self.terms.policy.exchange.on_broken_stream == "resume" and not self.cut_short
+        return wanted and plain and bool("".join(digest.text))
+
+    async def _resume(self, opened: Opened) -> Opened | None:
+        """The rest of the answer from another target, or None when there is none that can."""
+        facts, digest = self.terms.facts, opened.stream.digest
         delivered = "".join(digest.text)
-        if facts.tools or facts.structured or facts.choices != 1 or digest.tool or not delivered:
-            return None
         self._spoke.add(opened.attempt.target)
         while attempt := self._next():
             if attempt.target in self._spoke:
@@ -332,12 +379,14 @@ class Story:
         False when nothing has been sent yet: then whoever serves the exchange is to give it up.
         """
         self.cut_short = True
-        if self.opened is not None and self.opened.passing is not None:
+        if self._resuming is not None and not self._resuming.done():
+            self._resuming.cancel()
             return True
-        if self._head_is_out and self._opening is not None:
+        if self._head_is_out and self._opening is not None and not self._opening.done():
             self._opening.cancel()
             return True
-        return False
+        # A stream that has begun looks up by itself.
+        return self.opened is not None and self.opened.passing is not None
 
     async def close(self) -> None:
         """Gives back what an exchange that was left in the middle still holds. May be called twice."""
@@ -348,7 +397,7 @@ class Story:
             # Looked at, so that nobody complains of an error that was never asked for.
             self._opening.exception()
         if self.opened is not None:
-            self.gateway.health.abandon(self.opened.ticket)
+            self._abandon(self.opened.attempt, self.opened.ticket)
             await self.opened.reply.close(linger=self.opened.ended)
 
     def finish(
@@ -370,7 +419,7 @@ class Story:
                 stream=terms.facts.stream,
                 outcome=outcome,
                 status=status,
-                attempts=self._attempts(),
+                attempts=self._attempts,
                 seconds=now - self.began,
                 target=opened.attempt.target if opened else None,
                 finish_reason=digest.finish_reason if digest else whole.finish_reason if whole else None,
@@ -378,6 +427,8 @@ class Story:
                 skipped=digest.skipped if digest else 0,
                 fault=fault or self.broken,
                 code=code,
+                caller=self.exchange.caller,
+                session=self.exchange.session,
             )
         )
 
@@ -395,18 +446,13 @@ class Story:
             "backoff": self._backoff_seconds,
         }
         found = [
-            ("x-skein-attempts", str(self._attempts())),
+            ("x-skein-attempts", str(self._attempts)),
             ("x-skein-route", f"{plan.strategy}; {plan.reason}"),
             ("server-timing", ", ".join(f"{name};dur={seconds * 1e3:.2f}" for name, seconds in times.items())),
         ]
         if target:
             found += [("x-skein-provider", target.provider), ("x-skein-model", target.model)]
         return found
-
-    def _attempts(self) -> int:
-        """Calls made: those that failed, and the one that has answered and not failed since."""
-        answered = self.opened is not None and all(each.attempt is not self.opened.attempt for each in self.history)
-        return len(self.history) + answered
 
 
 def _nothing_agreed(exchange: Exchange, jitter: Callable[[], float]) -> Terms:
@@ -434,7 +480,7 @@ class _Allows:
         return self._health.may_retry(target.provider, ratio, self._now)
 
     def another_key(self, target: Target) -> bool:
-        return self._health.keys(target.provider).usable(target.model, self._now)
+        return self._gateway.providers[target.provider].keys.usable(target.model, self._now)
 
     def window(self, target: Target) -> int | None:
         return self._gateway.windows(target)

@@ -54,8 +54,11 @@ class Passing:
     Comments and damaged events are left out; ``fault`` is set when the vendor reports an error inside the stream.
     """
 
-    def __init__(self, dialect: Dialect, *, withhold_usage: bool = False, keep_text: bool = False) -> None:
+    def __init__(
+        self, dialect: Dialect, *, withhold_usage: bool = False, keep_text: bool = False, choices: int = 1
+    ) -> None:
         self.dialect, self.digest = dialect, Digest()
+        self._choices = choices
         self.fault: Fault | None = None
         self.done = False
         self._splitter = Splitter()
@@ -64,9 +67,9 @@ class Passing:
 
     @property
     def complete(self) -> bool:
-        """The vendor said it was done: ``[DONE]``, or a finish reason for every choice it began."""
+        """The vendor said it was done: ``[DONE]``, or a finish reason for every choice that was asked for or begun."""
         reasons = self.digest.reasons
-        return self.done or (bool(reasons) and all(reasons.values()))
+        return self.done or (len(reasons) >= self._choices and all(reasons.values()))
 
     def feed(self, chunk: bytes, now: float) -> bytes:
         began_clean = self._between
@@ -235,7 +238,8 @@ class PassThrough:
         return self.dialect.read_whole(body, now)
 
     def stream(self, facts: Facts, *, keep_text: bool) -> Passing:
-        return Passing(self.dialect, withhold_usage=self._asks_usage(facts), keep_text=keep_text)
+        withhold = self._asks_usage(facts)
+        return Passing(self.dialect, withhold_usage=withhold, keep_text=keep_text, choices=facts.choices)
 
     def resume(self, body: bytes, delivered: str) -> bytes:
         return continuation(body, delivered, self._vendor.prefill)

@@ -7,7 +7,9 @@ end, a ``Fault`` when it broke, or None when nothing came within ``wait`` second
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import ssl
 import zlib
 from collections import deque
@@ -69,6 +71,10 @@ class Upstream:
         reply = await opener.open(call)
         return without_secrets(reply, call.secrets, call.url) if isinstance(reply, Fault) else reply
 
+    async def sweep(self) -> None:
+        """Closes connections that have been idle for too long."""
+        await self._network.sweep()
+
     async def close(self) -> None:
         await self._network.close()
 
@@ -98,8 +104,18 @@ def without_secrets(fault: Fault, secrets: Iterable[str], url: str) -> Fault:
     """The same fault with every secret of its call blotted out (vendors echo keys), and the URL that was called."""
     said = {name: getattr(fault, name) for name in ("message", "type", "code", "param", "body")}
     for secret in filter(None, secrets):
-        said = {name: text and text.replace(secret, "***") for name, text in said.items()}
+        for written in (secret, secret.replace("/", "\\/"), json.dumps(secret)[1:-1]):
+            said = {name: text and text.replace(written, "***") for name, text in said.items()}
+        if said["body"] and secret in _unescaped(said["body"]):
+            # Spelt in some other way that JSON allows.
+            said["body"] = None
     return msgspec.structs.replace(fault, **said, url=fault.url or shown_url(url))
+
+
+def _unescaped(text: str) -> str:
+    """The text with JSON's escapes undone, wherever they stand."""
+    plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
+    return re.sub(r"\\(.)", r"\1", plain)
 
 
 def shown_url(url: str) -> str:
@@ -152,6 +168,10 @@ class NetworkOpener:
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError) as error:
             return _network_fault(FaultKind.UNREACHABLE, _said(error))
         return NetworkReply(borrowed)
+
+    async def sweep(self) -> None:
+        if self._pool is not None:
+            await self._pool.sweep()
 
     async def close(self) -> None:
         if self._pool is not None:

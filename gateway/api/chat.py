@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 import zlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -32,6 +32,10 @@ from gateway.units import parse_duration
 # A client that takes nothing for this long has stalled: its exchange is given up.
 STALLED = 120.0
 CLIENT_CLOSED = 499
+# Bytes a second below which a request's body comes too slowly.
+SLOWEST = 1024
+# A request that is refused unread is read so far, for so long, before the connection is closed under it.
+UNREAD_LIMIT, UNREAD_SECONDS = 256 * 1024, 1.0
 # How many gateways a request may pass: a provider that points back at this one would go round for ever.
 MOST_HOPS = 8
 
@@ -57,6 +61,7 @@ class Passage:
         self._gone = False
         self._started = False
         self._cut = False
+        self._read = False
         # The last byte is on its way: a client that leaves now has had its answer.
         self._told = False
         self.id = ""
@@ -85,6 +90,8 @@ class Passage:
                 await self._refuse(error)
             self._finish("cancelled", CLIENT_CLOSED)
         except CallerError as error:
+            if not self._read:
+                await self._discard()
             await self._refuse(error)
         except Aborted:
             # Returning without an end makes the server cut the connection: agents take that for a fault, not an answer.
@@ -107,11 +114,18 @@ class Passage:
                 )
             self._finish("error" if not self._started else "broken", 500, code="internal_error")
         finally:
+            # Whatever happened: an exchange ends once, and is told.
+            self._finish("cancelled", CLIENT_CLOSED)
             self._service.running.discard(self)
             if watch:
                 watch.cancel()
             if self._story:
                 await self._story.close()
+
+    def refuse_unread(self) -> None:
+        """A drain begins: a request that is still being sent is not waited for."""
+        if self._story is None:
+            self.cut()
 
     def cut(self) -> None:
         """The drain has waited long enough."""
@@ -145,8 +159,7 @@ class Passage:
             dialect=self._dialect,
             body=body,
             forward=(
-                # A value that no header may hold would be taken for a fault of the vendor's.
-                *((name, headers[name]) for name in _FORWARDED if name in headers and headers[name].isascii()),
+                *forwarded(headers),
                 ("x-skein-hops", str(hops + 1)),
             ),
             caller=caller.name,
@@ -155,6 +168,7 @@ class Passage:
             timeout=_timeout(headers.get("x-skein-timeout")),
             no_fallback=headers.get("x-skein-no-fallback", "").lower() in ("1", "true", "yes"),
             allowed=caller.may_use,
+            restricted=caller.models is not None,
         )
 
     async def _body(self, headers: Mapping[str, str]) -> bytes:
@@ -163,14 +177,17 @@ class Passage:
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit)
         parts: list[bytes] = []
-        size = 0
+        size, pause = 0, self._service.client_timeout
+        began = asyncio.get_running_loop().time()
         while True:
+            # A byte now and then keeps nobody's place: the whole takes no longer than a slow line would.
+            latest = began + pause + size / SLOWEST
             try:
-                async with asyncio.timeout(self._service.client_timeout):
+                async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + pause, latest)):
                     message = await self._receive()
             except TimeoutError:
-                waited = f"{self._service.client_timeout:g} s"
-                raise CallerError(408, "request_timeout", f"the request's body paused for more than {waited}") from None
+                said = f"the request's body paused for more than {pause:g} s, or comes too slowly"
+                raise CallerError(408, "request_timeout", said) from None
             if message["type"] == "http.disconnect":
                 self._gone = True
                 raise asyncio.CancelledError
@@ -180,7 +197,20 @@ class Passage:
                 raise too_large(limit)
             parts.append(part)
             if not message.get("more_body"):
+                self._read = True
                 return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _discard(self) -> None:
+        """Reads a little of what will not be used: closing with unread bytes would take our answer back."""
+        left = UNREAD_LIMIT
+        try:
+            async with asyncio.timeout(UNREAD_SECONDS):
+                while left > 0 and not self._read:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    self._read = not message.get("more_body", False)
+        except TimeoutError:
+            return
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -241,6 +271,8 @@ class Passage:
 
     async def _refuse(self, error: CallerError) -> None:
         headers = refusal_headers(error)
+        if not self._read and ("connection", "close") not in headers:
+            headers.append(("connection", "close"))
         await self._reply(error.status, headers, self._dialect.error_body(error_of_caller(error, self.id)))
         self._finish("error", error.status, code=error.code)
 
@@ -279,6 +311,14 @@ def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
     if not inflater.eof:
         raise CallerError(400, "invalid_encoding", f"the body ends in the middle of its {encoding} data")
     return plain
+
+
+def forwarded(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What goes on to the vendor; a value that no header may hold would be taken for a fault of the vendor's."""
+    for name in _FORWARDED:
+        value = headers.get(name, "").strip()
+        if value and value.isascii() and value.isprintable():
+            yield name, value
 
 
 def _hops(said: str) -> int:

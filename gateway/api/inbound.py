@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from gateway.api.replies import lower, request_id, send_error
 from gateway.api.service import Service
@@ -44,6 +45,24 @@ def normalise(path: str) -> Route | None:
     return None
 
 
+def foreign(headers: Mapping[str, str]) -> str | None:
+    """Why a request to a gateway without keys is none of this machine's programs, or None.
+
+    A web page in a browser here reaches loopback too: by its own origin, or by a name of its own that leads here.
+    """
+    remedy = "a gateway without keys serves programs of its own machine; see access.mode in the configuration"
+    host = urlsplit(f"//{headers.get('host', 'localhost')}").hostname or ""
+    if not _LOCAL.fullmatch(host):
+        return f'the host "{host[:100]}" is not this machine: {remedy}'
+    origin = headers.get("origin", "")
+    if origin and not _LOCAL.fullmatch(urlsplit(origin).hostname or ""):
+        return f'a page of "{origin[:100]}" asks: {remedy}'
+    return f"a page of another site asks: {remedy}" if headers.get("sec-fetch-site") == "cross-site" else None
+
+
+_LOCAL = re.compile(r"localhost|127(?:\.\d+){3}|::1|[\w.-]+\.localhost", re.IGNORECASE)
+
+
 def nearest_route(path: str) -> str:
     """The route a mistyped path may have meant; chat, if it is like none of them."""
     return next(iter(nearest(path, (route for route in ROUTES if route != "/"), 1)), CHAT)
@@ -61,6 +80,11 @@ class Inbound:
             return
         # The raw path: a %2F inside a deployment's name separates nothing.
         route = normalise(scope["raw_path"].decode("ascii", "replace"))
+        headers = lower(scope)
+        if self.service.local_only and (why := foreign(headers)):
+            error = CallerError(403, "foreign_request", why, type="permission_error", origin="gateway")
+            await send_error(send, error, request_id(headers))
+            return
         if route is None:
             await self._unknown(scope, send)
             return

@@ -62,29 +62,38 @@ def models(service: Service) -> list[Any]:
         service.catalogue.refresh()
         return caller
 
+    def may_use(caller: Caller, name: str) -> bool:
+        return caller.may_use(name, service.catalogue.resolved(name))
+
     @get(MODELS, summary="The models on offer")
     async def list_models(request: Request[Any, Any, Any]) -> dict[str, Any]:
         caller = admitted(request)
-        entries = [each for each in service.catalogue.models() if caller.may_use(each["id"], each["id"])]
+        entries = [each for each in service.catalogue.models() if may_use(caller, each["id"])]
         return {"object": "list", "data": entries}
 
     @get(MODELS + "/{name:path}", summary="One model, by any name that resolves")
     async def show_model(request: Request[Any, Any, Any], name: FromPath[str]) -> dict[str, Any]:
         caller = admitted(request)
         entry = service.catalogue.model(name.lstrip("/"))
-        if not caller.may_use(entry["id"], entry["id"]):
-            raise CallerError(404, "model_not_found", f'there is no model "{entry["id"]}" for this key', param="model")
+        if not may_use(caller, entry["id"]):
+            raise CallerError(
+                404,
+                "model_not_found",
+                f'there is no model "{entry["id"]}" for this key',
+                param="model",
+                origin="gateway",
+            )
         return entry
 
     return [list_models, show_model]
 
 
 def health(service: Service) -> list[Any]:
-    @get("/health/live", summary="The process answers")
+    @route("/health/live", http_method=["GET", "HEAD"], summary="The process answers")
     async def live() -> dict[str, str]:
         return {"status": "ok"}
 
-    @get("/health/ready", summary="New requests are taken in")
+    @route("/health/ready", http_method=["GET", "HEAD"], summary="New requests are taken in")
     async def ready() -> Response[dict[str, Any]]:
         if service.draining:
             return Response({"status": "draining", "running": len(service.running)}, status_code=503)

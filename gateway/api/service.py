@@ -19,6 +19,7 @@ class Running(Protocol):
     task: asyncio.Task[Any] | None
 
     def cut(self) -> None: ...
+    def refuse_unread(self) -> None: ...
 
 
 class Catalogue(Protocol):
@@ -26,6 +27,9 @@ class Catalogue(Protocol):
 
     def models(self) -> list[dict[str, Any]]:
         """Entries of ``/v1/models``, from the configuration and what listings have brought so far."""
+
+    def resolved(self, name: str) -> str:
+        """The name a model on offer resolves to."""
 
     def model(self, name: str) -> dict[str, Any]:
         """One entry, by any name that resolves. Raises ``CallerError`` (404)."""
@@ -37,6 +41,8 @@ class Catalogue(Protocol):
 class Service(msgspec.Struct, kw_only=True):
     gateway: Gateway
     doorkeeper: Doorkeeper
+    local_only: bool
+    """Nobody is asked for a key: then only programs of this machine may come, and no web page of a browser here."""
     catalogue: Catalogue
     emit: Observer
     max_body: int

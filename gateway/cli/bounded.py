@@ -10,8 +10,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_TIMEOUT = 15.0
 HEAD_LIMIT = 64 * 1024
 LINGER = 1.0
+# Seconds without a byte read by the client; with nothing more to come, its connection is closed the sooner.
+LOOK_EVERY, STALLED, CLOSING_STALLED = 5.0, 120.0, 10.0
 # How long a client that was refused may take to hear it.
 LINGER = 1.0
+# Seconds without a byte read by the client; with nothing more to come, its connection is closed the sooner.
+LOOK_EVERY, STALLED, CLOSING_STALLED = 5.0, 120.0, 10.0
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -26,15 +30,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = self._in_message = False
         self._begun = 0
         self._refused = False
-        self._refused = False
+        self._unread = self._stalls = 0
+        self._look_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._watch_head()
+        self._look_timer = self.loop.call_later(LOOK_EVERY, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch_head()
+        if self._look_timer is not None:
+            self._look_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -56,6 +64,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_message = self._in_head = True
         self._head_bytes, self._begun = 0, self._begun + 1
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Outside of the head it is a trailer. Nobody reads those, and they would only pile up.
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_message_complete(self) -> None:
         self._in_message = False
         super().on_message_complete()
@@ -64,6 +77,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._unwatch_head()
         super().on_headers_complete()
+
+    def _look(self) -> None:
+        """A client that takes nothing off its buffer keeps it, and the connection, only so long."""
+        unread = self.transport.get_write_buffer_size()
+        self._stalls = self._stalls + 1 if unread and unread == self._unread else 0
+        self._unread = unread
+        if self._stalls * LOOK_EVERY >= (CLOSING_STALLED if self.transport.is_closing() else STALLED):
+            self.transport.abort()
+        else:
+            self._look_timer = self.loop.call_later(LOOK_EVERY, self._look)
 
     def _watch_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self._close, _TOO_SLOW)

@@ -42,7 +42,7 @@ def check(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
             raise
         print_json({"ok": False, "problems": error.problems})
         return MISCONFIGURED
-    found = checked(config, env)
+    found = checked(config)
     if arguments.json:
         print_json(found)
     else:
@@ -50,11 +50,11 @@ def check(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     return OK
 
 
-def checked(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
+def checked(config: Config) -> dict[str, Any]:
     return {
         "ok": True,
         "source": config.source,
-        "providers": {name: _provider(config, name, env) for name in config.providers},
+        "providers": {name: _provider(config, name) for name in config.providers},
         "models": {
             name: {"strategy": model.kind, "targets": described(model.strategy)}
             for name, model in config.models.items()
@@ -64,14 +64,14 @@ def checked(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _provider(config: Config, name: str, env: Mapping[str, str]) -> dict[str, Any]:
+def _provider(config: Config, name: str) -> dict[str, Any]:
     settings = config.providers[name]
     vendor = VENDORS[settings.vendor]
     located = routes(vendor, settings.account)
     return {
         "vendor": vendor.name,
         "title": vendor.title,
-        "auth": signing_of(name, settings, env).shown,
+        "auth": signing_of(name, config).shown,
         "urls": {operation: shown_url(template) for operation, template in located.urls.items()},
         "deployments": _deployments(located, models_of(config, name)),
     }

@@ -12,9 +12,9 @@ import msgspec
 from gateway.cli import OK, Help, add_command, add_config, add_json
 from gateway.cli.printing import print_json, remark
 from gateway.config import Config, Model, Provider, load, schema
+from gateway.config.checking import MASK
 from gateway.upstream import shown_url
 
-MASK = "********"
 SCHEMA_EXAMPLES = """\
   skein config schema > skein.schema.json
   # and as the first line of skein.yaml, for editors that know the YAML language server:

@@ -16,8 +16,18 @@ from gateway.cli import FAILED, OK, UsageError, add_command, add_config, add_jso
 from gateway.cli.mistakes import Evidence, mistake
 from gateway.cli.models import models_of, quiet_runtime, targets_behind
 from gateway.cli.printing import columns, print_json, remark
-from gateway.cli.signing import ENTRA, Signing, blotted, secrets_of, shell_headers, shouted, signing_of
+from gateway.cli.signing import (
+    ENTRA,
+    Signing,
+    blotted,
+    introductions,
+    secrets_of,
+    shell_headers,
+    shouted,
+    signing_of,
+)
 from gateway.config import Config, load
+from gateway.config.names import names_of
 from gateway.errors import CallerError, FaultKind, did_you_mean
 from gateway.units import parse_duration
 from gateway.upstream import shown_url
@@ -37,6 +47,8 @@ _NOT_FOR_CHAT = re.compile(
     r"|instruct$|speech|codex|deep-research|search|ocr|voxtral",
     re.IGNORECASE,
 )
+# A secret of the URL, as it is shown.
+_IN_QUERY = re.compile(r"([^?&]+)=[*]{3}")
 # Asked for when no model is known: whoever refuses this name has let us in.
 NOBODY = "skein-doctor-probe"
 
@@ -90,7 +102,7 @@ def doctor(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     timeout = _timeout(arguments.timeout)
     runtime = quiet_runtime(config, env)
     chosen = choose(runtime, arguments.provider or [], arguments.model)
-    visits = [Visit(runtime, name, model, timeout, env) for name, model in chosen.items()]
+    visits = [Visit(runtime, name, model, timeout) for name, model in chosen.items()]
     results = asyncio.run(_visit_all(runtime, visits))
     if arguments.json:
         print_json(results)
@@ -123,9 +135,18 @@ def choose(runtime: Runtime, names: Sequence[str], model: str | None) -> dict[st
     if model is None:
         return dict.fromkeys(chosen)
     behind = {target.provider: target.model for target in reversed(_behind(runtime, model))}
-    named = {name: found for name, found in behind.items() if name in chosen}
-    # A name that leads to none of the chosen is a vendor's own: asked for as it is.
-    return {name: named[name] for name in chosen if name in named} if named else dict.fromkeys(chosen, model)
+    if any(name in behind for name in chosen):
+        return {name: behind[name] for name in chosen if name in behind}
+    # A name that leads to none of the chosen is a vendor's own: asked for as it is, but only where it may be known.
+    return dict.fromkeys(chosen if names or len(chosen) == 1 else _owners(runtime.config, model), model)
+
+
+def _owners(config: Config, model: str) -> list[str]:
+    """The providers that have this model, by what is configured or by their vendors' names."""
+    if owners := names_of(config, config.providers, config.models, False).owners(model):
+        return owners
+    remedy = f"say whose it is: --model PROVIDER/{model}, or --provider with one of {', '.join(config.providers)}"
+    raise UsageError("--model", f'no model "{model}" here, nor a provider known to have it', remedy)
 
 
 def _behind(runtime: Runtime, model: str) -> Sequence[Any]:
@@ -136,7 +157,7 @@ def _behind(runtime: Runtime, model: str) -> Sequence[Any]:
 
 
 async def _visit_all(runtime: Runtime, visits: list[Visit]) -> list[Result]:
-    """All providers at once; of one provider one call at a time, so that they do not slow each other."""
+    """All providers at once."""
     progress = _Progress(len(visits))
     try:
         found = await asyncio.gather(*(progress.count(visit.run()) for visit in visits))
@@ -171,16 +192,16 @@ class _Progress:
 class Visit:
     """One provider's tests, and how they are told."""
 
-    def __init__(self, runtime: Runtime, name: str, model: str | None, timeout: float, env: Mapping[str, str]) -> None:
+    def __init__(self, runtime: Runtime, name: str, model: str | None, timeout: float) -> None:
         from gateway.cli.probes import Prober
 
         self.name = name
         self._config: Config = runtime.config
         self._settings = runtime.config.providers[name]
         self._vendor = VENDORS[self._settings.vendor]
-        self._signing: Signing = signing_of(name, self._settings, env)
+        self._signing: Signing = signing_of(name, self._config)
         self._secrets = secrets_of(self._settings)
-        self._headers = shell_headers(self._settings, self._vendor, env)
+        self._headers, self._introductions = shell_headers(name, self._config), introductions(name, self._config)
         self._provider = runtime.gateway.providers[name]
         self._asked = model
         self._listed: tuple[str, ...] = ()
@@ -188,15 +209,27 @@ class Visit:
         self._prober: Prober = Prober(self._provider, self._key, runtime.upstream, timeout, self._secrets)
 
     async def run(self) -> list[Result]:
-        results = [await self._list()]
-        model = self._model()
+        """The listing beside the chat, the others one by one so that they do not slow each other.
+
+        Silence is waited for once: who answers neither listing nor chat is not asked further.
+        """
+        listing = asyncio.create_task(self._list())
+        model = self._known_model()
         if model is None:
-            return [*results, *await self._without_model()]
-        for test in TESTS[1:]:
-            results.append(
-                self._told(test, await self._prober.ask(test, self._for(test, model)), self._for(test, model))
-            )
-        return results
+            await listing
+            model = self._listed_model()
+        if model is None:
+            return await self._without_model(await listing)
+        chat, listed = await self._ask("chat", model), await listing
+        if not _was_silent(chat):
+            return [listed, chat, await self._ask("stream", model), await self._ask("tools", model)]
+        if _was_silent(listed):
+            return [listed, chat, *(self._skipped(test, "nothing answers there") for test in TESTS[2:])]
+        return [listed, chat, *await asyncio.gather(*(self._ask(test, model) for test in TESTS[2:]))]
+
+    async def _ask(self, test: Test, model: str) -> Result:
+        model = self._for(test, model)
+        return self._told(test, await self._prober.ask(test, model), model)
 
     async def _list(self) -> Result:
         if "models" not in self._provider.routes.urls:
@@ -205,11 +238,11 @@ class Visit:
         self._listed = tuple(each.id for each in heard.listed)
         return self._told("listing", heard, None)
 
-    def _model(self) -> str | None:
-        """1. The one asked for. 2. The first the configuration uses. 3. A pasted deployment. 4. The first listed."""
-        configured = models_of(self._config, self.name)
-        if model := self._asked or next(iter(configured), None) or self._provider.routes.deployment:
-            return model
+    def _known_model(self) -> str | None:
+        """1. The one asked for. 2. The first the configuration uses. 3. A pasted deployment."""
+        return self._asked or next(iter(models_of(self._config, self.name)), self._provider.routes.deployment)
+
+    def _listed_model(self) -> str | None:
         # Azure lists every model there is to deploy, deployed or not.
         listed = () if self._vendor.name == "azure_openai" else self._listed
         return next((each for each in listed if not _NOT_FOR_CHAT.search(each)), None)
@@ -218,14 +251,17 @@ class Visit:
         """The simulator has a model of its own for tools; `echo` calls none on purpose."""
         return "tools" if self._vendor.name == "simulator" and test == "tools" and not self._asked else model
 
-    async def _without_model(self) -> list[Result]:
+    async def _without_model(self, listing: Result) -> list[Result]:
         """Whether one is let in at all can be seen without a model: by who refuses the name of none."""
+        if _was_silent(listing):
+            failed = msgspec.structs.replace(listing, outcome="failed")
+            return [failed, *(self._skipped(test, "nothing answers there") for test in TESTS[1:])]
         why = "no model is known to test with: name one with --model, or under models of the configuration"
         heard = await self._prober.ask("chat", NOBODY)
         refused = heard.fault and heard.fault.kind in (FaultKind.MODEL_MISSING, FaultKind.BAD_REQUEST)
         if heard.good or (refused and not self._is_wrong_path(heard)):
-            return [self._skipped(test, why) for test in TESTS[1:]]
-        return [self._told("chat", heard, NOBODY), *(self._skipped(test, why) for test in TESTS[2:])]
+            return [listing, *(self._skipped(test, why) for test in TESTS[1:])]
+        return [listing, self._told("chat", heard, NOBODY), *(self._skipped(test, why) for test in TESTS[2:])]
 
     def _is_wrong_path(self, heard: Heard) -> bool:
         said = f"{heard.fault and heard.fault.body}".lower()
@@ -273,7 +309,7 @@ class Visit:
             key=self._key or "",
             signs_in=bool(self._signing.header),
             with_entra=self._signing.variable == ENTRA,
-            variable=f"providers.{self.name}.api_key, {self._signing.variable}",
+            variable=f"providers.{self.name}.api_key{'' if self._signing.in_file else f', {self._signing.variable}'}",
             listed=self._listed,
             retry_after=fault.retry_after if fault else None,
         )
@@ -287,24 +323,31 @@ class Visit:
         words += [f'-H "{_in_shell(name, value)}"' for name, value in sent]
         if heard.body is not None:
             words += ["-d", shlex.quote(heard.body.decode())]
-        return " ".join(words)
+        pasted = (f"# {shouted(each)}: {each} of the URL" for each in _IN_QUERY.findall(shown_url(heard.url)))
+        return "\n".join([*self._introductions, *pasted, " ".join(words)])
 
     def _url_in_shell(self, url: str) -> str:
         """A key that was pasted along in the query is a variable too."""
         shown = shown_url(url)
         if "=***" not in shown:
             return shlex.quote(shown)
-        return f'"{re.sub(r"([^?&]+)=[*]{3}", lambda found: f"{found[1]}=${shouted(found[1])}", shown)}"'
+        return f'"{_IN_QUERY.sub(lambda found: f"{found[1]}=${shouted(found[1])}", shown)}"'
 
     def show(self, results: list[Result]) -> None:
         print(f"{self.name}: {self._vendor.title}, {self._signing.shown}")
+        for comment in dict.fromkeys(line for each in results for line in (each.curl or "").splitlines()[:-1]):
+            print(f"  {comment}")
         lines = columns([_row(each) for each in results])
         for line, result in zip(lines, results, strict=True):
             print(f"  {line}")
-            said = [_words(result), result.remedy and f"-> {result.remedy}", result.curl or ""]
+            said = [_words(result), result.remedy and f"-> {result.remedy}", (result.curl or "").rpartition("\n")[2]]
             for text in filter(None, said):
                 print(f"           {text}")
         print()
+
+
+def _was_silent(result: Result) -> bool:
+    return result.status is None and (result.fault or "").startswith("timeout")
 
 
 def _row(result: Result) -> tuple[str, ...]:

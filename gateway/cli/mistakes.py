@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.config.checking import INSTALL_ENTRA
 from gateway.errors import FaultKind, nearest
 from gateway.vendors import VENDORS, Vendor
 
@@ -259,6 +260,11 @@ MISTAKES: tuple[Mistake, ...] = (
         "the resource lets only its own networks in: call from there, or add this machine's address to its firewall",
     ),
     # The API answered: who are you?
+    Mistake(
+        "entra_not_installed",
+        lambda e: e.kind is FaultKind.BAD_CREDENTIALS and e.speaks_of("azure-identity is not installed"),
+        f"azure-identity is not installed: {INSTALL_ENTRA}",
+    ),
     Mistake(
         "entra_sign_in",
         lambda e: e.kind is FaultKind.BAD_CREDENTIALS and e.status is None,

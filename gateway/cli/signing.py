@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
-from gateway.config import Provider
-from gateway.vendors import VENDORS, Vendor
+from gateway.config import Config, Provider
+from gateway.config.findings import child, item
+from gateway.vendors import VENDORS
 
 MASK = "****"
 ENTRA = "$(az account get-access-token --resource https://cognitiveservices.azure.com --query accessToken -o tsv)"
@@ -23,13 +24,15 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True):
     variable: str = ""
     keys: int = 0
     """How many keys there are to choose from."""
+    in_file: bool = False
+    """The secret stands in the file itself: the variable's name is ours."""
 
     @property
     def shown(self) -> str:
         """``Authorization: Bearer **** ($OPENAI_API_KEY)``"""
         if not self.header:
             return "no key"
-        source = "Entra ID" if self.variable == ENTRA else self.variable
+        source = "Entra ID" if self.variable == ENTRA else "in the file" if self.in_file else self.variable
         pool = f", the first of {self.keys} keys" if self.keys > 1 else ""
         return f"{self.header}: {self.prefix}{MASK} ({source}{pool})"
 
@@ -38,33 +41,40 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True):
         return ((self.header, self.prefix + self.variable),) if self.header else ()
 
 
-def signing_of(name: str, settings: Provider, env: Mapping[str, str]) -> Signing:
+def signing_of(name: str, config: Config) -> Signing:
+    settings, path = config.providers[name], child("providers", name)
     vendor = VENDORS[settings.vendor or name]
+    bearer = Signing(header="Authorization", prefix="Bearer ")
     if settings.ad_token:
-        variable = variable_of(settings.ad_token, ("AZURE_OPENAI_AD_TOKEN", f"{shouted(name)}_AD_TOKEN"), env)
-        return Signing(header="Authorization", prefix="Bearer ", variable=variable)
+        known = config.variables.get(child(path, "ad_token"))
+        return _from(bearer, known, f"{shouted(name)}_AD_TOKEN")
     if settings.credential:
-        return Signing(header="Authorization", prefix="Bearer ", variable=ENTRA)
+        return msgspec.structs.replace(bearer, variable=ENTRA)
     if not settings.keys or vendor.auth == "none":
         return Signing()
-    variable = variable_of(settings.keys[0], (*vendor.key_env, f"{shouted(name)}_API_KEY"), env)
-    header, prefix = ("Authorization", "Bearer ") if vendor.auth == "bearer" else (vendor.auth, "")
-    return Signing(header=header, prefix=prefix, variable=variable, keys=len(settings.keys))
+    signing = bearer if vendor.auth == "bearer" else Signing(header=vendor.auth)
+    signing = msgspec.structs.replace(signing, keys=len(settings.keys))
+    known = config.variables.get(item(child(path, "api_keys"), 0) if settings.api_keys else child(path, "api_key"))
+    return _from(signing, known, f"{shouted(name)}_API_KEY")
 
 
-def shell_headers(settings: Provider, vendor: Vendor, env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _from(signing: Signing, known: str | None, invented: str) -> Signing:
+    return msgspec.structs.replace(signing, variable=f"${known or invented}", in_file=known is None)
+
+
+def shell_headers(name: str, config: Config) -> tuple[tuple[str, str], ...]:
     """The provider's own headers. Those of the configuration may be secrets, so all of them are variables."""
-    own = ((name, variable_of(value, (shouted(name),), env)) for name, value in settings.headers.items())
-    return (*vendor.headers.items(), *own)
+    settings, path = config.providers[name], child(child("providers", name), "headers")
+    own = ((each, f"${config.variables.get(child(path, each)) or shouted(each)}") for each in settings.headers)
+    return (*VENDORS[settings.vendor].headers.items(), *own)
 
 
-def variable_of(secret: str, usual: Iterable[str], env: Mapping[str, str]) -> str:
-    """1. A usual one that holds it. 2. Any that does. 3. A usual one that holds nothing else. 4. The last usual one."""
-    usual = tuple(usual)
-    for name in (*usual, *sorted(env)):
-        if env.get(name, "").strip() == secret:
-            return f"${name}"
-    return "$" + next((name for name in usual if not env.get(name, "").strip()), usual[-1])
+def introductions(name: str, config: Config) -> tuple[str, ...]:
+    """Comment lines for the variables that only our ``curl`` lines know, because the file holds the values."""
+    signing, path = signing_of(name, config), child(child("providers", name), "headers")
+    of_key = [f"# {signing.variable[1:]}: the key of provider {name}"] if signing.header and signing.in_file else []
+    headers = [each for each in config.providers[name].headers if child(path, each) not in config.variables]
+    return (*of_key, *(f"# {shouted(each)}: the header {each} of provider {name}" for each in headers))
 
 
 def shouted(name: str) -> str:

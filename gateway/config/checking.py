@@ -36,6 +36,10 @@ LATER_VENDORS: Mapping[str, str] = {
 
 SHORTEST_KEY = 8
 SIGNS_IN_BY_ENTRA = "azure_openai"
+INSTALL_ENTRA = "pip install 'skein-gateway[azure]' (from a checkout: .venv/bin/pip install -e '.[azure]')"
+
+MASK = "********"
+"""What `skein config show` writes in the place of a secret."""
 
 # https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1, and what the gateway itself must say about its message.
 OWN_HEADERS = frozenset(
@@ -149,9 +153,11 @@ def _secrets(secrets: Mapping[str, str | None], found: Findings) -> None:
             found.add(path, 'begins with "Bearer"', "give the key alone")
         elif secret and _NOT_IN_A_NAME.search(secret):
             found.add(path, "holds a space, a line break or another character no key has")
+        elif secret == MASK:
+            found.add(path, "is masked", "this was printed by `skein config show`: put the secret itself there")
     seen: set[str] = set()
     for path, secret in secrets.items():
-        if secret in seen:
+        if secret in seen and secret != MASK:
             found.add(path, "is the same key as another one")
         seen.add(secret or "")
 
@@ -195,6 +201,8 @@ def _headers(headers: Mapping[str, str], path: str, found: Findings) -> None:
             found.add(where, "is the gateway's own to send", "remove it")
         elif name.lower() in seen:
             found.add(where, "is given a second time")
+        elif value == MASK:
+            found.add(where, "is masked", "this was printed by `skein config show`: put the value itself there")
         elif not value.isascii() or not value.isprintable() or value != value.strip():
             found.add(where, "has a line break, another invisible character or one beyond ASCII in its value")
         seen.add(name.lower())

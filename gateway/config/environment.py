@@ -5,13 +5,14 @@ What comes out is the same tree a file gives, so everything is checked alike; be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
 from gateway.config.checking import LATER_VENDORS, SIGNS_IN_BY_ENTRA, is_loopback
-from gateway.config.findings import Findings, child, quoted
+from gateway.config.findings import Findings, child, either, quoted
 from gateway.config.reading import UNUSABLE, Node
 from gateway.vendors import VENDORS, Vendor, base_from_host
 from gateway.vendors.azure_openai import read_path
@@ -24,6 +25,14 @@ SETTINGS: Mapping[str, str] = {
     "SKEIN_PORT": "server.port",
     "SKEIN_ACCESS": "access.mode",
 }
+
+KEY = "SKEIN_KEY"
+FILE_VARIABLE = "SKEIN_CONFIG"
+OWN: Mapping[str, str] = {**SETTINGS, KEY: "access.keys"}
+"""Our own variables, which say what a file says under this name."""
+# A worker's number; and what Kubernetes and Docker set for a service that is called skein:
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_NOT_FOR_US = re.compile(r"SKEIN_(WORKER|(SERVICE_HOST|SERVICE_PORT|PORT_\d+)(_.*)?|NAME|ENV_.*)")
 
 HEADERS: Mapping[str, Mapping[str, str]] = {
     "openai": {
@@ -121,7 +130,25 @@ def read(env: Mapping[str, str], found: Findings) -> Said:
     for variable, name in LATER.items():
         if variable in reader.env and name not in VENDORS:
             reader.notes.append(f"{variable} is set, but this version does not speak to {name} yet")
+    reader.notes += unknown(env)
     return Said(_node(reader.settings), reader.variables, tuple(reader.notes))
+
+
+def beside_a_file(env: Mapping[str, str], named: Collection[str]) -> list[str]:
+    """Notes about variables of ours that a file does not name, and that therefore say nothing."""
+    said = [name for name in OWN if env.get(name, "").strip() and name not in named]
+    return [f"{name} is set but a file is used: write {OWN[name]} there" for name in said] + unknown(env, named)
+
+
+def unknown(env: Mapping[str, str], named: Collection[str] = ()) -> list[str]:
+    """Notes about variables that are called as ours are and mean nothing."""
+    ours = (*OWN, FILE_VARIABLE)
+    strange = [name for name in sorted(env) if name.startswith("SKEIN_") and env[name].strip()]
+    return [
+        f"{name} is set, but nothing is called so ({either(name, ours)})"
+        for name in strange
+        if name not in (*ours, *named) and not _NOT_FOR_US.fullmatch(name)
+    ]
 
 
 def _node(value: Any) -> Node:
@@ -176,6 +203,7 @@ def _base(vendor: Vendor, reader: _Reader) -> tuple[str, str]:
     path_variable, path = reader.first(BASE_PATHS.get(vendor.name, ""))
     try:
         if host:
+            _note_scheme(vendor, host_variable, host, reader)
             return host_variable, _below(host, path) if path else base_from_host(vendor, host)
         if base:
             return base_variable, base
@@ -184,6 +212,12 @@ def _base(vendor: Vendor, reader: _Reader) -> tuple[str, str]:
     except ValueError as error:
         reader.complain(host_variable if host else path_variable, error)
     return host_variable, ""
+
+
+def _note_scheme(vendor: Vendor, variable: str, host: str, reader: _Reader) -> None:
+    """Local servers are named without a scheme by everybody; for a service far away it is a slip."""
+    if not has_scheme(host) and (vendor.base_url or "").startswith("https:"):
+        reader.notes.append(f"{variable} names no scheme: it is taken as {read_base_url(host).origin}")
 
 
 def _below(host: str, path: str) -> str:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import msgspec
 from msgspec import inspect
 
 from gateway.config import environment
-from gateway.config.checking import check
+from gateway.config.checking import INSTALL_ENTRA, check
 from gateway.config.findings import Enough, Findings, child, either
 from gateway.config.fitting import WRONG, fit
 from gateway.config.names import follow, names_of
-from gateway.config.reading import MAX_BYTES, Node, Unreadable, lines, read
+from gateway.config.reading import MAX_BYTES, Node, Unreadable, lines, named, read, sources
 from gateway.config.settings import Access, Config, Model, Observe, Provider, Server
 from gateway.errors import OperatorError, Problem
 from gateway.resilience import Resilience
 
 FILE = "skein.yaml"
-VARIABLE = "SKEIN_CONFIG"
 
 SECTIONS: Mapping[str, Any] = {
     "server": Server,
@@ -39,7 +39,7 @@ STANDBY = {"simulator": Provider(vendor="simulator")}
 def load(path: str | None, env: Mapping[str, str]) -> Config:
     """1. The file given. 2. The one in ``SKEIN_CONFIG``. 3. ``./skein.yaml``, if there. 4. No file: the environment."""
     if path is None:
-        path = env.get(VARIABLE, "").strip() or (FILE if os.path.exists(FILE) else None)
+        path = env.get(environment.FILE_VARIABLE, "").strip() or (FILE if os.path.exists(FILE) else None)
     if path is None:
         return from_environment(env)
     return parse(_text(path), env, path)
@@ -68,7 +68,7 @@ def from_environment(env: Mapping[str, str]) -> Config:
         raise OperatorError(found.problems) from None
     if found.problems:
         raise OperatorError(found.by_variable(said.variables))
-    return msgspec.structs.replace(config, notes=(*config.notes, *said.notes))
+    return msgspec.structs.replace(config, notes=(*config.notes, *said.notes), variables=said.variables)
 
 
 def _parsed(text: str, env: Mapping[str, str], source: str) -> tuple[Config, list[Problem]]:
@@ -81,7 +81,8 @@ def _parsed(text: str, env: Mapping[str, str], source: str) -> tuple[Config, lis
     except Enough:
         more = Problem(source, f"has more problems than these {len(found.problems)}")
         return Config(), [*found.by_line(lines(tree)), more]
-    return config, found.by_line(lines(tree))
+    notes = (*config.notes, *environment.beside_a_file(env, named(tree)))
+    return msgspec.structs.replace(config, notes=notes, variables=sources(tree, env)), found.by_line(lines(tree))
 
 
 def _built(tree: Node, source: str, found: Findings) -> Config:
@@ -113,7 +114,18 @@ def _notes(config: Config) -> tuple[str, ...]:
         "observe.langfuse": observe.langfuse.public_key is not None,
         "observe.prices": bool(observe.prices),
     }
-    return tuple(f"{setting} is set, but this version does not use it yet" for setting, said in later.items() if said)
+    notes = [f"{setting} is set, but this version does not use it yet" for setting, said in later.items() if said]
+    with_entra = [name for name, provider in config.providers.items() if provider.credential]
+    if with_entra and not is_installed("azure.identity"):
+        notes.append(f"{' and '.join(with_entra)} cannot sign in: azure-identity is not installed: {INSTALL_ENTRA}")
+    return tuple(notes)
+
+
+def is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # not even the package it would be in
+        return False
 
 
 def _keys(given: Mapping[str, Node], section: str) -> list[str]:

@@ -41,6 +41,8 @@ class Node(msgspec.Struct, frozen=True):
     line: int = 0
     filled: bool = False
     """The text came out of a variable, so it may stand for a number or a truth value."""
+    names: tuple[str, ...] = ()
+    """The variables it was written with."""
     secret: bool = False
     """The setting it is meant for is never shown."""
 
@@ -70,6 +72,17 @@ def read(text: str, env: Mapping[str, str], found: Findings) -> Node:
 def lines(tree: Node) -> dict[str, int]:
     """Path -> line, of all there is in the tree."""
     return {path: node.line for path, node in _walk(tree, "") if path}
+
+
+def named(tree: Node) -> set[str]:
+    """Every variable that the file names."""
+    return {name for _, node in _walk(tree, "") for name in node.names}
+
+
+def sources(tree: Node, env: Mapping[str, str]) -> dict[str, str]:
+    """Path -> variable, of all values that are exactly what a variable named there holds."""
+    held = {path: [name for name in node.names if env.get(name) == node.value] for path, node in _walk(tree, "")}
+    return {path: names[0] for path, names in held.items() if names}
 
 
 def _walk(node: Node, path: str) -> Iterator[tuple[str, Node]]:
@@ -107,7 +120,7 @@ def _filled_text(node: Node, env: Mapping[str, str], path: str, found: Findings)
         return Node(UNUSABLE, node.line)
     # ${VAR:-} says that the setting may be left out.
     left_out = not filling.text and node.value.endswith(":-}")
-    return Node(None if left_out else filling.text, node.line, filled=True)
+    return Node(None if left_out else filling.text, node.line, filled=True, names=variables.named(node.value))
 
 
 class _Composer:

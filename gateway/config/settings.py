@@ -194,7 +194,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     source: str = "environment"
     """The file it was read from, or ``environment``."""
     notes: tuple[str, ...] = ()
-    """What was set but is not used, for whoever starts the gateway to read."""
+    """What was set but is not used or will not work, for whoever starts the gateway to read."""
+    variables: dict[str, str] = {}
+    """Path -> the variable its value is from; what was written as it stands is not here."""
     merged: dict[tuple[str | None, str], Resilience] = {}
     """Answers of ``resilience_for``, kept."""
 

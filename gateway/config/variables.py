@@ -23,6 +23,11 @@ class Filling(msgspec.Struct):
     problems: list[tuple[str, str]]
 
 
+def named(text: str) -> tuple[str, ...]:
+    """The variables a text names, those inside of defaults too."""
+    return tuple(re.findall(r"\$\{([A-Za-z_][A-Za-z0-9_]*)", text.replace("$$", ""), re.ASCII))
+
+
 def fill(text: str, env: Mapping[str, str]) -> Filling:
     try:
         filled, _, problems = _fill(text, 0, env, 0)

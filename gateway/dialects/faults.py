@@ -38,6 +38,7 @@ _BILLING = re.compile(
 )
 # Google says this of a rate too, and then when to come back.
 _QUOTA = re.compile(r"exceeded your current quota", re.IGNORECASE)
+_QUOTED = re.compile(r"(?<!\w)(?:'[^'\n]{0,400}'|\"[^\"\n]{0,400}\"|`[^`\n]{0,400}`)(?!\w)")
 _KEY = re.compile(r"incorrect api key|invalid api key|api key not valid|invalid_api_key", re.IGNORECASE)
 _NO_MODEL = re.compile(
     r"model_not_found|model_decommissioned|deploymentnotfound|model_not_available|unknown_model|no_such_model"
@@ -55,6 +56,7 @@ _BY_STATUS = {
     402: FaultKind.OUT_OF_CREDIT,
     403: FaultKind.BAD_CREDENTIALS,
     404: FaultKind.MODEL_MISSING,
+    407: FaultKind.UNREACHABLE,  # not the vendor: the proxy on the way to it
     408: FaultKind.SERVER_ERROR,
     409: FaultKind.SERVER_ERROR,
     410: FaultKind.MODEL_MISSING,
@@ -148,13 +150,18 @@ def classify(status: int, words: Words, come_back: bool = False) -> FaultKind:
 
 
 def _by_signature(words: Words, status: int | None = None, come_back: bool = False) -> FaultKind | None:
-    said = " ".join(filter(None, (words.code, words.type, words.message)))[: BODY_KEPT * 4]
+    tokens = " ".join(filter(None, (words.code, words.type)))
+    # What stands in quotes is often the caller's own words, thrown back: they must not decide about our account.
+    prose = _QUOTED.sub("", words.message[: BODY_KEPT * 4])
+    said = f"{tokens} {prose}"
+    # A 400 with a code of its own means what the code says.
+    ours = tokens if status == 400 and words.code and words.code.isidentifier() else said
     if words.code == "string_above_max_length":
         return FaultKind.BAD_REQUEST
     # "Too many tokens" at 429 is a rate, not a window.
-    if status != 429 and _CONTEXT.search(said):
+    if status != 429 and _CONTEXT.search(f"{tokens} {words.message[: BODY_KEPT * 4]}"):
         return FaultKind.CONTEXT_TOO_LONG
-    if _BILLING.search(said) or (_QUOTA.search(said) and not come_back):
+    if _BILLING.search(ours) or (_QUOTA.search(ours) and not come_back):
         return FaultKind.OUT_OF_CREDIT
     # Groq: a request that is too large for the tokens of a minute. Another target may have more.
     if status == 413 and words.code == "rate_limit_exceeded":
@@ -163,7 +170,7 @@ def _by_signature(words: Words, status: int | None = None, come_back: bool = Fal
         return FaultKind.REFUSED
     if status in (None, 400, 403, 404, 410, 422) and _NO_MODEL.search(said):
         return FaultKind.MODEL_MISSING
-    if status == 400 and _KEY.search(said):
+    if status == 400 and _KEY.search(ours):
         return FaultKind.BAD_CREDENTIALS
     return None
 

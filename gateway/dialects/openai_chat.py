@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.chat import Facts, Operation, Turn, Usage
+from gateway.chat import LONGEST_NAME, Facts, Operation, Turn, Usage
 from gateway.dialects.faults import read_error_object
 from gateway.dialects.glimpse import DAMAGED, FINISHED, Glimpse, Whole
 from gateway.errors import CallerError, Fault, FaultKind
@@ -66,7 +66,11 @@ def peek(body: bytes, named: str | None = None) -> Facts:
 def model_of(asked: str | None, named: str | None) -> str:
     if not (asked or named):
         raise CallerError(400, "missing_model", "you must provide a model parameter", param="model")
-    return asked or named or ""
+    name = asked or named or ""
+    if len(name) > LONGEST_NAME:
+        said = f"a model's name has at most {LONGEST_NAME} characters, this one has {len(name)}"
+        raise CallerError(400, "invalid_model", said, param="model")
+    return name
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -162,10 +166,7 @@ def rewrite(
     max_tokens: int | None = None,
 ) -> bytes:
     """The same object with the vendor's deltas; every other field keeps its bytes and its place."""
-    try:
-        fields = _fields.decode(body)
-    except UnicodeDecodeError:
-        fields = _fields.decode(_mended(body))
+    fields = _fields_of(body)
     asked = {}
     for name, value in fields.items():
         new = rename.get(name, name)
@@ -173,11 +174,19 @@ def rewrite(
             asked[new] = value
     asked["model"] = _raw(model)
     if ask_usage:
-        options = _fields.decode(asked["stream_options"]) if _is_object(asked.get("stream_options")) else {}
+        given = bytes(asked.get("stream_options", b""))
+        options = _fields_of(given) if given.lstrip().startswith(b"{") else {}
         asked["stream_options"] = _raw({**options, "include_usage": True})
     if max_tokens is not None:
         _cap(asked, rename.get("max_completion_tokens", "max_completion_tokens"), max_tokens)
     return msgspec.json.encode(asked)
+
+
+def _fields_of(body: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _fields.decode(body)
+    except UnicodeDecodeError:
+        return _fields.decode(_mended(body))
 
 
 def _cap(asked: dict[str, msgspec.Raw], usual: str, limit: int) -> None:
@@ -189,10 +198,6 @@ def _cap(asked: dict[str, msgspec.Raw], usual: str, limit: int) -> None:
 
 def _raw(value: Any) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))
-
-
-def _is_object(raw: msgspec.Raw | None) -> bool:
-    return raw is not None and bytes(raw).lstrip().startswith(b"{")
 
 
 def continuation(body: bytes, delivered: str, prefill: Mapping[str, Any] | None) -> bytes:
@@ -294,7 +299,7 @@ def _count(value: Any) -> int:
 
 
 class _Choice(msgspec.Struct):
-    index: int = 0
+    index: int | None = 0
     delta: dict[str, Any] | None = None
     finish_reason: Any = None
 
@@ -337,6 +342,14 @@ def _mended(data: bytes) -> bytes:
     return _SURROGATE.sub(rb"\\ufffd", data)
 
 
+def _read(data: bytes) -> Any:
+    """Raises ``ValueError`` or ``RecursionError`` when it cannot be mended either."""
+    try:
+        return msgspec.json.decode(data)
+    except ValueError:
+        return msgspec.json.decode(_mended(data))
+
+
 def _read_chunk(frame: Frame, data: bytes, now: float) -> Glimpse:
     try:
         chunk = _chunk.decode(data)
@@ -358,7 +371,7 @@ def _read_choices(chunk: _Chunk, data: bytes) -> Glimpse:
     output, tool, text = False, False, ""
     reasons: dict[int, str | None] = {}
     for choice in chunk.choices or ():
-        reasons[choice.index] = _reason(choice.finish_reason)
+        reasons[choice.index or 0] = _reason(choice.finish_reason)
         delta = choice.delta
         if delta and any(value for key, value in delta.items() if key not in _SILENT_KEYS):
             output = True
@@ -408,7 +421,7 @@ def _status_frame(data: bytes, now: float) -> Fault | None:
 
 
 def without_usage(frame: Frame) -> bytes:
-    """The event with its null ``usage`` cut out, for a client that did not ask for usage."""
+    """The event without its ``usage``, null or not, for a client that did not ask for it."""
     data = frame.data or b""
     if data.endswith(b',"usage":null}') and data.count(b'"usage"') == 1:
         return event(data[: -len(b',"usage":null}')] + b"}")
@@ -416,9 +429,10 @@ def without_usage(frame: Frame) -> bytes:
         fields = _fields.decode(data)
     except ValueError:
         return frame.raw
-    if "usage" not in fields or _given(fields.pop("usage")):
+    if fields.pop("usage", None) is None:
         return frame.raw
-    return event(msgspec.json.encode(fields))
+    name = b"event: " + frame.name + b"\n" if frame.name else b""
+    return name + event(msgspec.json.encode(fields))
 
 
 def restamp(frame: Frame, first: Mapping[str, Any], keep_role: bool, text: str | None) -> bytes:
@@ -426,7 +440,11 @@ def restamp(frame: Frame, first: Mapping[str, Any], keep_role: bool, text: str |
 
     ``text`` replaces the content of the first choice where it is given (what was repeated is cut off).
     """
-    chunk: dict[str, Any] = msgspec.json.decode(_mended(frame.data or b""))
+    try:
+        chunk: dict[str, Any] = _read(frame.data or b"")
+    except (ValueError, RecursionError):
+        # Read well enough to be passed on, not to be written anew (a number such as 1e999).
+        return frame.raw
     chunk.update(
         {key: first[key] for key in ("id", "created", "model", "system_fingerprint") if key in first and key in chunk}
     )
@@ -443,7 +461,10 @@ def restamp(frame: Frame, first: Mapping[str, Any], keep_role: bool, text: str |
 
 def identity(frame: Frame) -> dict[str, Any]:
     """The fields all events of one answer share."""
-    chunk = msgspec.json.decode(_mended(frame.data or b"{}"))
+    try:
+        chunk = _read(frame.data or b"{}")
+    except (ValueError, RecursionError):
+        return {}
     return {key: chunk[key] for key in ("id", "created", "model", "system_fingerprint") if key in chunk}
 
 

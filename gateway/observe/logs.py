@@ -1,9 +1,13 @@
-"""One line per event worth a line: JSON for machines, plain text for people. Neither secrets nor content."""
+"""One line per event worth a line: JSON for machines, plain text for people. Neither secrets nor content.
+
+A line that cannot be written (the disk is full, nobody reads) is dropped: the gateway serves on.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -28,8 +32,8 @@ def describe(event: events.Event) -> Line | None:
             return "warning", "breaker.moved", {"target": str(target), "from": before, "to": after}
         case events.HandlerCrashed(exchange_id=name, traceback=traceback):
             return "error", "handler.crashed", {"request_id": name, "traceback": traceback}
-        case events.GatewayStarted(url=url, source=source):
-            return "info", "gateway.started", {"url": url, "config": source}
+        case events.GatewayStarted(url=url, source=source, models=models):
+            return "info", "gateway.started", {"url": url, "config": source, "models": models}
         case events.ConfigReloaded(source=source, needs_restart=needs_restart):
             return "info", "config.reloaded", {"config": source, "needs_restart": list(needs_restart)}
         case events.ConfigRefused(source=source, problems=problems):
@@ -46,6 +50,8 @@ def _finished(event: events.ExchangeFinished) -> dict[str, Any]:
     usage = event.usage
     return {
         "request_id": event.exchange_id,
+        "caller": event.caller,
+        "session": event.session,
         "model": event.model,
         "target": str(event.target) if event.target else None,
         "stream": event.stream,
@@ -78,29 +84,56 @@ def _attempt(event: events.AttemptFailed) -> dict[str, Any]:
     }
 
 
-def logger(level: str, format: str, out: TextIO | None = None) -> events.Observer:
-    """An observer that writes lines of at least ``level`` to ``out`` (standard error, unless given)."""
+def logger(level: str, format: str, out: TextIO | None = None, worker: int | None = None) -> events.Observer:
+    """An observer that writes lines of at least ``level`` to ``out`` (standard error, unless given).
+
+    ``worker`` is the number of the process, where there are several.
+    """
     least = LEVELS.index(level)
-    write: Callable[[Line, float, TextIO], None] = _console if format == "console" else _json
 
     def observe(event: events.Event) -> None:
-        line = describe(event)
-        if line and LEVELS.index(line[0]) >= least:
-            write(line, event.at, out or sys.stderr)
+        if (line := describe(event)) and LEVELS.index(line[0]) >= least:
+            level, name, fields = line
+            write((level, name, {"worker": worker, **fields}), event.at, format, out)
 
     return observe
 
 
-def _json(line: Line, at: float, out: TextIO) -> None:
+def remark(level: str, name: str, message: str, format: str) -> None:
+    """A line for what is told outside of the gateway's own events: by the command that runs it."""
+    write((level, name, {"message": message}), time.time(), format)
+
+
+def write(line: Line, at: float, format: str, out: TextIO | None = None) -> None:
+    """One line, to standard error unless ``out`` is given; dropped when it cannot be written."""
+    text, stream = (_console if format == "console" else _json)(line, at), out or sys.stderr
+    if stream is not None:  # as it is when the process was started without one
+        with suppress(OSError, ValueError):
+            stream.write(text)
+            stream.flush()
+
+
+def _json(line: Line, at: float) -> str:
     level, name, fields = line
     said = {"time": _time(at), "level": level, "event": name, **fields}
-    out.write(msgspec.json.encode({key: value for key, value in said.items() if value is not None}).decode() + "\n")
+    return msgspec.json.encode({key: value for key, value in said.items() if value is not None}).decode() + "\n"
 
 
-def _console(line: Line, at: float, out: TextIO) -> None:
+def _console(line: Line, at: float) -> str:
     level, name, fields = line
-    told = " ".join(f"{key}={value}" for key, value in fields.items() if value is not None)
-    out.write(f"{_time(at)[11:23]} {level:7} {name:18} {told}\n")
+    told = "".join(_told(key, str(value)) for key, value in fields.items() if value is not None)
+    return f"{_time(at)[11:23]} {level:7} {name:18}{told}\n"
+
+
+def _told(key: str, value: str) -> str:
+    """A value of several lines is set apart, each of its lines marked: nothing in it can look like a line of ours."""
+    lines = value.splitlines()
+    return f" {key}={_safe(value)}" if len(lines) < 2 else "".join(f"\n    {key}| {_safe(line)}" for line in lines)
+
+
+def _safe(text: str) -> str:
+    """Without what a terminal would act on, or would not show."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _time(at: float) -> str:

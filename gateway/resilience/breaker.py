@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 
 from gateway.resilience import BreakerSettings
 from gateway.resilience.window import Window
@@ -32,12 +33,17 @@ TRANSITIONS = {
 class Breaker:
     """``begin`` and ``release`` enclose the uncertain part of a probe; ``succeed`` or ``fail`` is a call's verdict.
 
+    Every change of state is told to ``moved``, also the one that asking ``allows`` brings about.
+
     A stream is released at its first output, so that a long one does not keep the probes of a half-open breaker.
     Times are seconds.
     """
 
-    def __init__(self, settings: BreakerSettings) -> None:
+    def __init__(
+        self, settings: BreakerSettings, moved: Callable[[State, State], None] = lambda before, after: None
+    ) -> None:
         self.settings = settings
+        self._moved = moved
         self.state = State.CLOSED
         self.failed_at: float | None = None
         self.opened_at = 0.0
@@ -45,6 +51,8 @@ class Breaker:
         self._consecutive = 0
         self._probing = 0
         self._proofs = 0
+        # Grows with every change of state: what began under an older one is no probe of this one.
+        self.generation = 0
         self._window = Window(settings.window)
 
     def adopt(self, settings: BreakerSettings) -> None:
@@ -61,28 +69,28 @@ class Breaker:
             return self._probing < self.settings.probes
         return self.state is State.CLOSED
 
-    def begin(self) -> bool:
-        """True when the call is a probe: only probes are released."""
-        probe = self.state is State.HALF_OPEN
-        self._probing += probe
-        return probe
+    def begin(self) -> int:
+        """The generation the call belongs to, to be handed back with its release and its verdict."""
+        self._probing += self.state is State.HALF_OPEN
+        return self.generation
 
-    def release(self) -> None:
-        self._probing = max(0, self._probing - 1)
+    def release(self, generation: int | None = None) -> None:
+        if self._probed(generation):
+            self._probing = max(0, self._probing - 1)
 
-    def succeed(self, now: float) -> None:
+    def succeed(self, now: float, generation: int | None = None) -> None:
         self._consecutive = 0
         self._window.add(now, first=1)
-        if self.state is State.HALF_OPEN:
+        if self._probed(generation):
             self._proofs += 1
             if self._proofs >= self.settings.close_after:
                 self._move(Signal.PROVED, now)
 
-    def fail(self, now: float) -> None:
+    def fail(self, now: float, generation: int | None = None) -> None:
         self.failed_at = now
         self._consecutive += 1
         self._window.add(now, second=1)
-        if self.state is State.HALF_OPEN:
+        if self._probed(generation):
             self._move(Signal.FAILED, now)
         elif self._tripped(now):
             self._move(Signal.TRIPPED, now)
@@ -90,6 +98,10 @@ class Breaker:
     def counts(self, now: float) -> tuple[int, int]:
         """Successes and failures inside the window."""
         return self._window.counts(now)
+
+    def _probed(self, generation: int | None) -> bool:
+        """Was it one of this half-open state's own probes? None: a call that begins and ends at once."""
+        return self.state is State.HALF_OPEN and generation in (None, self.generation)
 
     def _tripped(self, now: float) -> bool:
         if self._consecutive >= self.settings.consecutive:
@@ -101,7 +113,9 @@ class Breaker:
         moved = TRANSITIONS.get((self.state, signal))
         if moved is None:
             return
-        self.state = moved
+        before, self.state = self.state, moved
+        self.generation += 1
+        self._moved(before, moved)
         self._probing = self._proofs = 0
         match moved:
             case State.OPEN:

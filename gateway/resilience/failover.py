@@ -133,6 +133,9 @@ def _again(
         return None
     if tries > settings.retries or not allows.retry(target):
         return None
+    if reaction is not Reaction.WAIT_OR_MOVE_ON and not allows.target(target):
+        # Its breaker has opened meanwhile, perhaps through this very fault.
+        return None
     same_kind = sum(outcome.attempt.target == target and outcome.fault.kind is fault.kind for outcome in history)
     match reaction:
         case Reaction.WAIT_OR_MOVE_ON if allows.another_key(target):

@@ -6,7 +6,9 @@ State lives here and outlives a reload; settings come in from outside.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -37,6 +39,11 @@ KILLS_KEY = frozenset((FaultKind.BAD_CREDENTIALS, FaultKind.OUT_OF_CREDIT))
 HALF_LIFE = 30.0
 BUDGET_WINDOW = 60.0
 BUDGET_FLOOR = 3
+# Targets that are remembered.
+MOST_KNOWN = 2048
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -51,10 +58,13 @@ class Ticket(msgspec.Struct):
     """One attempt under way."""
 
     target: Target
+    keys: Keys
     key: str | None
     began: float
     streamed: bool
-    retry: bool = False
+    retry: bool
+    breaker: Breaker
+    generation: int
     released: bool = False
     settled: bool = False
 
@@ -66,6 +76,12 @@ class _Average:
         self.since = now
         self.seconds: float | None = None
         self._at = now
+
+    def read(self, now: float) -> float | None:
+        """The average, fading while nobody asks: a target that was slow once gets another chance."""
+        if self.seconds is None:
+            return None
+        return self.seconds * math.exp(-max(0.0, now - self._at) * math.log(2) / HALF_LIFE)
 
     def add(self, seconds: float, now: float) -> None:
         if self.seconds is None:
@@ -79,47 +95,68 @@ class _Average:
 
 
 class Health:
-    """``begin`` an attempt, then ``succeed``, ``fail`` or ``abandon`` it. ``now`` is always seconds of one clock."""
+    """``begin`` an attempt, then ``succeed``, ``fail`` or ``abandon`` it. ``now`` is always seconds of one clock.
 
-    def __init__(self, breaker_settings: Callable[[Target], BreakerSettings]) -> None:
-        self._settings = breaker_settings
+    ``moved`` is told of every breaker that changes its state.
+    """
+
+    def __init__(
+        self, breaker_settings: Callable[[Target], BreakerSettings], moved: Callable[[Moved], None] = lambda moved: None
+    ) -> None:
+        self._settings, self._moved = breaker_settings, moved
         self._breakers: dict[Target, Breaker] = {}
         self._averages: dict[tuple[Target, bool], _Average] = {}
         self._keys: dict[str, Keys] = {}
         # Provider -> its first tries and its retries of the last minute.
         self._budgets: dict[str, Window] = {}
 
-    def adopt(self, breaker_settings: Callable[[Target], BreakerSettings], keys: Mapping[str, Sequence[str]]) -> None:
-        """A new configuration: what is known of providers that stay is kept, under the new settings."""
-        self._settings = breaker_settings
-        self._keys = {name: self._keys.get(name) or Keys(pool) for name, pool in keys.items()}
-        for name, pool in keys.items():
-            self._keys[name].adopt(pool)
-        self._breakers = {target: each for target, each in self._breakers.items() if target.provider in keys}
-        self._averages = {known: each for known, each in self._averages.items() if known[0].provider in keys}
-        self._budgets = {name: each for name, each in self._budgets.items() if name in keys}
+    def adopt(
+        self,
+        breaker_settings: Callable[[Target], BreakerSettings],
+        keys: Mapping[str, Keys],
+        changed: Collection[str] = (),
+    ) -> None:
+        """A new configuration: what is known of providers that stay is kept, under the new settings.
+
+        ``changed`` providers keep their name alone: another vendor or place answers to it now.
+        """
+        kept = set(keys) - set(changed)
+        self._settings, self._keys = breaker_settings, dict(keys)
+        self._breakers = {target: each for target, each in self._breakers.items() if target.provider in kept}
+        self._averages = {known: each for known, each in self._averages.items() if known[0].provider in kept}
+        self._budgets = {name: each for name, each in self._budgets.items() if name in kept}
         for target, breaker in self._breakers.items():
             breaker.adopt(breaker_settings(target))
 
     def breaker(self, target: Target) -> Breaker:
+        """The target's breaker, made when it is first called."""
         breaker = self._breakers.get(target)
         if breaker is None:
-            breaker = self._breakers[target] = Breaker(self._settings(target))
+            _make_room(self._breakers, lambda each: each.state is State.CLOSED)
+            breaker = Breaker(self._settings(target), partial(self._tell, target))
+            self._breakers[target] = breaker
         return breaker
+
+    def _tell(self, target: Target, before: State, after: State) -> None:
+        self._moved(Moved(target, before, after))
 
     def breakers(self) -> Mapping[Target, Breaker]:
         return self._breakers
 
     def keys(self, provider: str) -> Keys:
-        return self._keys.setdefault(provider, Keys(()))
+        return self._keys.get(provider) or Keys(())
 
     # Before an attempt
 
     def allows(self, target: Target, now: float) -> bool:
-        return self.breaker(target).allows(now) and self.keys(target.provider).usable(target.model, now)
+        return self._closed(target, now) and self.keys(target.provider).usable(target.model, now)
+
+    def _closed(self, target: Target, now: float) -> bool:
+        breaker = self._breakers.get(target)
+        return breaker is None or breaker.allows(now)
 
     def why_not(self, target: Target, now: float) -> str:
-        if not self.breaker(target).allows(now):
+        if not self._closed(target, now):
             return f"breaker {self.breaker(target).state.value}"
         return "no usable key (dead or cooling)"
 
@@ -129,7 +166,7 @@ class Health:
         if len(free) == len(plan.targets):
             return plan
         if not free:
-            waiting = sorted(plan.targets, key=lambda target: self.breaker(target).failed_at or 0.0)
+            waiting = sorted(plan.targets, key=lambda target: self._shut_since(target, now))
             return msgspec.structs.replace(
                 plan, targets=tuple(waiting), reason=f"{plan.reason}; panic: every target is shut"
             )
@@ -141,80 +178,98 @@ class Health:
             left_out=(*plan.left_out, *(LeftOut(target, self.why_not(target, now)) for target in shut)),
         )
 
+    def _shut_since(self, target: Target, now: float) -> float:
+        """Sorts the shut: least recently failed first, and behind them those that asked not to be called yet."""
+        keys, breaker = self.keys(target.provider), self._breakers.get(target)
+        if not keys.usable(target.model, now):
+            return keys.usable_at(target.model)
+        return breaker.failed_at or 0.0 if breaker else 0.0
+
     def may_retry(self, provider: str, ratio: float, now: float) -> bool:
         """Are there retries left of the provider's budget: ``ratio`` of its requests in the last minute, at least 3?"""
         tries, retries = self._budget(provider).counts(now)
         return retries < max(BUDGET_FLOOR, ratio * tries)
 
-    def begin(self, target: Target, now: float, *, retry: bool, streamed: bool) -> Ticket:
-        """Counts the attempt and takes the key it is to use."""
-        probe = self.breaker(target).begin()
-        self._budget(target.provider).add(now, first=not retry, second=retry)
+    def reserve_retry(self, provider: str, now: float) -> None:
+        """Takes one retry off the budget, when it is decided and not when it begins: a pause lies between."""
+        self._budget(provider).add(now, second=1)
+
+    def begin(self, target: Target, keys: Keys, now: float, *, retry: bool, streamed: bool) -> Ticket:
+        """Counts the attempt and takes the key it is to use, out of the pool of the configuration it began with."""
+        breaker = self.breaker(target)
+        if not retry:
+            self._budget(target.provider).add(now, first=1)
         self._average(target, streamed, now)
-        key = self.keys(target.provider).take(target.model, now)
-        return Ticket(target, key, now, streamed, retry, released=not probe)
+        key = keys.take(target.model, now)
+        return Ticket(target, keys, key, now, streamed, retry, breaker, breaker.begin())
 
     # After it
 
     def first_output(self, ticket: Ticket, now: float) -> None:
-        """The vendor has begun to answer: how quick it was is known, how it ends is not."""
+        """The vendor has begun to answer: how quick it was is known, and that the key is good; how it ends is not."""
         self._average(ticket.target, ticket.streamed, now).add(now - ticket.began, now)
+        ticket.keys.revive(ticket.key)
         self._release(ticket)
 
-    def succeed(self, ticket: Ticket, now: float) -> Moved | None:
+    def succeed(self, ticket: Ticket, now: float) -> None:
         """The answer was whole. Only the first verdict on an attempt counts."""
-        if ticket.settled:
-            return None
-        ticket.settled = True
-        self.keys(ticket.target.provider).revive(ticket.key)
-        self._release(ticket)
-        return self._moving(ticket.target, lambda breaker: breaker.succeed(now))
+        if self._settle(ticket):
+            ticket.keys.revive(ticket.key)
+            ticket.breaker.succeed(now, ticket.generation)
 
-    def fail(self, ticket: Ticket, fault: Fault, now: float) -> Moved | None:
-        if ticket.settled:
-            return None
-        ticket.settled = True
-        keys = self.keys(ticket.target.provider)
-        self._release(ticket)
+    def fail(self, ticket: Ticket, fault: Fault, now: float) -> None:
+        """Health counts what vendor or network did wrong; keys cool, die, or are seen to be good."""
+        if not self._settle(ticket):
+            return
         if fault.kind in KILLS_KEY:
-            keys.kill(ticket.key, now)
-        elif fault.kind is FaultKind.RATE_LIMITED:
-            keys.cool(ticket.key, ticket.target.model, fault.retry_after, now)
-        if fault.kind in COUNTS:
-            return self._moving(ticket.target, lambda breaker: breaker.fail(now))
-        return None
+            ticket.keys.kill(ticket.key, now)
+        elif fault.status is not None:
+            ticket.keys.revive(ticket.key)
+        if fault.kind is FaultKind.RATE_LIMITED:
+            ticket.keys.cool(ticket.key, ticket.target.model, fault.retry_after, now)
+        if fault.kind in COUNTS and fault.origin in ("vendor", "network"):
+            ticket.breaker.fail(now, ticket.generation)
 
-    def abandon(self, ticket: Ticket) -> None:
-        """The attempt ended without a verdict: the client left. After a verdict this does nothing."""
+    def abandon(self, ticket: Ticket) -> bool:
+        """The attempt ended without a verdict: the client left. After a verdict this does nothing (False)."""
+        return self._settle(ticket)
+
+    def _settle(self, ticket: Ticket) -> bool:
+        if ticket.settled:
+            return False
         ticket.settled = True
         self._release(ticket)
+        return True
 
     def latency(self, target: Target, streamed: bool, now: float) -> Latency | None:
         average = self._averages.get((target, streamed))
-        if average is None or average.seconds is None:
+        seconds = average.read(now) if average else None
+        if average is None or seconds is None:
             return None
-        closed = self.breaker(target).closed_at
-        return Latency(average.seconds, now - max(average.since, average.since if closed is None else closed))
+        breaker = self._breakers.get(target)
+        closed = breaker.closed_at if breaker else None
+        return Latency(seconds, now - max(average.since, average.since if closed is None else closed))
 
     def _average(self, target: Target, streamed: bool, now: float) -> _Average:
         average = self._averages.get((target, streamed))
         if average is None:
+            _make_room(self._averages, lambda each: True)
             average = self._averages[target, streamed] = _Average(now)
         return average
 
     def _release(self, ticket: Ticket) -> None:
         if not ticket.released:
             ticket.released = True
-            self.breaker(ticket.target).release()
-
-    def _moving(self, target: Target, change: Callable[[Breaker], None]) -> Moved | None:
-        breaker = self.breaker(target)
-        before = breaker.state
-        change(breaker)
-        return Moved(target, before, breaker.state) if breaker.state is not before else None
+            ticket.breaker.release(ticket.generation)
 
     def _budget(self, provider: str) -> Window:
         budget = self._budgets.get(provider)
         if budget is None:
             budget = self._budgets[provider] = Window(BUDGET_WINDOW)
         return budget
+
+
+def _make_room(known: dict[K, V], dispensable: Callable[[V], bool]) -> None:
+    """Clients name models as they like: the oldest of too many gives way, if it tells nothing."""
+    if len(known) >= MOST_KNOWN and (oldest := next((key for key in known if dispensable(known[key])), None)):
+        del known[oldest]

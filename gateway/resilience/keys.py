@@ -8,6 +8,8 @@ from collections.abc import Sequence
 PROBE_AFTER = 60.0
 # A rate limit that came without a time.
 COOL_FOR = 5.0
+# Models are named by clients: what has cooled down is cleared away when there are more than this.
+MOST_COOLING = 1024
 
 
 class Keys:
@@ -16,17 +18,16 @@ class Keys:
     A provider without keys has the one key ``None``.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], known: Keys | None = None) -> None:
+        """``known``: the pool before a reload. What it knows of keys that stay is taken over; it lives on by itself,
+        for the calls that were begun with it."""
         self.keys: tuple[str | None, ...] = tuple(keys) or (None,)
         self._turn = 0
         self._cooling: dict[tuple[str | None, str], float] = {}
         self._dead: dict[str | None, float] = {}
-
-    def adopt(self, keys: Sequence[str]) -> None:
-        """A new list of keys; what is known of those that stay is kept."""
-        self.keys = tuple(keys) or (None,)
-        self._cooling = {known: until for known, until in self._cooling.items() if known[0] in self.keys}
-        self._dead = {key: at for key, at in self._dead.items() if key in self.keys}
+        if known is not None:
+            self._cooling = {each: until for each, until in known._cooling.items() if each[0] in self.keys}
+            self._dead = {key: at for key, at in known._dead.items() if key in self.keys}
 
     def usable(self, model: str, now: float) -> bool:
         return any(self._fit(key, model, now) for key in self.keys)
@@ -46,6 +47,8 @@ class Keys:
 
     def cool(self, key: str | None, model: str, seconds: float | None, now: float) -> None:
         until = now + (COOL_FOR if seconds is None else seconds)
+        if len(self._cooling) > MOST_COOLING:
+            self._cooling = {each: until for each, until in self._cooling.items() if until > now}
         # Never shorten what is known: the longer deadline stands.
         self._cooling[key, model] = max(until, self._cooling.get((key, model), 0.0))
 
@@ -59,6 +62,10 @@ class Keys:
         """``alive``, ``cooling`` or ``dead`` for each key, in order."""
         cooling = {key for (key, _), until in self._cooling.items() if until > now}
         return ["dead" if key in self._dead else "cooling" if key in cooling else "alive" for key in self.keys]
+
+    def usable_at(self, model: str) -> float:
+        """When the first of the keys may be used again."""
+        return min(self._usable_at(key, model) for key in self.keys)
 
     def _usable_at(self, key: str | None, model: str) -> float:
         probed = self._dead[key] + PROBE_AFTER if key in self._dead else 0.0

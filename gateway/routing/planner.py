@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from gateway.chat import Facts, Operation, Turn
+from gateway.chat import LONGEST_NAME, Facts, Operation, Turn
 from gateway.errors import CallerError, nearest
 from gateway.routing import Latency, LeftOut, Plan, Strategy, Target
 
@@ -65,7 +65,10 @@ class Planner:
     # Names
 
     def resolve(self, name: str) -> Resolved:
-        """Model > alias > ``provider/model`` > the one owner of a bare id > ``*``. Raises ``CallerError`` (404)."""
+        """Model > alias > ``provider/model`` > the one owner of a bare id > ``*``. Raises ``CallerError`` (404, 400)."""
+        if len(name) > LONGEST_NAME:
+            said = f"a model's name has at most {LONGEST_NAME} characters, this one has {len(name)}"
+            raise CallerError(400, "invalid_model", said, param="model")
         found = self._known(name) or self._aliased(name) or self._direct(name) or self._owned(name) or self._any()
         if found is None:
             raise self._unknown(name)

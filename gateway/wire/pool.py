@@ -11,6 +11,7 @@ import ssl
 import urllib.request
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import httpcore
 
@@ -65,8 +66,16 @@ class Pool:
             await connection.aclose()
             return
         idle.append(connection)
-        if len(idle) > MOST_IDLE or idle[0].has_expired():
+        if len(idle) > MOST_IDLE:
             await idle.pop(0).aclose()
+
+    async def sweep(self) -> None:
+        """Closes what has been idle for too long, or what its vendor has closed."""
+        for origin, idle in list(self._idle.items()):
+            expired = [connection for connection in idle if connection.has_expired()]
+            self._idle[origin] = [connection for connection in idle if connection not in expired]
+            for connection in expired:
+                await connection.aclose()
 
     async def close(self) -> None:
         self._closed = True
@@ -93,8 +102,14 @@ class Pool:
 
     def _through(self, proxy: str) -> httpcore.AsyncHTTPProxy:
         if proxy not in self._proxies:
+            parts = urlsplit(proxy)
+            signed = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None
             self._proxies[proxy] = httpcore.AsyncHTTPProxy(
-                proxy, ssl_context=self._context(), keepalive_expiry=KEEPALIVE_EXPIRY, max_connections=None
+                f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
+                proxy_auth=signed,
+                ssl_context=self._context(),
+                keepalive_expiry=KEEPALIVE_EXPIRY,
+                max_connections=None,
             )
         return self._proxies[proxy]
 
@@ -105,9 +120,17 @@ class Pool:
 
 
 def proxy_for(scheme: str, host: str) -> str | None:
-    """``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, as everybody reads them; never for loopback."""
+    """``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, as everybody reads them; never for loopback.
+
+    Raises ``httpcore.ProxyError`` for a proxy that is not spoken to over http or https.
+    """
     if host in ("127.0.0.1", "localhost", "::1"):
         return None
     proxies = urllib.request.getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
-    return proxy if proxy and not urllib.request.proxy_bypass(host) else None
+    if not proxy or urllib.request.proxy_bypass(host):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if urlsplit(proxy).scheme not in ("http", "https"):
+        raise httpcore.ProxyError(f"{scheme.upper()}_PROXY must begin with http:// or https://")
+    return proxy

@@ -91,9 +91,9 @@ def test_open_for_its_time():
 
 def test_half_open_lets_in_as_many_as_it_probes():
     made = half_open(probes=2)
-    assert made.begin()
+    made.begin()
     assert made.allows(30.0)
-    assert made.begin()
+    made.begin()
     assert not made.allows(30.0)
     made.release()
     assert made.allows(30.0)
@@ -136,10 +136,21 @@ def test_failing_while_open_does_not_keep_it_open():
     assert made.failed_at == 20.0
 
 
-def test_only_calls_of_a_half_open_breaker_are_probes():
-    assert not breaker().begin()
-    assert not opened().begin()
-    assert half_open().begin()
+def test_calls_of_an_older_state_are_no_probes():
+    made = breaker()
+    before = made.begin()
+    for _ in range(made.settings.consecutive):
+        made.fail(0.0)
+    assert made.allows(made.settings.open_for)
+    probe = made.begin()
+    assert not made.allows(made.settings.open_for)
+    made.release(before)
+    assert not made.allows(made.settings.open_for), "the probe's place is not free"
+    made.fail(made.settings.open_for, before)
+    assert made.state is State.HALF_OPEN
+    made.release(probe)
+    made.fail(made.settings.open_for, probe)
+    assert made.state is State.OPEN
 
 
 def test_new_settings_keep_the_state():

@@ -7,7 +7,8 @@ import pytest
 from gateway.errors import Fault, FaultKind
 from gateway.resilience import BreakerSettings
 from gateway.resilience.breaker import State
-from gateway.resilience.health import COUNTS, KILLS_KEY, Health, Ticket
+from gateway.resilience.health import COUNTS, KILLS_KEY, Health, Moved, Ticket
+from gateway.resilience.keys import Keys
 from gateway.routing import LeftOut, Plan, Target
 
 A, B, C = Target("a", "m"), Target("b", "m"), Target("c", "m")
@@ -17,12 +18,12 @@ SETTINGS = BreakerSettings(consecutive=2, open_for=30.0, close_after=1)
 
 def health(**keys: str) -> Health:
     made = Health(lambda _: SETTINGS)
-    made.adopt(lambda _: SETTINGS, {"a": tuple(keys.get("a", "")), "b": tuple(keys.get("b", "")), "c": ()})
+    made.adopt(lambda _: SETTINGS, {name: Keys(tuple(keys.get(name, ""))) for name in "abc"})
     return made
 
 
 def call(made: Health, target: Target, now: float = 0.0, *, retry: bool = False, streamed: bool = False) -> Ticket:
-    return made.begin(target, now, retry=retry, streamed=streamed)
+    return made.begin(target, made.keys(target.provider), now, retry=retry, streamed=streamed)
 
 
 def fault(kind: FaultKind, retry_after: float | None = None) -> Fault:
@@ -100,15 +101,19 @@ def test_panic_asks_the_least_recently_failed_first():
 
 
 def test_the_breaker_tells_when_it_moves():
-    made = health()
-    assert made.fail(call(made, A), fault(FaultKind.OVERLOADED), 0.0) is None
-    moved = made.fail(call(made, A), fault(FaultKind.OVERLOADED), 0.0)
-    assert moved
-    assert (moved.target, moved.before, moved.after) == (A, State.CLOSED, State.OPEN)
+    told: list[Moved] = []
+    made = Health(lambda _: SETTINGS, told.append)
+    made.adopt(lambda _: SETTINGS, {name: Keys(()) for name in "abc"})
+    made.fail(call(made, A), fault(FaultKind.OVERLOADED), 0.0)
+    assert not told
+    made.fail(call(made, A), fault(FaultKind.OVERLOADED), 0.0)
     assert made.allows(A, 30.0)
-    moved = made.succeed(call(made, A, 30.0), 31.0)
-    assert moved
-    assert (moved.before, moved.after) == (State.HALF_OPEN, State.CLOSED)
+    made.succeed(call(made, A, 30.0), 31.0)
+    assert [(each.target, each.before, each.after) for each in told] == [
+        (A, State.CLOSED, State.OPEN),
+        (A, State.OPEN, State.HALF_OPEN),
+        (A, State.HALF_OPEN, State.CLOSED),
+    ]
 
 
 def test_the_first_verdict_counts():
@@ -169,6 +174,8 @@ def test_the_retry_budget_is_a_share_of_a_rolling_minute():
 
     def calls(count: int, now: float, *, retry: bool = False) -> None:
         for _ in range(count):
+            if retry:
+                made.reserve_retry("a", now)
             call(made, A, now, retry=retry)
 
     calls(3, 0.0, retry=True)
@@ -214,7 +221,9 @@ def test_a_reload_keeps_what_is_known_of_those_that_stay():
     made.fail(call(made, A), fault(FaultKind.BAD_CREDENTIALS), 0.0)
     made.first_output(call(made, A), 1.0)
     dead = made.keys("a").states(1.0).index("dead")
-    made.adopt(lambda _: BreakerSettings(consecutive=2, open_for=5.0), {"a": "xy"[dead], "c": ""})
+    made.adopt(
+        lambda _: BreakerSettings(consecutive=2, open_for=5.0), {"a": Keys("xy"[dead], made.keys("a")), "c": Keys("")}
+    )
     assert made.keys("a").states(1.0) == ["dead"]
     assert made.breaker(A).state is State.OPEN
     assert made.breaker(A).allows(5.0), "under the new settings"

@@ -73,9 +73,10 @@ def test_a_reload_keeps_what_is_known_of_keys_that_stay():
     keys.kill("a", now=0.0)
     keys.kill("b", now=0.0)
     keys.cool("c", "m", 50.0, now=0.0)
-    keys.adopt("bcd")
+    old, keys = keys, Keys("bcd", keys)
     assert keys.states(1.0) == ["dead", "cooling", "alive"]
     assert taken(keys, 2, now=1.0) == "dd"
-    keys.adopt("a")
+    assert old.keys == ("a", "b", "c"), "calls begun before go on with the keys they had"
+    keys = Keys("a", keys)
     assert keys.states(1.0) == ["alive"], "a key that comes back is a new one"
     assert taken(keys, 2, now=1.0) == "aa"
