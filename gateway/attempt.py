@@ -218,7 +218,8 @@ class Calling:
 
     async def _refusal(self, reply: Reply) -> Fault:
         # The status alone decides most: a body that does not come must not hold up the next target.
-        body = await read_all(reply, REFUSAL_PATIENCE, min(REFUSAL_PATIENCE, self._left(self.total_at)), ERROR_LIMIT)
+        idle, total = self.settings.timeouts.idle, self._left(self.total_at)
+        body = await read_all(reply, min(REFUSAL_PATIENCE, idle), min(REFUSAL_PATIENCE, total), ERROR_LIMIT)
         said = b"" if isinstance(body, Fault) else body
         return read_fault(reply.status, reply.headers, said, self.clock())
 

@@ -222,6 +222,23 @@ def test_what_is_passed_over_is_noted(env: dict[str, str], note: str) -> None:
     assert not settings.models
 
 
+@pytest.mark.parametrize(
+    ("env", "notes"),
+    [
+        ({"SKEIN_PROT": "4001"}, ['SKEIN_PROT is set, but nothing is called so (did you mean "SKEIN_PORT"']),
+        ({"SKEIN_CONFIG": "", "SKEIN_WORKER": "1", "SKEIN_ODD": " "}, []),
+        # What Kubernetes sets beside a service named skein.
+        ({"SKEIN_SERVICE_HOST": "10.0.0.1", "SKEIN_PORT_4000_TCP_ADDR": "10.0.0.1"}, []),
+        ({**OPENAI, "OPENAI_HOST": "not-a-url"}, ["OPENAI_HOST names no scheme: it is taken as http://not-a-url"]),
+        ({"OLLAMA_HOST": "localhost"}, []),
+    ],
+)
+def test_what_may_be_a_slip_is_noted(env: dict[str, str], notes: list[str]) -> None:
+    found = start(env).notes
+    assert len(found) == len(notes), found
+    assert all(said.startswith(note) for said, note in zip(found, notes, strict=True))
+
+
 def test_headers_without_end_are_still_only_problems() -> None:
     with pytest.raises(OperatorError):
         start({**OPENAI, "OPENAI_CUSTOM_HEADERS": ",".join(f"x {number}=1" for number in range(1000))})

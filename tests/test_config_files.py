@@ -378,3 +378,52 @@ def test_reading_does_not_reach_for_the_environment(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
     env: Mapping[str, str] = {}
     assert "OPENAI_API_KEY is not set" in str(config.problems("aliases: {a: '${OPENAI_API_KEY}'}", env)[0])
+
+
+SIMULATOR = "providers: {simulator: {}}\n"
+OUR_KEY = {"SKEIN_KEY": "a-long-enough-key"}
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "notes"),
+    [
+        (SIMULATOR, OUR_KEY, ["SKEIN_KEY is set but a file is used: write access.keys there"]),
+        (SIMULATOR, {"SKEIN_HOST": "::", "SKEIN_PORT": "1"}, ["SKEIN_HOST is set", "SKEIN_PORT is set"]),
+        (SIMULATOR, {"SKEIN_ACCESS": "keys"}, ["SKEIN_ACCESS is set but a file is used: write access.mode there"]),
+        (SIMULATOR + "# ${SKEIN_KEY}", OUR_KEY, ["SKEIN_KEY is set"]),
+        (SIMULATOR + 'access: {mode: keys, keys: [{name: ci, key: "${SKEIN_KEY}"}]}', OUR_KEY, []),
+        (SIMULATOR + 'server: {port: "${SKEIN_LISTEN:-4001}"}', {"SKEIN_LISTEN": "4002"}, []),
+        (SIMULATOR, {"SKEIN_KEYS": "x", "SKEIN_CONFIG": "skein.yaml"}, ["SKEIN_KEYS is set, but nothing is called so"]),
+    ],
+)
+def test_our_variables_beside_a_file_are_noted(text: str, env: dict[str, str], notes: list[str]) -> None:
+    found = config.parse(text, env).notes
+    assert len(found) == len(notes), found
+    assert all(said.startswith(note) for said, note in zip(found, notes, strict=True))
+
+
+def test_signing_in_without_its_package_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "providers: {azure: {vendor: azure_openai, endpoint: https://eu.openai.azure.com, credential: default}}"
+    monkeypatch.setattr("gateway.config.loading.is_installed", lambda module: module != "azure.identity")
+    [note] = config.parse(text, {}).notes
+    assert note.startswith("azure cannot sign in: azure-identity is not installed: pip install 'skein-gateway[azure]'")
+    assert ".venv/bin/pip install -e '.[azure]'" in note
+
+
+def test_what_is_installed_is_found() -> None:
+    from gateway.config.loading import is_installed
+
+    assert is_installed("msgspec")
+    assert not is_installed("no_such_package_here.at_all")
+
+
+def test_where_a_value_is_from_is_remembered() -> None:
+    text = """
+providers:
+  openai: {api_key: "${A:-${B}}", headers: {x-literal: beta, x-team: "${C}", x-both: "t-${C}"}}
+"""
+    env = {"B": "key-from-b", "C": "gamma", "D": "beta"}
+    assert config.parse(text, env).variables == {
+        "providers.openai.api_key": "B",
+        "providers.openai.headers.x-team": "C",
+    }

@@ -8,6 +8,7 @@ import json
 import math
 import re
 import struct
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from gateway.dialects.faults import read_fault
-from gateway.dialects.openai_chat import glimpse, read_whole
+from gateway.dialects.openai_chat import GO_ON, glimpse, read_whole
 from gateway.errors import CallerError, Fault, FaultKind
 from gateway.simulator import SimulatedReply, Simulator
 from gateway.simulator.faults import FAULTS, Break, NoHead, Refusal
@@ -24,6 +25,7 @@ from gateway.simulator.replies import DIMENSIONS
 from gateway.simulator.values import value_for
 from gateway.sse import Splitter
 from gateway.upstream import Call, Opener, Upstream
+from tests.running import running_gateway
 
 PAGE = Path(__file__).parents[1] / "docs" / "simulator.md"
 SAID = "one two three four"
@@ -119,6 +121,45 @@ ECHOES = [
 def test_echo_repeats_the_last_user_text_streamed_or_not(world: World, content: Any, text: str):
     assert world.text("echo", content) == text
     assert streamed_text(world.chunks("echo", content)) == text
+
+
+USER = {"role": "user", "content": SAID}
+
+
+@pytest.mark.parametrize("go_on", [{"role": "user", "content": GO_ON}, None])
+@pytest.mark.parametrize(
+    ("said", "rest"),
+    [
+        ("one two", " three four"),
+        ("", SAID),
+        (SAID, ""),
+        ("something else", SAID),
+        ([{"text": "one"}], " two three four"),
+    ],
+)
+def test_echo_goes_on_where_an_answer_broke_off(world: World, said: Any, rest: str, go_on: Any):
+    messages = [USER, {"role": "assistant", "content": said}, *filter(None, [go_on])]
+    body = {"model": "echo", "messages": messages}
+    reply = world.open("/chat/completions", body)
+    answer = json.loads(b"".join(world.items(reply)))
+    assert answer["choices"][0]["message"]["content"] == rest
+
+
+def test_an_answer_that_is_cut_is_whole_when_echo_goes_on_with_it():
+    config = """
+providers: {simulator: {}}
+models: {resumed: {targets: [simulator/fail-cut, simulator/echo], resilience: {on_broken_stream: resume}}}
+"""
+    body = json.dumps({"model": "resumed", "stream": True, "messages": [USER]}).encode()
+    with running_gateway(config) as gateway:
+        with urllib.request.urlopen(f"{gateway.base_url}/chat/completions", body, timeout=5) as reply:
+            *data, done = [frame.data for frame in Splitter().feed(reply.read())]
+    assert done == b"[DONE]"
+    assert streamed_text([json.loads(each or b"") for each in data]) == SAID
+
+
+def test_who_only_says_to_go_on_hears_it_again(world: World):
+    assert world.text("echo", GO_ON) == GO_ON
 
 
 def test_a_whole_answer_has_the_shape_of_openai(world: World):

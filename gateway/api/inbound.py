@@ -46,18 +46,21 @@ def normalise(path: str) -> Route | None:
 
 
 def foreign(headers: Mapping[str, str]) -> str | None:
-    """Why a request to a gateway without keys is none of this machine's programs, or None.
+    """Why a browser's request to a gateway without keys is refused, or None.
 
-    A web page in a browser here reaches loopback too: by its own origin, or by a name of its own that leads here.
+    A web page reaches loopback too: across sites, or by a name of its own that leads here (DNS rebinding). Programs are
+    not browsers, whatever host they name.
     """
-    remedy = "a gateway without keys serves programs of its own machine; see access.mode in the configuration"
+    origin, site = headers.get("origin", ""), headers.get("sec-fetch-site", "")
+    if not (origin or site or headers.get("user-agent", "").startswith("Mozilla/")):
+        return None
+    remedy = "without keys it serves its own machine only; see access.mode in the configuration"
     host = urlsplit(f"//{headers.get('host', 'localhost')}").hostname or ""
     if not _LOCAL.fullmatch(host):
-        return f'the host "{host[:100]}" is not this machine: {remedy}'
-    origin = headers.get("origin", "")
+        return f'a browser calls this gateway "{host[:100]}": {remedy}'
     if origin and not _LOCAL.fullmatch(urlsplit(origin).hostname or ""):
-        return f'a page of "{origin[:100]}" asks: {remedy}'
-    return f"a page of another site asks: {remedy}" if headers.get("sec-fetch-site") == "cross-site" else None
+        return f'a page of "{origin[:100]}" calls this gateway: {remedy}'
+    return f"a page of another site calls this gateway: {remedy}" if site == "cross-site" else None
 
 
 _LOCAL = re.compile(r"localhost|127(?:\.\d+){3}|::1|[\w.-]+\.localhost", re.IGNORECASE)

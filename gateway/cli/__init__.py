@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from gateway import __version__
+from gateway.cli.printing import let_go, remark
 from gateway.errors import OperatorError, Problem
 
 OK, FAILED, MISCONFIGURED = 0, 1, 2
+
+# The results could not be written: the disk is full, or nothing is open there.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 EXIT_CODES = "exit codes: 0 all is well; 1 something is broken; 2 the configuration or the command is wrong"
 
@@ -29,19 +34,26 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = int(parsed.act(parsed, os.environ))
         # Here, not when the interpreter ends: a reader that has left is met below.
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except OperatorError as error:
         count = len(error.problems)
         where = "command" if isinstance(error, UsageError) else "configuration"
-        print(f"{count} problem{'s' if count > 1 else ''} in the {where}:", file=sys.stderr)
+        remark(f"{count} problem{'s' if count > 1 else ''} in the {where}:")
         for problem in error.problems:
-            print(f"  {problem}", file=sys.stderr)
+            remark(f"  {problem}")
         return MISCONFIGURED
     except BrokenPipeError:
         # The reader of our output has left, as `| head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go(sys.stdout)
         return OK
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        let_go(sys.stdout)
+        remark(f"the results cannot be written: {error.strerror}")
+        return FAILED
     except KeyboardInterrupt:
         return 130
 

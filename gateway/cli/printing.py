@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 import msgspec
 
@@ -26,5 +28,13 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def remark(text: str) -> None:
-    """What is good to know, but not what was asked for."""
-    print(text, file=sys.stderr)
+    """What is good to know, but not what was asked for: dropped when it cannot be written."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            print(text, file=sys.stderr, flush=True)
+
+
+def let_go(stream: TextIO | None) -> None:
+    """What cannot be written to this stream is not tried again when the interpreter ends."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import gc
 import logging
 import signal
@@ -15,11 +16,15 @@ from typing import Any
 import msgspec
 
 from gateway.cli import MISCONFIGURED, OK, UsageError, add_command, add_config
+from gateway.cli.printing import remark
 from gateway.config import Config, load
 from gateway.errors import OperatorError, Problem
+from gateway.observe import logs
 
 # How long a cut stream has to tell its client before its connection is closed under it.
 LAST_WORDS = 2.0
+# And how long connections that are still open have after that.
+CLOSING = 3
 
 DESCRIPTION = """\
 Runs the gateway until SIGTERM or ^C; the second of them does not wait for running requests.
@@ -48,13 +53,18 @@ def serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     config = settings(arguments, env)
     if arguments.fd is not None:
         return run_worker(arguments, dict(env), socket.socket(fileno=arguments.fd), config)
+    format = log_format(arguments, config)
     for note in config.notes:
-        print(f"note: {note}", file=sys.stderr)
+        if is_for_people(format):
+            remark(f"note: {note}")
+        else:
+            logs.remark("warning", "config.note", note, format)
     listener = bind(config)
+    if is_for_people(format):
+        welcome(config, url_of(listener))
     if config.server.workers > 1:
         from gateway.cli.workers import supervise
 
-        welcome(config, url_of(listener))
         return supervise(config.server.workers, arguments, dict(env), listener)
     return run_worker(arguments, dict(env), listener, config)
 
@@ -74,6 +84,17 @@ def settings(arguments: argparse.Namespace, env: Mapping[str, str]) -> Config:
     return msgspec.structs.replace(config, server=server)
 
 
+def log_format(arguments: argparse.Namespace, config: Config) -> str:
+    """1. As the command says. 2. For people on a terminal. 3. As configured."""
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()
+    return arguments.log_format or ("console" if on_terminal else config.observe.logs.format)
+
+
+def is_for_people(format: str) -> bool:
+    """Plain lines may stand on standard error: nobody there expects JSON alone."""
+    return format == "console" or (sys.stderr is not None and sys.stderr.isatty())
+
+
 def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
@@ -90,30 +111,39 @@ def bind(config: Config) -> socket.socket:
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
-        remedy = "is another one running? take another with --port or server.port"
-        raise OperatorError(
-            [Problem("server", f"cannot listen on {host}:{port}: {error.strerror or error}", remedy)]
-        ) from None
+        what = f"cannot listen on {host}:{port}: {error.strerror or error}"
+        raise OperatorError([Problem("server", what, _address_remedy(error))]) from None
     listener.set_inheritable(True)
     return listener
 
 
+def _address_remedy(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "no address is known for this name: write one in server.host, such as 127.0.0.1 or 0.0.0.0"
+    return _ADDRESS_REMEDIES.get(error.errno or 0, "look at server.host and server.port")
+
+
+_ADDRESS_REMEDIES: Mapping[int, str] = {
+    errno.EADDRINUSE: "is another one running? take another with --port or server.port",
+    errno.EACCES: "ports below 1024 are for root: take a higher one with --port or server.port",
+    errno.EADDRNOTAVAIL: "this machine does not have that address: write 127.0.0.1, 0.0.0.0 or one of its own",
+    errno.EAFNOSUPPORT: "this machine does not speak that kind of address: write 127.0.0.1 or 0.0.0.0",
+}
+
+
 def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: socket.socket, config: Config) -> int:
     """One process of the gateway, on a socket that is open already."""
-    # Until there is something to reload: by default it would end the process.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     import uvicorn
 
     from gateway import events
     from gateway.app import Runtime, build_app
     from gateway.cli.bounded import BoundedProtocol
-    from gateway.observe.logs import logger
 
     # What uvicorn has to say is said by our own events; an answer that was cut on purpose is no error.
     logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing" not in record.getMessage())
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    chosen = arguments.log_format or ("console" if sys.stderr.isatty() else config.observe.logs.format)
-    emit = events.broadcast([logger(config.observe.logs.level, chosen)])
+    worker = int(env["SKEIN_WORKER"]) if arguments.fd is not None and "SKEIN_WORKER" in env else None
+    emit = events.broadcast([logs.logger(config.observe.logs.level, log_format(arguments, config), worker=worker)])
     runtime = Runtime(config, emit, env, arguments.config)
     url = url_of(listener)
 
@@ -147,7 +177,7 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
             await super().startup(sockets)
             gc.collect()
             gc.freeze()
-            emit(events.GatewayStarted(at=runtime.clock(), url=url, source=config.source))
+            emit(events.GatewayStarted(at=runtime.clock(), url=url, source=config.source, models=len(config.models)))
             loop.add_signal_handler(signal.SIGHUP, runtime.reload)
             if arguments.lifeline is not None:
                 loop.add_reader(arguments.lifeline, self.orphaned)
@@ -167,11 +197,9 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
             access_log=False,
             server_header=False,
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=int(LAST_WORDS) + 1,
+            timeout_graceful_shutdown=CLOSING,
         )
     )
-    if arguments.fd is None:
-        welcome(config, url)
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -192,8 +220,11 @@ def welcome(config: Config, url: str) -> None:
     """What a person wants to know first."""
     names = [*config.models, *(f"{provider}/…" for provider in config.providers)]
     example = next(iter(config.models), None) or ("simulator/echo" if "simulator" in config.providers else None)
-    print(f"skein on {url}/v1  (config: {config.source})", file=sys.stderr)
-    print(f"models: {', '.join(names)}", file=sys.stderr)
+    remark(f"skein on {url}/v1  (config: {config.source})")
+    remark(f"models: {', '.join(names)}")
     if example:
         body = f'{{"model":"{example}","messages":[{{"role":"user","content":"hello"}}]}}'
-        print(f"try: curl {url}/v1/chat/completions -d '{body}'", file=sys.stderr)
+        key = ' -H "Authorization: Bearer $KEY"' if config.access.mode == "keys" else ""
+        # Whoever listens everywhere is found on this machine too.
+        here = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        remark(f"try: curl {here}/v1/chat/completions{key} -d '{body}'")

@@ -17,15 +17,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway.cli import FAILED, OK
-from gateway.cli.printing import remark
+from gateway.cli.serve import CLOSING, LAST_WORDS, log_format, settings
 from gateway.errors import OperatorError
+from gateway.observe import logs
 
 # A worker that lived this long was a working one; its successor starts at once.
 SETTLED = 5.0
 MOST_QUICK_DEATHS = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 # Past the drain, for last words and for the interpreter to end.
-GRACE = 5.0
+GRACE = LAST_WORDS + CLOSING + 3.0
 
 # ``-m gateway`` would look into the working directory first, whatever is called gateway there.
 _PROGRAM = "import sys; sys.path.append({place!r}); from gateway.__main__ import main; sys.exit(main())"
@@ -67,6 +68,7 @@ class _Supervisor:
         self._stop = asyncio.Event()
         self._given_up = False
         self._drain_timeout = 30.0
+        self._format = "json"
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -77,10 +79,11 @@ class _Supervisor:
         keepers = [loop.create_task(self._keep(number)) for number in range(1, self._count + 1)]
         stopping = loop.create_task(self._stop.wait())
         await asyncio.wait({stopping, *keepers}, return_when=asyncio.FIRST_COMPLETED)
-        self._stop.set()
+        if not self._stop.is_set():
+            self._end()
         _, late = await asyncio.wait(keepers, timeout=self._drain() + GRACE)
         if late:
-            remark(f"{len(late)} workers did not end in time and are killed")
+            self._remark("workers.killed", f"{len(late)} workers did not end in time and are killed")
             self._tell(signal.SIGKILL)
             await asyncio.wait(late)
         for keeper in keepers:
@@ -89,11 +92,13 @@ class _Supervisor:
 
     def _drain(self) -> float:
         """As configured now: a reload may have changed it."""
-        from gateway.cli.serve import settings
-
         with suppress(OperatorError):
-            self._drain_timeout = settings(self._arguments, self._env).server.drain_timeout
+            config = settings(self._arguments, self._env)
+            self._drain_timeout, self._format = config.server.drain_timeout, log_format(self._arguments, config)
         return self._drain_timeout
+
+    def _remark(self, name: str, message: str) -> None:
+        logs.remark("warning", name, message, self._format)
 
     async def _keep(self, number: int) -> None:
         """One place among the workers: whoever is in it is replaced when it dies."""
@@ -101,17 +106,19 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         while not self._stop.is_set():
             born = loop.time()
-            code = await self._one(number)
+            end = await self._one(number)
             if self._stop.is_set():
                 return
             deaths = 0 if loop.time() - born >= SETTLED else deaths + 1
             if deaths >= MOST_QUICK_DEATHS and not self._somebody_works():
-                remark(f"worker {number} {ended(code)} {deaths} times in a row as soon as it was started: giving up")
+                said = f"worker {number} {end} {deaths} times in a row as soon as it was started: giving up"
+                self._remark("worker.given_up", said)
                 self._given_up = True
                 self._end()
                 return
             pause = min(FIRST_PAUSE * 2 ** (deaths - 1), LONGEST_PAUSE) if deaths else 0.0
-            remark(f"worker {number} {ended(code)}; another one is started{f' in {pause:g} s' if pause else ''}")
+            later = f" in {pause:g} s" if pause else ""
+            self._remark("worker.ended", f"worker {number} {end}; another one is started{later}")
             await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:
@@ -119,18 +126,21 @@ class _Supervisor:
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
 
-    async def _one(self, number: int) -> int:
-        """One worker, from its start to its end."""
+    async def _one(self, number: int) -> str:
+        """One worker, from its start to its end, and what that was."""
         env: Mapping[str, str] = {**self._env, "SKEIN_WORKER": str(number)}
         # A session of its own: ^C in a terminal reaches the supervisor alone, which passes it on once.
-        worker = await asyncio.create_subprocess_exec(
-            *self._words, env=env, pass_fds=self._inherited, start_new_session=True
-        )
+        try:
+            worker = await asyncio.create_subprocess_exec(
+                *self._words, env=env, pass_fds=self._inherited, start_new_session=True
+            )
+        except OSError as error:  # no process, memory or file left for it
+            return f"could not be started ({error.strerror})"
         self._running[number] = worker, asyncio.get_running_loop().time()
         if self._stop.is_set():
             worker.send_signal(signal.SIGTERM)
         try:
-            return await worker.wait()
+            return ended(await worker.wait())
         finally:
             del self._running[number]
 

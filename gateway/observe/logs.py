@@ -126,9 +126,10 @@ def _console(line: Line, at: float) -> str:
 
 
 def _told(key: str, value: str) -> str:
-    """A value of several lines is set apart, each of its lines marked: nothing in it can look like a line of ours."""
-    lines = value.splitlines()
-    return f" {key}={_safe(value)}" if len(lines) < 2 else "".join(f"\n    {key}| {_safe(line)}" for line in lines)
+    """On the line; a traceback below it, each of its lines marked, so that none can look like a line of ours."""
+    if key != "traceback":
+        return f" {key}={_safe(value)}"
+    return "".join(f"\n    | {_safe(line)}" for line in value.splitlines())
 
 
 def _safe(text: str) -> str:

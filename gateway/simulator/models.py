@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from gateway.dialects.openai_chat import text_of
+from gateway.dialects.openai_chat import GO_ON, text_of
 from gateway.errors import CallerError
 from gateway.simulator.faults import FAULTS, Failing
 from gateway.simulator.values import value_for
@@ -31,7 +31,7 @@ ECHOED = 64 * 1024
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class _Message(msgspec.Struct):
+class Message(msgspec.Struct):
     role: str
     content: Any = None
 
@@ -60,7 +60,7 @@ class _StreamOptions(msgspec.Struct):
 
 class ChatRequest(msgspec.Struct):
     model: str | None = None
-    messages: list[_Message] = []
+    messages: list[Message] = []
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     tools: list[_Tool] | None = None
@@ -168,7 +168,22 @@ EXAMPLES = ("slow-2s", "paced-50ms", "long-1000", "fail-503", "fail-cut", "flaky
 
 
 def _echoed(request: ChatRequest) -> str:
-    content = next((message.content for message in reversed(request.messages) if message.role == "user"), None)
+    """The last user text; of an answer that broke off, what is still missing."""
+    asked, said = _begun(request.messages)
+    text = _repeated(asked)
+    return text[len(said) :] if text.startswith(said) else text
+
+
+def _begun(messages: list[Message]) -> tuple[list[Message], str]:
+    """What was asked, and what of the answer is there already: by a prefill, or before the request to go on."""
+    asked = messages[:-1] if messages[-1].content == GO_ON else messages
+    if asked and asked[-1].role == "assistant":
+        return asked[:-1], text_of(asked[-1].content)
+    return messages, ""
+
+
+def _repeated(messages: list[Message]) -> str:
+    content = next((message.content for message in reversed(messages) if message.role == "user"), None)
     parts = content if isinstance(content, list) else []
     images = sum(isinstance(part, dict) and part.get("type") == "image_url" for part in parts)
     seen = f"[{images} image{'s' if images > 1 else ''}]" if images else ""

@@ -27,9 +27,9 @@ def told(gateway: RunningGateway, *parts: bytes) -> bytes:
     return said
 
 
-START = b"GET /health/live HTTP/1.1\r\nhost: x\r\n"
+START = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n"
 BODY = b'{"model":"simulator/echo","messages":[{"role":"user","content":"%s"}]}' % (b"x" * 200_000)
-POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
+POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
 
 
 @pytest.mark.parametrize("size", [100_000, 500_000])

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
 from tests.cli.conftest import Skein
 
 SECRET = "sk-proj-a-very-secret-key"
@@ -53,7 +60,7 @@ def test_how_each_provider_signs_in_is_told_without_its_secret(skein: Skein) -> 
         ran = skein("check", *form, config=GOOD, env=ENV)
         for shown in (
             "Authorization: Bearer **** ($MY_KEY)",
-            "Authorization: Bearer **** ($MISTRAL_API_KEY)",
+            "Authorization: Bearer **** (in the file)",
             "api-key: **** ($AZURE_OPENAI_API_KEY)",
             "Authorization: Bearer **** (Entra ID)",
             "no key",
@@ -61,6 +68,45 @@ def test_how_each_provider_signs_in_is_told_without_its_secret(skein: Skein) -> 
             assert shown in ran.out
         for secret in (SECRET, "sk-mistral-literal", "azure-secret-0001", "hush-hush"):
             assert secret not in ran.out + ran.err
+
+
+def test_a_variable_is_only_named_where_the_file_names_it(skein: Skein) -> None:
+    config = """
+providers:
+  openai: {api_key: sk-the-very-same-key}
+  groq: {api_keys: ["${UNSET:-${SECOND}}", "${FIRST}"]}
+  xai: {api_key: "xai-${FIRST}"}
+"""
+    env = {"OPENAI_API_KEY": "sk-the-very-same-key", "FIRST": "first-key-1", "SECOND": "second-key-2"}
+    ran = skein("check", config=config, env=env)
+    assert "provider openai: OpenAI, Authorization: Bearer **** (in the file)" in ran.out
+    assert "Authorization: Bearer **** ($SECOND, the first of 2 keys)" in ran.out
+    assert "provider xai: xAI, Authorization: Bearer **** (in the file)" in ran.out
+
+
+def test_what_config_show_has_masked_is_a_problem(skein: Skein) -> None:
+    shown = skein("config", "show", config=GOOD, env=ENV).out
+    ran = skein("check", config=shown)
+    assert ran.code == 2
+    assert "providers.openai.api_key: is masked" in ran.err
+    assert "is the same key" not in ran.err
+
+
+def test_results_that_cannot_be_written_are_a_short_word(skein: Skein, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        ran = skein("check", config=GOOD, env=ENV)
+    assert (ran.code, ran.err.splitlines()[-1]) == (1, "the results cannot be written: No space left on device")
+
+
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", "2>&-", ">/dev/full", "2>/dev/full", ">&-"])
+def test_a_stream_that_is_closed_or_full_makes_no_traceback(tmp_path: Path, closed: str) -> None:
+    command = f"{sys.executable} -P -m gateway check {closed}"
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])}
+    ran = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert ran.returncode == (1 if ">&- 2>&-" in closed or closed in (">/dev/full", ">&-") else 0)
+    assert "Traceback" not in ran.stderr
+    assert "the results cannot be written" in ran.stderr or closed not in (">/dev/full", ">&-")
 
 
 def test_programs_get_json(skein: Skein) -> None:

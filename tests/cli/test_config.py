@@ -44,8 +44,9 @@ def test_what_is_shown_is_a_configuration_without_its_secrets(skein: Skein) -> N
     assert said["access"]["keys"][0] == {"name": "ci", "key": "********", "models": None}
     assert said["resilience"]["timeouts"]["first_token"] == 60.0
 
-    said["providers"]["openai"]["api_keys"] = SECRETS[:2]
-    said["access"]["admin_key"] = SECRETS[6]
+    said["providers"]["openai"] |= {"api_keys": SECRETS[:2], "headers": {"x-team": SECRETS[2]}}
+    said["providers"]["azure"]["ad_token"] = SECRETS[3]
+    said["access"] |= {"keys": [{"name": "ci", "key": SECRETS[4]}], "admin_key": SECRETS[6]}
     read, again = parse(CONFIG, ENV), parse(yaml.safe_dump(said), {})
     for section in ("server", "models", "aliases", "resilience", "observe"):
         assert getattr(read, section) == getattr(again, section)

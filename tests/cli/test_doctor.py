@@ -8,6 +8,7 @@ import shlex
 import socketserver
 import subprocess
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -198,7 +199,8 @@ def test_models_are_found_in_the_configuration_then_in_the_listing(skein: Skein,
 @pytest.mark.parametrize(
     ("words", "calls"),
     [
-        (("--model", "x"), {("one", "x"), ("two", "x")}),
+        (("--model", "second"), {("one", "second")}),
+        (("--model", "x", "--provider", "one", "two"), {("one", "x"), ("two", "x")}),
         (("--model", "one/x"), {("one", "x")}),
         (("--model", "m"), {("two", "too")}),
         (("--provider", "two", "--model", "first"), {("two", "first")}),
@@ -211,6 +213,36 @@ def test_what_is_asked_for(skein: Skein, vendor: ScriptedVendor, words: tuple[st
     config = TWO if words[0] == "--provider" and len(words) == 2 else TWO + "models: {{m: [two/too]}}"
     assert visit(skein, vendor, *words, config=config).code == 0
     assert asked(vendor) == calls
+
+
+def test_a_model_nobody_is_known_to_have_is_asked_for_nowhere(skein: Skein, vendor: ScriptedVendor) -> None:
+    ran = skein("doctor", "--model", "x", config=TWO.format(url=vendor.url))
+    assert ran.code == 2
+    assert '--model: no model "x" here' in ran.err
+    assert "--model PROVIDER/x" in ran.err
+    assert not vendor.received
+
+
+@pytest.mark.parametrize("models", ["[m]", "[]"])
+def test_silence_is_waited_for_once(skein: Skein, vendor: ScriptedVendor, models: str) -> None:
+    vendor.otherwise = vendor.listing = Silent("before_head")
+    bare = f'providers: {{{{one: {{{{vendor: openai_compatible, base_url: "{{url}}/v1", models: {models}}}}}}}}}'
+    began = time.monotonic()
+    ran = visit(skein, vendor, "--timeout", "0.5s", config=bare)
+    assert time.monotonic() - began < 1.0
+    assert (ran.code, [each["outcome"] for each in ran.json][2:]) == (1, ["skipped", "skipped"])
+    assert by_test(ran)["tools"]["message"] == "nothing answers there"
+
+
+def test_a_key_in_the_file_gets_a_variable_that_is_introduced(skein: Skein, vendor: ScriptedVendor) -> None:
+    vendor.decide = behave
+    config = f'providers: {{one: {{vendor: openai_compatible, base_url: "{vendor.url}/v1", api_key: {KEY}}}}}'
+    ran = skein("doctor", "--model", "m", config=config)
+    assert ran.out.count("# ONE_API_KEY: the key of provider one\n") == 1
+    assert "Bearer **** (in the file)" in ran.out
+    assert '-H "Authorization: Bearer $ONE_API_KEY"' in ran.out
+    told = skein("doctor", "--model", "m", "--json", config=config)
+    assert by_test(told)["chat"]["curl"].startswith("# ONE_API_KEY: the key of provider one\ncurl ")
 
 
 def test_without_a_model_the_rest_is_skipped_but_the_door_is_tried(skein: Skein, vendor: ScriptedVendor) -> None:

@@ -49,6 +49,8 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (azure(**DENIED), "azure_key", "another resource"),
     (azure(kind=K.BAD_CREDENTIALS, status=403, said="Public access is disabled."), "azure_network", "networks"),
     (azure(kind=K.BAD_CREDENTIALS, said="no Entra token"), "entra_sign_in", "az login"),
+    (azure(kind=K.BAD_CREDENTIALS, said="azure-identity is not installed: pip install"), "entra_not_installed",
+     "pip install -e '.[azure]'"),
     ({**DENIED, "signs_in": False}, "no_key", "providers.mine.api_key"),
     ({**DENIED, "key": "gsk_abcdef"}, "key_of_another_vendor", "one of Groq: give mine the one of OpenAI"),
     ({**DENIED, "key": "sk-or-v1-abcdef"}, "key_of_another_vendor", "OpenRouter"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -45,7 +46,7 @@ class Serving:
         except AssertionError:
             self.process.kill()  # the workers notice
             raise
-        [self.url] = [found[1] for line in self.said if (found := re.match(r"skein on (\S+)/v1", line))]
+        [self.url] = {json.loads(line)["url"] for line in self.said if '"event":"gateway.started"' in line}
 
     def _listen(self) -> None:
         assert self.process.stderr is not None
@@ -137,7 +138,9 @@ def test_a_worker_that_dies_is_replaced_and_all_end_together(serving: Serving) -
     os.kill(first[1], signal.SIGKILL)  # now only the newcomer is there
     for _ in range(20):
         assert serving.ask()["model"] == "echo"
-    assert any("was killed by SIGKILL; another one is started" in line for line in serving.said)
+    said = [json.loads(line) for line in serving.said]  # nothing but JSON is there
+    assert any("was killed by SIGKILL; another one is started" in each.get("message", "") for each in said)
+    assert {each["worker"] for each in said if each["event"] == "gateway.started"} == {1, 2}
     eventually(lambda: serving.started() == 4)
 
     serving.workers()
@@ -220,9 +223,49 @@ def test_workers_that_only_die_are_given_up(tmp_path: Path) -> None:
     assert "5 times in a row as soon as it was started: giving up" in ran.stderr
 
 
-def test_a_worker_takes_what_the_command_line_said() -> None:
-    import argparse
+def test_a_worker_that_cannot_be_started_does_not_leave_the_others_running() -> None:
+    from gateway.cli import workers
 
+    class Worker:
+        """The first place has one, the second never gets one."""
+
+        returncode: int | None = None
+
+        def __init__(self) -> None:
+            self.heard: list[signal.Signals] = []
+            self.ended = asyncio.Event()
+
+        def send_signal(self, number: signal.Signals) -> None:
+            self.heard.append(number)
+            self.ended.set()
+
+        async def wait(self) -> int:
+            await self.ended.wait()
+            return 0
+
+    first = Worker()
+
+    async def start(*words: str, env: dict[str, str], **settings: Any) -> Worker:
+        if env["SKEIN_WORKER"] == "1":
+            return first
+        raise OSError(11, "Resource temporarily unavailable")
+
+    given = argparse.Namespace(config=None, host=None, port=0, log_format="json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("asyncio.create_subprocess_exec", start)
+        patch.setattr(workers, "FIRST_PAUSE", 0.001)
+        supervisor = workers._Supervisor(2, [], {}, (), given)
+        assert asyncio.run(supervisor.run()) == 1
+    assert first.heard == [signal.SIGTERM]
+
+
+def test_workers_have_the_time_they_are_promised() -> None:
+    from gateway.cli import serve, workers
+
+    assert workers.GRACE >= serve.LAST_WORDS + serve.CLOSING + 3
+
+
+def test_a_worker_takes_what_the_command_line_said() -> None:
     from gateway.cli.workers import command
 
     given = argparse.Namespace(config="-odd.yaml", host="127.0.0.1", port=0, log_format=None)

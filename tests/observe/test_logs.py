@@ -10,7 +10,7 @@ import pytest
 from gateway import events
 from gateway.chat import Usage
 from gateway.errors import Fault, FaultKind, Problem
-from gateway.observe.logs import describe, logger
+from gateway.observe.logs import describe, logger, remark
 from gateway.routing import Plan, Target
 
 TARGET = Target("acme", "goose-1")
@@ -45,6 +45,7 @@ DESCRIBED: list[tuple[events.Event, tuple[str, str] | None]] = [
         events.AttemptFailed(at=0.0, exchange_id="r", number=1, target=TARGET, fault=FAULT, seconds=0.1),
         ("warning", "attempt.failed"),
     ),
+    (events.AttemptAbandoned(at=0.0, exchange_id="r", number=1, target=TARGET, seconds=0.1), None),
     (finished(), ("info", "request.finished")),
     (finished(outcome="cancelled", status=499), ("info", "request.finished")),
     (finished(outcome="error", status=400), ("info", "request.finished")),
@@ -82,12 +83,15 @@ def written(event: events.Event, level: str = "debug", format: str = "json") -> 
 
 
 def test_a_line_for_machines():
-    line = json.loads(written(finished(target=TARGET, usage=Usage(input_tokens=3, output_tokens=2), skipped=1)))
+    usage = Usage(input_tokens=3, output_tokens=2)
+    line = json.loads(written(finished(target=TARGET, usage=usage, skipped=1, caller="ci", session="s-1")))
     assert line == {
         "time": "1970-01-01T00:00:00.000Z",
         "level": "info",
         "event": "request.finished",
         "request_id": "req-1",
+        "caller": "ci",
+        "session": "s-1",
         "model": "fast",
         "target": "acme/goose-1",
         "stream": True,
@@ -106,6 +110,43 @@ def test_a_line_for_people():
     assert written(event, format="console") == (
         "00:00:01.500 warning breaker.moved      target=acme/goose-1 from=closed to=open\n"
     )
+
+
+def test_nothing_a_client_says_can_look_like_another_line():
+    said = "a\n00:00:00.000 info request.finished\r\x1b[2K\x9b2K\u2028\u202eb"
+    line = written(finished(session=said), format="console")
+    assert line[:-1].isprintable()
+    crash = written(events.HandlerCrashed(at=0.0, exchange_id="r", traceback=said), format="console")
+    assert crash.replace("\n", "").isprintable()
+    assert all(line.startswith("    | ") for line in crash.splitlines()[1:])
+
+
+def test_a_worker_says_which_one_it_is():
+    out = io.StringIO()
+    logger("info", "json", out, worker=2)(finished())
+    assert json.loads(out.getvalue())["worker"] == 2
+    assert "worker" not in json.loads(written(finished()))
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_is_dropped(monkeypatch: pytest.MonkeyPatch):
+    closed = io.StringIO()
+    closed.close()
+    for out in (Full(), closed):
+        for format in ("json", "console"):
+            logger("info", format, out)(finished())
+    monkeypatch.setattr("sys.stderr", None)
+    logger("info", "json")(finished())
+
+
+def test_a_remark_is_a_line_too(capsys: pytest.CaptureFixture[str]):
+    remark("warning", "worker.ended", "worker 1 ended with 1", "json")
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["event"], line["message"]) == ("warning", "worker.ended", "worker 1 ended with 1")
 
 
 def test_a_failed_attempt_keeps_the_vendors_words_out():
