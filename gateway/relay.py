@@ -138,7 +138,7 @@ class Story:
         return Terms(exchange=exchange, facts=facts, plan=plan, policy=policy, deadline=deadline)
 
     def plan_for(self, wanted: Facts) -> Plan:
-        """The plan, if the caller may have it. Raises ``CallerError``; a restricted caller does not learn what exists."""
+        """The plan, if the caller may have it. Raises ``CallerError``; whoever is restricted learns of nothing else."""
         exchange = self.exchange
         refused = CallerError(
             403,

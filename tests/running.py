@@ -40,7 +40,7 @@ class RunningGateway:
         async def inside() -> Any:
             return function()
 
-        return asyncio.run_coroutine_threadsafe(inside(), self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(inside(), self.loop).result(30)
 
 
 @contextmanager
@@ -54,26 +54,25 @@ def running_gateway(
     settings = uvicorn.Config(
         build_app(runtime), port=0, http=BoundedProtocol, ws="none", lifespan="on", log_config=None, server_header=False
     )
-    server = uvicorn.Server(settings)
     ready = threading.Event()
 
-    async def serve() -> None:
-        gateway.loop = asyncio.get_running_loop()
-        task = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.002)
-        host, port = server.servers[0].sockets[0].getsockname()[:2]
-        gateway.url = f"http://{host}:{port}"
-        ready.set()
-        await task
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            gateway.loop = asyncio.get_running_loop()
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            gateway.url = f"http://{host}:{port}"
+            ready.set()
+
+    server = Server(settings)
 
     def run() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve())
+            runner.run(server.serve())
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    if not ready.wait(10):
+    if not ready.wait(30):
         raise RuntimeError("the gateway did not start")
     try:
         yield gateway

@@ -151,9 +151,11 @@ providers: {simulator: {}}
 models: {resumed: {targets: [simulator/fail-cut, simulator/echo], resilience: {on_broken_stream: resume}}}
 """
     body = json.dumps({"model": "resumed", "stream": True, "messages": [USER]}).encode()
-    with running_gateway(config) as gateway:
-        with urllib.request.urlopen(f"{gateway.base_url}/chat/completions", body, timeout=5) as reply:
-            *data, done = [frame.data for frame in Splitter().feed(reply.read())]
+    with (
+        running_gateway(config) as gateway,
+        urllib.request.urlopen(f"{gateway.base_url}/chat/completions", body, timeout=5) as reply,
+    ):
+        *data, done = [frame.data for frame in Splitter().feed(reply.read())]
     assert done == b"[DONE]"
     assert streamed_text([json.loads(each or b"") for each in data]) == SAID
 

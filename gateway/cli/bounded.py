@@ -9,9 +9,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_TIMEOUT = 15.0
 HEAD_LIMIT = 64 * 1024
-LINGER = 1.0
-# Seconds without a byte read by the client; with nothing more to come, its connection is closed the sooner.
-LOOK_EVERY, STALLED, CLOSING_STALLED = 5.0, 120.0, 10.0
 # How long a client that was refused may take to hear it.
 LINGER = 1.0
 # Seconds without a byte read by the client; with nothing more to come, its connection is closed the sooner.

@@ -65,7 +65,7 @@ class Planner:
     # Names
 
     def resolve(self, name: str) -> Resolved:
-        """Model > alias > ``provider/model`` > the one owner of a bare id > ``*``. Raises ``CallerError`` (404, 400)."""
+        """Model > alias > ``provider/model`` > the one owner of a bare id > ``*``. Raises ``CallerError``."""
         if len(name) > LONGEST_NAME:
             said = f"a model's name has at most {LONGEST_NAME} characters, this one has {len(name)}"
             raise CallerError(400, "invalid_model", said, param="model")

@@ -21,13 +21,17 @@ from tests.scripted import ScriptedVendor
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hi"}]
 CHAT = "/v1/chat/completions"
-# Waits too short to notice, clocks that strike soon, and no breaker and no budget unless a test is about them.
+# Waits too short to notice, and clocks, breakers and budgets that never strike unless a test is about them.
 QUICK: dict[str, Any] = {
     "backoff": {"initial": "2ms", "max": "5ms"},
-    "timeouts": {"connect": "80ms", "first_token": "150ms", "whole": "150ms", "idle": "150ms", "total": "500ms"},
+    "timeouts": {"connect": "5s", "first_token": "10s", "whole": "10s", "idle": "10s", "total": "30s"},
     "breaker": {"consecutive": 1000, "min_requests": 1000},
     "retry_budget": 1000,
 }
+# A clock that is to strike: soon, and late enough for everything that is well.
+SHORT = "1s"
+# Between what a vendor says and how it fails, where the two are to be seen one after the other.
+MOMENT = 0.3
 
 
 def secret(name: str) -> str:
@@ -157,13 +161,13 @@ class Client:
         """Nothing comes, not even an end, for so long."""
         return not self.more(seconds) and not self.ended
 
-    def see(self, said: bytes, within: float = 5.0) -> None:
+    def see(self, said: bytes, within: float = 20.0) -> None:
         """Reads until this has come."""
         deadline = time.monotonic() + within
         while said not in self.received:
             assert self.more(deadline - time.monotonic()), f"{said!r} did not come: {bytes(self.received[-2000:])!r}"
 
-    def reply(self, within: float = 10.0) -> Told:
+    def reply(self, within: float = 20.0) -> Told:
         """The next whole reply, or as much of it as there is when the connection ends."""
         deadline = time.monotonic() + within
         self._until(lambda: b"\r\n\r\n" in self.received, deadline)
@@ -218,7 +222,7 @@ class Client:
 def request(body: bytes | dict[str, Any], path: str = CHAT, method: str = "POST", **headers: str) -> bytes:
     """The bytes of a request; underscores in header names stand for hyphens."""
     data = json.dumps(body, separators=(",", ":")).encode() if isinstance(body, dict) else body
-    fields = {"host": "gateway", "content-type": "application/json", "content-length": str(len(data))}
+    fields = {"host": "localhost", "content-type": "application/json", "content-length": str(len(data))}
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items() if value)]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + data
@@ -274,6 +278,12 @@ class Stand:
         breaker = runtime.health.breaker(Target(provider, "gpt-4.1"))
         return self.gateway.call(lambda: breaker.counts(runtime.clock())[1])
 
+    def allowed(self, provider: str) -> bool:
+        """Would the breaker of a provider's target let a call through?"""
+        runtime = self.gateway.runtime
+        breaker = runtime.health.breaker(Target(provider, "gpt-4.1"))
+        return self.gateway.call(lambda: breaker.allows(runtime.clock()))
+
     def keys(self, provider: str) -> list[str]:
         runtime = self.gateway.runtime
         return self.gateway.call(lambda: runtime.health.keys(provider).states(runtime.clock()))
@@ -318,7 +328,7 @@ def stand(
         yield Stand(gateway, vendors)
 
 
-def eventually(claim: Callable[[], object], within: float = 3.0) -> None:
+def eventually(claim: Callable[[], object], within: float = 20.0) -> None:
     """Returns as soon as the claim holds."""
     deadline = time.monotonic() + within
     while not claim():

@@ -14,8 +14,8 @@ from tests.scripted import Answer, Received, Reset, ScriptedVendor, Silent, Slow
 
 from .setting import Client, Stand, body, eventually, request, stand
 
-# design.md says 100 ms; a busy machine that tests two things at once gets some more.
-SOON = 0.25
+# What design.md promises is a tenth of that; how long it took is printed.
+SOON = 1.0
 PATIENT = {"connect": "5s", "first_token": "30s", "whole": "30s", "idle": "30s", "total": "60s"}
 BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 WAYS = pytest.mark.parametrize("reset", [True, False], ids=["reset", "closed"])
@@ -69,30 +69,31 @@ def test_upstream_is_cancelled_while_it_streams() -> None:
 
 @BOTH
 def test_nothing_more_is_tried_when_the_client_leaves_during_backoff(stream: bool) -> None:
-    with stand("primary", "backup", timeouts=PATIENT, backoff={"initial": "600ms", "jitter": "none", "max": "1s"}) as s:
+    with stand("primary", "backup", timeouts=PATIENT, backoff={"initial": "2s", "jitter": "none", "max": "2s"}) as s:
         s.primary.otherwise = Status(503)
         client = s.client()
         client.post(body(stream))
         eventually(lambda: s.faults())
         closed = leave(client)
-        eventually(lambda: s.of(events.ExchangeFinished), within=SOON)
+        eventually(lambda: s.of(events.ExchangeFinished))
         assert time.monotonic() - closed < SOON
         assert s.finished().outcome == "cancelled"
-        time.sleep(0.7)
+        time.sleep(2.1)  # nothing tells that nothing comes
         assert (s.primary.count, s.backup.count) == (1, 0)
 
 
 @BOTH
 def test_nothing_more_is_tried_when_the_client_leaves_during_a_wait_the_vendor_asked_for(stream: bool) -> None:
     with stand("primary", timeouts=PATIENT) as s:
-        s.primary.otherwise = rate_limited("retry_after_ms", 0.6)
+        s.primary.otherwise = rate_limited("retry_after_ms", 2.0)
         client = s.client()
         client.post(body(stream))
         eventually(lambda: s.faults())
-        leave(client)
-        eventually(lambda: s.of(events.ExchangeFinished), within=SOON)
+        closed = leave(client)
+        eventually(lambda: s.of(events.ExchangeFinished))
+        assert time.monotonic() - closed < SOON
         assert s.finished().outcome == "cancelled"
-        time.sleep(0.7)
+        time.sleep(2.3)  # nothing tells that nothing comes
         assert s.primary.count == 1
 
 
@@ -157,12 +158,12 @@ def test_a_client_that_leaves_after_the_answer_has_had_it() -> None:
 
 
 def test_a_client_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "STALLED", 0.3)
+    monkeypatch.setattr(chat, "STALLED", 1.0)
     with stand("primary", timeouts=PATIENT) as s, s.client(buffer=4096) as client:
         s.primary.otherwise = Answer(chunks=("x" * 65536,) * 400)
         client.post(body(True))
         client.see(b"xxxx")
-        s.primary.wait_until(lambda vendor: vendor.aborted, within=8)
+        s.primary.wait_until(lambda vendor: vendor.aborted)
         assert s.finished().outcome == "cancelled"
 
 
@@ -182,13 +183,13 @@ def test_a_crowd_that_leaves_at_once_leaves_nothing_behind() -> None:
     def story(call: Received) -> Any:
         return steps[call.number % len(steps)]
 
-    with stand("primary", "backup", timeouts=PATIENT, backoff={"initial": "5s", "jitter": "none", "max": "5s"}) as s:
+    with stand("primary", "backup", timeouts=PATIENT, backoff={"initial": "30s", "jitter": "none", "max": "30s"}) as s:
         s.primary.otherwise = story
         clients = [s.client() for _ in range(60)]
         for number, client in enumerate(clients):
             client.post(body(number % 2 == 0))
         s.primary.wait_until(lambda vendor: vendor.count >= 60)
-        time.sleep(0.05)
+        eventually(lambda: len(s.faults()) >= 12)
         for client in clients:
             leave(client)
         s.primary.wait_until(lambda vendor: not vendor.playing)
@@ -215,7 +216,7 @@ def test_cancelled_probes_do_not_keep_a_breaker_half_open() -> None:
         s.ask(), s.ask()
         moved = s.of(events.BreakerMoved)
         assert [each.after for each in moved] == ["open"]
-        time.sleep(0.06)
+        eventually(lambda: s.allowed("primary"))
         s.primary.otherwise = Silent("before_head")
         client = s.client()
         client.post(body())

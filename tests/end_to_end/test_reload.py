@@ -14,7 +14,7 @@ from gateway import app, events
 from tests.running import running_gateway
 from tests.scripted import Answer, ScriptedVendor, Silent, Status, rate_limited
 
-from .setting import QUICK, Stand, at, body, eventually, merged
+from .setting import QUICK, SHORT, Stand, at, body, eventually, merged
 
 
 class Editable(Stand):
@@ -60,12 +60,11 @@ def test_a_new_configuration_serves_the_next_request(tmp_path: Path) -> None:
 
 
 def test_a_stream_under_way_ends_as_it_began(tmp_path: Path) -> None:
-    patient = {"resilience": {"timeouts": {"idle": "5s", "total": "9s"}}}
-    with editable(tmp_path, "old", "new", serving=("old",), **patient) as s, s.client() as client:
-        s.old.otherwise = Silent("after_output", seconds=0.3)
+    with editable(tmp_path, "old", "new", serving=("old",)) as s, s.client() as client:
+        s.old.otherwise = Silent("after_output", seconds=3.0)
         client.post(body(True))
         client.see(b"Hello")
-        s.write("new", resilience={"timeouts": {"idle": "20ms", "total": "30ms"}})
+        s.write("new", resilience={"timeouts": {"idle": SHORT, "total": "2s"}})
         assert s.reload()
         told = client.reply()
         assert (told.text, told.done) == ("Hello from the scripted vendor.", True)
@@ -75,7 +74,7 @@ def test_a_stream_under_way_ends_as_it_began(tmp_path: Path) -> None:
 
 
 def test_an_exchange_between_two_attempts_goes_on_with_the_plan_it_had(tmp_path: Path) -> None:
-    slow = {"resilience": {"backoff": {"initial": "200ms", "max": "1s", "jitter": "none"}}}
+    slow = {"resilience": {"backoff": {"initial": "2s", "max": "2s", "jitter": "none"}}}
     with editable(tmp_path, "old", "new", serving=("old",), **slow) as s, s.client() as client:
         s.old.script(Status(503))
         client.post(body())
@@ -170,7 +169,8 @@ def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(app, "LOOK_EVERY", 0.02)
     with editable(tmp_path, "old", "new", serving=("old",)) as s:
         assert s.ask().headers["x-skein-provider"] == "old"
-        s.file.write_text("models: [")
+        with s.file.open("a") as file:  # in place and in one write: half a file is never there to be read
+            file.write("models: [")
         eventually(lambda: s.of(events.ConfigRefused))
         assert s.ask().headers["x-skein-provider"] == "old"
         # As editors do it: written beside, then renamed over.

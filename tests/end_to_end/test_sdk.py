@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +24,7 @@ from tests.scripted import (
 )
 from tests.scripted.openai_shapes import listing
 
-from .setting import MESSAGES, Stand, stand
+from .setting import MESSAGES, MOMENT, SHORT, Stand, eventually, stand
 
 TOOL = {
     "type": "function",
@@ -119,14 +118,13 @@ class Pair:
         self.s.primary.otherwise = self.twin.otherwise = step
 
     def client(self, url: str) -> openai.OpenAI:
-        return openai.OpenAI(base_url=url, api_key="sk-client", max_retries=0, timeout=5)
+        return openai.OpenAI(base_url=url, api_key="sk-client", max_retries=0, timeout=20)
 
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     config = {"models": {"gpt-4.1": {"targets": ["primary/gpt-4.1"]}}}
-    patient = {"first_token": "5s", "whole": "5s", "idle": "5s", "total": "9s"}
-    with stand("primary", extra=config, timeouts=patient) as s, ScriptedVendor.in_thread() as twin:
+    with stand("primary", extra=config) as s, ScriptedVendor.in_thread() as twin:
         yield Pair(s, twin)
 
 
@@ -230,9 +228,7 @@ def test_a_listing_of_many_models(pair: Pair) -> None:
     client = pair.client(pair.urls[1])
     client.models.list()
     pair.s.primary.wait_until(lambda vendor: vendor.listed)
-    with contextlib.suppress(AssertionError):
-        pair.s.primary.wait_until(lambda vendor: len(list(client.models.list())) > 2000)
-    assert len(list(client.models.list())) >= 2000
+    eventually(lambda: len(list(client.models.list())) >= 2000)
 
 
 # --- Azure
@@ -310,7 +306,7 @@ def test_errors_are_the_right_exceptions(
 
 
 def test_a_timeout_is_a_server_error() -> None:
-    with stand("primary") as s:
+    with stand("primary", timeouts={"whole": SHORT}) as s:
         s.primary.otherwise = Silent("before_head")
         client = openai.OpenAI(base_url=s.gateway.base_url, api_key="x", max_retries=0)
         with pytest.raises(openai.InternalServerError) as raised:
@@ -320,7 +316,7 @@ def test_a_timeout_is_a_server_error() -> None:
 
 @pytest.mark.parametrize("step", [Reset(), InBandError("mid")], ids=["reset", "in band"])
 def test_a_stream_that_breaks_raises(pair: Pair, step: Any) -> None:
-    pair.says(play(Silent("after_output", seconds=0.05), step))
+    pair.says(play(Silent("after_output", seconds=MOMENT), step))
     stream = pair.client(pair.urls[1]).chat.completions.create(**ASK, stream=True)
     assert next(stream).choices[0].delta.role == "assistant"
     with pytest.raises(openai.APIError) as raised:
@@ -330,7 +326,7 @@ def test_a_stream_that_breaks_raises(pair: Pair, step: Any) -> None:
 
 def test_a_stream_that_is_cut_raises() -> None:
     with stand("primary", on_broken_stream="abort") as s:
-        s.primary.otherwise = play(Silent("after_output", seconds=0.05), Reset())
+        s.primary.otherwise = play(Silent("after_output", seconds=MOMENT), Reset())
         client = openai.OpenAI(base_url=s.gateway.base_url, api_key="x", max_retries=0)
         with pytest.raises(Exception, match=r"(?i)incomplete|closed|peer|connection"):
             list(client.chat.completions.create(model="m", messages=MESSAGES, stream=True))
@@ -347,17 +343,17 @@ def test_the_sdk_retries_what_is_worth_it(step: Status, requests: int) -> None:
             base_url=s.gateway.base_url, api_key="x", max_retries=2, _strict_response_validation=True
         )
         with pytest.raises(openai.APIStatusError):
-            client.chat.completions.create(model="m", messages=MESSAGES, timeout=9)
+            client.chat.completions.create(model="m", messages=MESSAGES)
         s.finished(requests)
 
 
 def test_the_sdk_waits_as_the_vendor_asked() -> None:
     with stand("primary", retries=0) as s:
-        s.primary.script(rate_limited("retry_after_ms", 0.3))
+        s.primary.script(rate_limited("retry_after_ms", 2.0))
         client = openai.OpenAI(base_url=s.gateway.base_url, api_key="x", max_retries=1)
         assert client.chat.completions.create(model="m", messages=MESSAGES).choices
         first, second = s.primary.received
-        assert 0.25 < second.began - first.began < 0.8
+        assert second.began - first.began > 1.5  # of its own accord it waits half a second
 
 
 def test_our_own_refusals() -> None:

@@ -28,7 +28,7 @@ from tests.scripted import (
     play,
 )
 
-from .setting import Stand, Told, body, eventually, stand
+from .setting import MOMENT, SHORT, Stand, Told, body, eventually, stand
 
 K = FaultKind
 DAMAGED = ("invalid_json", "truncated_json", "binary")
@@ -42,22 +42,22 @@ BACKUP = Answer("The backup says this.")
 
 @pytest.mark.parametrize("at", ["before_head", "after_head", "after_role"])
 def test_not_a_byte_is_sent_before_the_first_output(at: Any) -> None:
-    with stand("primary", timeouts={"first_token": "2s"}) as s, s.client() as client:
-        s.primary.otherwise = Silent(at, seconds=0.25)
+    with stand("primary") as s, s.client() as client:
+        s.primary.otherwise = Silent(at, seconds=1.5)
         client.post(body(True))
         s.primary.wait_until(lambda vendor: vendor.counts_by_step)
-        assert client.silent(0.15)
+        assert client.silent(0.3)
         told = client.reply()
         assert (told.status, told.text, told.done) == (200, SAID, True)
 
 
 def test_output_is_handed_on_as_it_comes() -> None:
-    with stand("primary", timeouts={"idle": "2s"}) as s, s.client() as client:
-        s.primary.otherwise = Silent("after_output", seconds=0.3)
+    with stand("primary") as s, s.client() as client:
+        s.primary.otherwise = Silent("after_output", seconds=1.5)
         client.post(body(True))
         client.see(b"Hello")
         assert s.primary.playing == 1
-        assert client.silent(0.1)
+        assert client.silent(0.2)
         assert client.reply().text == SAID
 
 
@@ -75,10 +75,17 @@ def test_each_event_is_one_that_the_vendor_sent() -> None:
 
 def late(step: Any) -> Any:
     """The same break, but a moment later: what comes with the first output is hidden as if it came before."""
-    pause = Silent("before_finish" if step == BROKEN["closed_before_finish"] else "after_output", seconds=0.04)
+    if step == BROKEN["silent"]:
+        return step
+    pause = Silent("before_finish" if step == BROKEN["closed_before_finish"] else "after_output", seconds=MOMENT)
     if isinstance(step, Reply):
         return msgspec.structs.replace(step, troubles=(pause, *step.troubles))
     return play(pause, step)
+
+
+def clocks(name: str) -> dict[str, str]:
+    """The clock that a break is seen by, where it is seen by one."""
+    return {"idle": SHORT} if name == "silent" else {}
 
 
 def faults_of(s: Stand) -> list[tuple[str, FaultKind, bool]]:
@@ -89,7 +96,7 @@ def faults_of(s: Stand) -> list[tuple[str, FaultKind, bool]]:
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_broken_stream_ends_with_an_error_and_no_end(name: str) -> None:
-    with stand("primary", "backup") as s:
+    with stand("primary", "backup", timeouts=clocks(name)) as s:
         s.primary.otherwise = late(BROKEN[name])
         told = s.ask(True)
         assert (told.status, told.whole, told.done, told.finish) == (200, True, False, None)
@@ -125,7 +132,7 @@ CODES = {
 
 @pytest.mark.parametrize("name", CODES)
 def test_the_error_of_a_broken_stream_says_what_broke_it(name: str) -> None:
-    with stand("primary") as s:
+    with stand("primary", timeouts=clocks(name)) as s:
         s.primary.otherwise = late(BROKEN[name])
         told = s.ask(True)
         if name in ("closed", "closed_before_finish"):  # the chunks had no end either
@@ -137,7 +144,7 @@ def test_the_error_of_a_broken_stream_says_what_broke_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_abort_cuts_the_connection_instead(name: str) -> None:
-    with stand("primary", on_broken_stream="abort") as s:
+    with stand("primary", on_broken_stream="abort", timeouts=clocks(name)) as s:
         s.primary.otherwise = late(BROKEN[name])
         told = s.ask(True)
         assert (told.status, told.whole) == (200, False)
@@ -161,7 +168,7 @@ def test_a_damaged_event_is_left_out_and_counted(kind: Any) -> None:
 
 def paused_after(outputs: int, *parts: Any) -> Any:
     """A moment before the break, since a reset takes with it what has not been read yet."""
-    return play(Silent("after_output", outputs=outputs, seconds=0.04), *parts)
+    return play(Silent("after_output", outputs=outputs, seconds=MOMENT), *parts)
 
 
 @pytest.mark.parametrize("outputs", [1, 3, 5])
@@ -293,11 +300,11 @@ def test_nobody_is_left_to_resume_with() -> None:
 
 
 def test_a_held_answer_is_given_when_it_is_whole() -> None:
-    with stand("primary", delivery="held", timeouts={"idle": "2s"}) as s, s.client() as client:
-        s.primary.otherwise = Silent("after_output", seconds=0.25)
+    with stand("primary", delivery="held") as s, s.client() as client:
+        s.primary.otherwise = Silent("after_output", seconds=1.5)
         client.post(body(True))
         s.primary.wait_until(lambda vendor: vendor.counts_by_step)
-        assert client.silent(0.15)
+        assert client.silent(0.3)
         told = client.reply()
         assert (told.text, told.done) == (SAID, True)
 
@@ -313,7 +320,7 @@ def test_a_held_answer_that_breaks_anywhere_is_another_targets(outputs: int) -> 
 
 
 def test_a_client_that_waits_for_a_held_answer_gets_comments() -> None:
-    with stand("primary", "backup", delivery="held", keepalive="50ms", timeouts={"idle": "1s"}) as s:
+    with stand("primary", "backup", delivery="held", keepalive="50ms") as s:
         s.primary.otherwise = play(Slow(between=0.06), Reset("after_output", outputs=4))
         s.backup.otherwise = play(BACKUP, Slow(between=0.06))
         told = s.ask(True)
@@ -326,36 +333,37 @@ def test_a_client_that_waits_for_a_held_answer_gets_comments() -> None:
 
 
 def test_comments_come_before_the_first_output() -> None:
-    with stand("primary", keepalive="50ms", timeouts={"first_token": "2s"}) as s, s.client() as client:
-        s.primary.otherwise = Slow(first=0.3)
+    with stand("primary", keepalive="100ms") as s, s.client() as client:
+        s.primary.otherwise = Slow(first=1.0)
         client.post(body(True))
-        client.see(b": keep-alive\n\n", within=0.2)
+        client.see(b": keep-alive\n\n")
         told = client.reply()
-        assert 3 <= told.comments <= 7
+        assert told.body.startswith(b": keep-alive\n\n")
+        assert 3 <= told.comments <= 50
         assert (told.text, told.done) == (SAID, True)
         assert "x-skein-provider" not in told.headers
 
 
 def test_comments_come_in_the_middle() -> None:
-    with stand("primary", keepalive="50ms", timeouts={"idle": "2s"}) as s:
-        s.primary.otherwise = Silent("after_output", seconds=0.3)
+    with stand("primary", keepalive="100ms") as s:
+        s.primary.otherwise = Silent("after_output", seconds=1.0)
         told = s.ask(True)
-        assert 3 <= told.comments <= 7
+        assert 3 <= told.comments <= 50
         assert (told.text, told.done) == (SAID, True)
         assert told.headers["x-skein-provider"] == "primary"
 
 
 def test_no_comments_are_sent_while_there_is_output() -> None:
-    with stand("primary", keepalive="100ms") as s:
-        s.primary.otherwise = play(Answer(chunks=("word ",) * 20), Slow(between=0.02))
+    with stand("primary", keepalive="1s") as s:
+        s.primary.otherwise = play(Answer(chunks=("word ",) * 60), Slow(between=0.04))
         told = s.ask(True)
-        assert (told.comments, told.text) == (0, "word " * 20)
+        assert (told.comments, told.text) == (0, "word " * 60)
 
 
 def test_a_comment_is_never_inside_an_event() -> None:
     half = Malformed("after_output", line=b"event: message\n")
-    with stand("primary", keepalive="40ms", timeouts={"idle": "2s"}) as s:
-        s.primary.otherwise = play(half, Silent("after_output", seconds=0.25))
+    with stand("primary", keepalive="100ms") as s:
+        s.primary.otherwise = play(half, Silent("after_output", seconds=1.0))
         told = s.ask(True)
         assert told.comments >= 2
         assert (told.text, told.done) == (SAID, True)
@@ -363,15 +371,16 @@ def test_a_comment_is_never_inside_an_event() -> None:
 
 
 def test_off_means_off() -> None:
-    with stand("primary", keepalive=0, timeouts={"first_token": "2s", "idle": "2s"}) as s:
+    with stand("primary", keepalive=0) as s:
         s.primary.otherwise = play(Slow(first=0.2), Silent("after_output", seconds=0.2))
         assert s.ask(True).comments == 0
 
 
 @pytest.mark.parametrize("step", [Status(500), Silent("after_role"), Status(400), Status(401)])
 def test_an_error_after_comments_is_an_event(step: Any) -> None:
-    with stand("primary", keepalive="30ms") as s:
-        s.primary.otherwise = play(step, Slow(head=0.1)) if isinstance(step, Status) else step
+    timeouts = {"first_token": SHORT} if isinstance(step, Silent) else {}
+    with stand("primary", keepalive="50ms", timeouts=timeouts) as s:
+        s.primary.otherwise = play(step, Slow(head=0.6)) if isinstance(step, Status) else step
         told = s.ask(True)
         assert told.status == 200
         assert told.comments >= 1
@@ -385,7 +394,7 @@ def test_an_error_after_comments_is_an_event(step: Any) -> None:
 
 
 def test_after_comments_another_target_still_answers() -> None:
-    with stand("primary", "backup", keepalive="40ms") as s:
+    with stand("primary", "backup", keepalive="50ms", timeouts={"first_token": SHORT}) as s:
         s.primary.otherwise, s.backup.otherwise = Silent("before_head"), BACKUP
         told = s.ask(True)
         assert told.comments >= 2
@@ -393,7 +402,7 @@ def test_after_comments_another_target_still_answers() -> None:
 
 
 def test_a_whole_answer_gets_no_comments() -> None:
-    with stand("primary", keepalive="30ms", timeouts={"whole": "2s"}) as s:
+    with stand("primary", keepalive="30ms") as s:
         s.primary.otherwise = Slow(head=0.2)
         told = s.ask()
         assert told.json["choices"][0]["message"]["content"] == SAID
@@ -455,7 +464,7 @@ def test_a_break_in_the_same_breath_as_the_first_output_is_hidden() -> None:
 
 @pytest.mark.parametrize("framing", [{}, {"gzip": True}, {"segment": 1400}, {"line_ending": "\r\n"}], ids=str)
 def test_an_event_of_a_megabyte(framing: Any) -> None:
-    with stand("primary", timeouts={"idle": "5s", "first_token": "5s", "total": "20s"}) as s:
+    with stand("primary") as s:
         large = "é" * 2**19
         s.primary.otherwise = play(Answer(chunks=("a ", large, " z")), **framing)
         told = s.ask(True)
@@ -489,31 +498,28 @@ def test_a_slow_client_makes_the_vendor_wait() -> None:
 
 
 def test_silence_before_the_first_output_is_a_timeout() -> None:
-    with stand("primary") as s:
+    with stand("primary", timeouts={"first_token": SHORT}) as s:
         s.primary.otherwise = Silent("after_role")
-        began = time.monotonic()
-        assert s.ask(True).status == 504
-        assert time.monotonic() - began < 0.6
+        told = s.ask(True)
+        assert (told.status, told.error["code"]) == (504, "timeout_first_token")
 
 
 @pytest.mark.parametrize("first", [(), ("Hi ",)], ids=["first_token", "idle"])
 def test_events_that_say_nothing_are_silence(first: tuple[str, ...]) -> None:
-    with stand("primary", timeouts={"total": "20s"}) as s:
-        s.primary.otherwise = play(Answer(chunks=(*first, *("",) * 60)), Slow(between=0.05))
-        began = time.monotonic()
+    with stand("primary", timeouts={"idle" if first else "first_token": SHORT}) as s:
+        s.primary.otherwise = play(Answer(chunks=(*first, *("",) * 300)), Slow(between=0.05))
         told = s.ask(True)
-        assert time.monotonic() - began < 1.5
         assert told.error["code"] == ("timeout_idle" if first else "timeout_first_token")
         assert told.status == (200 if first else 504)
         s.primary.wait_until(lambda vendor: vendor.aborted)
 
 
 def test_an_answer_that_drips_for_ever_is_ended() -> None:
-    with stand("primary", timeouts={"total": "300ms"}) as s:
+    with stand("primary", timeouts={"total": SHORT}) as s:
         s.primary.otherwise = play(Answer(chunks=("drip ",) * 300), Slow(between=0.05))
         began = time.monotonic()
         told = s.ask(True)
-        assert 0.28 < time.monotonic() - began < 1.0
+        assert 0.9 < time.monotonic() - began < 10
         assert (told.error["code"], told.done) == ("timeout_total", False)
         assert faults_of(s) == [("primary", K.TIMEOUT_TOTAL, True)]
         s.primary.wait_until(lambda vendor: vendor.aborted)
@@ -521,58 +527,58 @@ def test_an_answer_that_drips_for_ever_is_ended() -> None:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_the_client_may_set_a_deadline(stream: bool) -> None:
-    with stand("primary", "backup", timeouts={"first_token": "5s", "whole": "5s", "total": "9s"}) as s:
+    with stand("primary", "backup") as s:
         s.primary.otherwise = s.backup.otherwise = Silent("before_head")
         began = time.monotonic()
-        told = s.ask(stream, headers={"x_skein_timeout": "150ms"})
-        assert 0.14 < time.monotonic() - began < 0.6
+        told = s.ask(stream, headers={"x_skein_timeout": "500ms"})
+        assert 0.45 < time.monotonic() - began < 8
         assert (told.status, told.error["code"]) == (504, "timeout_total")
         assert s.backup.count == 0
 
 
 def test_the_clients_deadline_holds_in_the_middle_of_a_stream() -> None:
-    with stand("primary", timeouts={"total": "9s", "idle": "5s"}) as s:
+    with stand("primary") as s:
         s.primary.otherwise = Silent("after_output")
         began = time.monotonic()
-        told = s.ask(True, headers={"x_skein_timeout": "0.2"})
-        assert 0.18 < time.monotonic() - began < 0.7
+        told = s.ask(True, headers={"x_skein_timeout": "1"})
+        assert 0.9 < time.monotonic() - began < 8
         assert told.error["code"] == "timeout_total"
 
 
 def test_the_clients_deadline_cuts_waits_short() -> None:
-    with stand("primary", backoff={"initial": "3s", "jitter": "none", "max": "3s"}) as s:
+    with stand("primary", backoff={"initial": "20s", "jitter": "none", "max": "20s"}) as s:
         s.primary.otherwise = Status(503)
         began = time.monotonic()
-        assert s.ask(headers={"x_skein_timeout": "500ms"}).status == 503
-        assert time.monotonic() - began < 0.4
+        assert s.ask(headers={"x_skein_timeout": "10s"}).status == 503
+        assert time.monotonic() - began < 5
         assert s.primary.count == 1
 
 
 def test_a_target_that_fails_slowly_leaves_time_for_the_next() -> None:
-    with stand("primary", "backup", timeouts={"first_token": "100ms"}) as s:
+    with stand("primary", "backup", timeouts={"first_token": SHORT}) as s:
         s.primary.otherwise, s.backup.otherwise = Silent("after_role"), BACKUP
-        told = s.ask(True, headers={"x_skein_timeout": "2s"})
+        told = s.ask(True, headers={"x_skein_timeout": "10s"})
         assert told.text == BACKUP.text
 
 
 def test_an_error_body_that_never_comes_does_not_hold_anybody_up() -> None:
-    with stand("primary", "backup", timeouts={"total": "5s"}) as s:
+    with stand("primary", "backup") as s:
         s.primary.otherwise, s.backup.otherwise = play(Status(400), Silent("after_output")), BACKUP
         began = time.monotonic()
         s.ask(True)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 8
 
 
 # --- what comes after the end
 
 
 def test_a_vendor_that_keeps_its_connection_open_does_not_keep_the_client() -> None:
-    with stand("primary", timeouts={"idle": "5s"}) as s:
+    with stand("primary") as s:
         s.primary.otherwise = Silent("after_done")
         began = time.monotonic()
         told = s.ask(True)
         assert told.done
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 8
         s.finished()
 
 
@@ -604,7 +610,7 @@ def test_many_streams_at_once_do_not_mix() -> None:
         name = call.fields["user"]
         return play(Answer(chunks=tuple(f"{name}-{place} " for place in range(20))), Slow(between=0.002))
 
-    with stand("primary", timeouts={"total": "20s", "idle": "5s", "first_token": "5s"}) as s:
+    with stand("primary") as s:
         s.primary.otherwise = story
         clients = [s.client() for _ in range(60)]
         for number, client in enumerate(clients):

@@ -118,14 +118,14 @@ class ScriptedVendor:
         self.counts_by_step.clear()
         self.outcomes.clear()
 
-    async def wait_for(self, claim: Callable[[ScriptedVendor], object], within: float = 2.0) -> None:
+    async def wait_for(self, claim: Callable[[ScriptedVendor], object], within: float = 20.0) -> None:
         """Return as soon as the claim holds; ``AssertionError`` with what was seen if it does not in time."""
         deadline = time.monotonic() + within
         while not claim(self):
             self._check(deadline, within)
             await asyncio.sleep(0.001)
 
-    def wait_until(self, claim: Callable[[ScriptedVendor], object], within: float = 2.0) -> None:
+    def wait_until(self, claim: Callable[[ScriptedVendor], object], within: float = 20.0) -> None:
         """``wait_for``, for tests that are not async (and not on the vendor's own thread)."""
         deadline = time.monotonic() + within
         while not claim(self):
@@ -176,7 +176,7 @@ class ScriptedVendor:
             thread.join(5.0)
             loop.close()
 
-    def run(self, work: Coroutine[Any, Any, Result], within: float = 5.0) -> Result:
+    def run(self, work: Coroutine[Any, Any, Result], within: float = 20.0) -> Result:
         """``vendor.run(vendor.go_away())``: do it on the vendor's loop, from another thread."""
         assert self._loop is not None, "the vendor has not been started"
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(within)
