@@ -40,7 +40,7 @@ from gateway.vendors import VENDORS, routes
 # How often the configuration file is looked at, in seconds.
 LOOK_EVERY = 1.0
 # A client that takes no more has this long to hear that it is over.
-LAST_WORDS = 1.5
+PATIENCE = 1.5
 # Looks between two sweeps through listings and idle connections.
 SWEEP_EVERY = 15
 
@@ -68,7 +68,6 @@ class Runtime:
         self.upstream = Upstream({"simulator": Simulator()})
         self.health = Health(config.breaker_for, self._moved)
         self.listings = Listings()
-        self.draining = False
         self.gateway, self.planner = self._compose(config, {})
         self.service = Service(
             gateway=self.gateway,
@@ -203,7 +202,7 @@ class Runtime:
         """Ends what is still running; the clients are told, those at least that still listen."""
         for running in list(self.service.running):
             running.cut()
-        asyncio.get_running_loop().call_later(LAST_WORDS, self._leave)
+        asyncio.get_running_loop().call_later(PATIENCE, self._leave)
 
     def _leave(self) -> None:
         for running in list(self.service.running):

@@ -98,7 +98,8 @@ def measure(proxies: Mapping[str, tuple[int, int]], arguments: argparse.Namespac
     for number in range(arguments.rounds):
         for case, body in CASES.items():
             for proxy, (port, pid) in proxies.items():
-                print(f"\rround {number + 1}: {case:12} {proxy:8}", end="", file=sys.stderr)
+                if sys.stderr.isatty():
+                    print(f"\rround {number + 1}: {case:12} {proxy:8}", end="", file=sys.stderr)
                 request = http_request(port, body)
                 asyncio.run(load(port, request, arguments.connections * 2, arguments.connections))
                 before, began = cpu_seconds(pid), os.times().elapsed

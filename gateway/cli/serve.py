@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
-import gc
 import logging
-import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -133,11 +131,10 @@ _ADDRESS_REMEDIES: Mapping[int, str] = {
 
 def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: socket.socket, config: Config) -> int:
     """One process of the gateway, on a socket that is open already."""
-    import uvicorn
-
     from gateway import events
-    from gateway.app import Runtime, build_app
+    from gateway.app import Runtime
     from gateway.cli.bounded import BoundedProtocol
+    from gateway.cli.server import Server
 
     # What uvicorn has to say is said by our own events; an answer that was cut on purpose is no error.
     logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing" not in record.getMessage())
@@ -147,63 +144,10 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
     runtime = Runtime(config, emit, env, arguments.config)
     url = url_of(listener)
 
-    class Server(uvicorn.Server):
-        """Drains on the first signal, tells clients that it ends now on the second, leaves on the third."""
-
-        draining: asyncio.Task[None] | None = None
-        signals = 0
-
-        def handle_exit(self, sig: int, frame: Any) -> None:
-            self.signals += 1
-            if self.signals == 1:
-                runtime.draining = True
-                loop.call_soon_threadsafe(self.begin_drain)
-            elif self.signals == 2:
-                loop.call_soon_threadsafe(runtime.cut)
-            else:
-                self.should_exit = self.force_exit = True
-
-        def begin_drain(self) -> None:
-            runtime.drain()
-            self.draining = loop.create_task(self.drain())
-
-        async def drain(self) -> None:
-            await runtime.emptied(runtime.config.server.drain_timeout)
-            runtime.cut()
-            await runtime.emptied(LAST_WORDS)
-            self.should_exit = True
-
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets)
-            gc.collect()
-            gc.freeze()
-            emit(events.GatewayStarted(at=runtime.clock(), url=url, source=config.source, models=len(config.models)))
-            loop.add_signal_handler(signal.SIGHUP, runtime.reload)
-            if arguments.lifeline is not None:
-                loop.add_reader(arguments.lifeline, self.orphaned)
-
-        def orphaned(self) -> None:
-            """The supervisor is gone without a word: nobody would ever stop this worker."""
-            loop.remove_reader(arguments.lifeline)
-            self.handle_exit(signal.SIGTERM, None)
-
-    server = Server(
-        uvicorn.Config(
-            build_app(runtime),
-            http=BoundedProtocol,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=CLOSING,
-        )
-    )
+    server = Server(runtime, url, BoundedProtocol, CLOSING, arguments.lifeline)
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        loop = runner.get_loop()
         try:
             runner.run(server.serve(sockets=[listener]))
         except SystemExit as stopped:
