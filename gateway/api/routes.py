@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Litestar, MediaType, Request, Response, get, post, route
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath
 
 from gateway import __version__
@@ -31,7 +31,7 @@ def build_routes(service: Service, lifespan: list[Any]) -> Litestar:
             version=__version__,
             description="An OpenAI-compatible endpoint over many vendors.",
             path="/schema",
-            render_plugins=[SwaggerRenderPlugin()],
+            render_plugins=[JsonRenderPlugin(path=("/", "/openapi.json"))],
         ),
         logging_config=None,
     )
