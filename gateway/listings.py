@@ -71,7 +71,10 @@ class Listings:
 
     async def _ask(self, gateway: Gateway, provider: Provider) -> None:
         generation = self._generation
-        found = await fetch(gateway, provider)
+        try:
+            found = await fetch(gateway, provider)
+        except Exception as error:  # a listing is a help, never a reason to fall over
+            found = Fault(kind=FaultKind.GARBLED, message=f"{type(error).__name__}: {error}", origin="gateway")
         if generation != self._generation:
             return
         if isinstance(found, Fault):

@@ -57,12 +57,25 @@ def running_gateway(
     ready = threading.Event()
 
     class Server(uvicorn.Server):
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets)
+        """Starts and stops by events, where uvicorn's own looks every tenth of a second."""
+
+        async def main_loop(self) -> None:
+            self.stopped = asyncio.Event()
+            await self.on_tick(0)
             gateway.loop = asyncio.get_running_loop()
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             gateway.url = f"http://{host}:{port}"
             ready.set()
+            await self.stopped.wait()
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            for each in self.servers:
+                each.close()
+            for connection in list(self.server_state.connections):
+                connection.shutdown()
+            if self.server_state.tasks:
+                await asyncio.wait(list(self.server_state.tasks), timeout=10)
+            await self.lifespan.shutdown()
 
     server = Server(settings)
 
@@ -77,6 +90,6 @@ def running_gateway(
     try:
         yield gateway
     finally:
-        server.should_exit = True
         gateway.call(runtime.cut)
-        thread.join(10)
+        gateway.call(server.stopped.set)
+        thread.join(30)

@@ -153,7 +153,7 @@ models: {resumed: {targets: [simulator/fail-cut, simulator/echo], resilience: {o
     body = json.dumps({"model": "resumed", "stream": True, "messages": [USER]}).encode()
     with (
         running_gateway(config) as gateway,
-        urllib.request.urlopen(f"{gateway.base_url}/chat/completions", body, timeout=5) as reply,
+        urllib.request.urlopen(f"{gateway.base_url}/chat/completions", body, timeout=20) as reply,
     ):
         *data, done = [frame.data for frame in Splitter().feed(reply.read())]
     assert done == b"[DONE]"

@@ -15,7 +15,7 @@ from gateway.cli.serve import LAST_WORDS
 
 
 class Server(uvicorn.Server):
-    """``closing``: seconds connections have to close at the very end. ``lifeline``: a pipe that ends with its keeper."""
+    """``closing``: seconds connections have to close at the end. ``lifeline``: a pipe that ends with its keeper."""
 
     def __init__(self, runtime: Runtime, url: str, protocol: Any, closing: int, lifeline: int | None) -> None:
         settings = uvicorn.Config(

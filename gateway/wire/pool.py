@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -28,10 +29,12 @@ class Borrowed:
 
     async def give_back(self) -> None:
         """Keeps the connection if its response was read to the end, else closes it. May be called twice."""
-        await self.response.aclose()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await self._pool.take_back(self._origin, connection)
+        try:
+            await self.response.aclose()
+        finally:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await self._pool.take_back(self._origin, connection)
 
 
 class Pool:
@@ -75,7 +78,9 @@ class Pool:
             expired = [connection for connection in idle if connection.has_expired()]
             self._idle[origin] = [connection for connection in idle if connection not in expired]
             for connection in expired:
-                await connection.aclose()
+                # A connection that cannot even be closed is gone all the same.
+                with suppress(Exception):
+                    await connection.aclose()
 
     async def close(self) -> None:
         self._closed = True

@@ -18,7 +18,7 @@ def gateway() -> Iterator[RunningGateway]:
 
 def told(gateway: RunningGateway, *parts: bytes) -> bytes:
     host, _, port = gateway.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as client:
+    with socket.create_connection((host, int(port)), timeout=20) as client:
         for part in parts:
             client.sendall(part)
         said = b""

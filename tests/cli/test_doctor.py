@@ -123,7 +123,7 @@ def test_what_fails_is_named(skein: Skein, vendor: ScriptedVendor, name: str) ->
     step, fault, mistake = FAILURES[name]
     vendor.script(step)
     vendor.otherwise = TOOL
-    timeout = "0.3s" if name == "silent" else "5s"
+    timeout = "1s" if name == "silent" else "20s"
     ran = visit(skein, vendor, "--timeout", timeout)
     assert ran.code == 1
     chat = by_test(ran)["chat"]

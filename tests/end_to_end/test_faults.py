@@ -80,6 +80,7 @@ CLOCKS: dict[str, tuple[str, str]] = {
     "silent_before_head": ("first_token", "whole"),
     "silent_after_head": ("first_token", "idle"),
     "silent_after_role": ("first_token", "idle"),
+    "error_body_never_comes": ("idle", "idle"),
     "silent": ("idle", "idle"),
 }
 

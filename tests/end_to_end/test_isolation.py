@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway import events
+from gateway import app, events
 from tests.running import running_gateway
 from tests.scripted import Answer, ScriptedVendor, Silent, Status
 
@@ -17,11 +17,17 @@ from .setting import at, body, secret, stand
 from .test_reload import editable
 
 
+@pytest.fixture(autouse=True)
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed file is read when a test says so, and not by itself a second later as well."""
+    monkeypatch.setattr(app, "LOOK_EVERY", 60.0)
+
+
 def test_the_clients_own_deadline_says_nothing_about_the_vendor() -> None:
     with stand("primary", breaker={"consecutive": 2, "min_requests": 2}) as s:
         s.primary.otherwise = Silent("before_head")
         for _ in range(3):
-            told = httpx.post(s.gateway.url + "/v1/chat/completions", json=body(), headers={"x-skein-timeout": "30ms"})
+            told = httpx.post(s.gateway.url + "/v1/chat/completions", json=body(), headers={"x-skein-timeout": "500ms"})
             assert told.status_code == 504
         assert s.of(events.AttemptFailed)[0].fault.origin == "caller"
         assert not s.of(events.BreakerMoved)
@@ -54,7 +60,7 @@ def test_names_that_clients_make_up_are_not_remembered_for_ever(monkeypatch: pyt
 
 
 def test_a_retry_after_a_reload_takes_no_other_accounts_key(tmp_path: Path) -> None:
-    slow = {"resilience": {"backoff": {"initial": "300ms", "max": "1s", "jitter": "none"}}}
+    slow = {"resilience": {"backoff": {"initial": "2s", "max": "2s", "jitter": "none"}}}
     with editable(tmp_path, "old", "new", serving=("old",), **slow) as s, s.client() as client:
         s.old.script(Status(503))
         client.post(body())

@@ -17,6 +17,12 @@ from tests.scripted import Answer, ScriptedVendor, Silent, Status, rate_limited
 from .setting import QUICK, SHORT, Stand, at, body, eventually, merged
 
 
+@pytest.fixture(autouse=True)
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed file is read when a test says so, and not by itself a second later as well."""
+    monkeypatch.setattr(app, "LOOK_EVERY", 60.0)
+
+
 class Editable(Stand):
     """A stand whose configuration lies in a file."""
 

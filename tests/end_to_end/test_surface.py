@@ -320,7 +320,7 @@ BAD: dict[str, tuple[bytes, int]] = {
     "model_number": (b'{"model":5,"messages":[],"input":"x"}', 400),
     "model_list": (b'{"model":["m"],"messages":[],"input":"x"}', 400),
     "model_escaped_nul": (b'{"model":"m\\u0000","messages":[],"input":"x"}', 404),
-    "model_huge": (b'{"model":"' + b"m" * 50000 + b'","messages":[],"input":"x"}', 404),
+    "model_huge": (b'{"model":"' + b"m" * 50000 + b'","messages":[],"input":"x"}', 400),
     "model_surrogate": (b'{"model":"\\ud800","messages":[],"input":"x"}', 400),
     "model_odd": (b'{"model":"m\\r\\nx: y","messages":[],"input":"x"}', 404),
 }  # fmt: skip
@@ -567,7 +567,7 @@ NOT_HTTP = [
     b"GET / HTTP/9.9\r\n\r\n",
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: abc\r\n\r\n",
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: -5\r\n\r\n",
-    b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n",
+    b"POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n",
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{}xxxx",
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n",
     b"GET /\x00 HTTP/1.1\r\nhost: localhost\r\n\r\n",
