@@ -198,13 +198,23 @@ def resumed(s: Stand, **fields: Any) -> Told:
     return told
 
 
-@pytest.mark.parametrize("outputs", [1, 2, 7, len(WORDS) - 1])
-@pytest.mark.parametrize("repeats", ["nothing", "some", "all"])
+def back_to(outputs: int, repeats: str) -> int:
+    """Where the other target begins: where it should, with the last words again, or with the first."""
+    return {"nothing": outputs, "some": max(0, outputs - 4), "all": 0}[repeats]
+
+
+# A repetition of fewer than eight characters cannot be told from new words.
+GOING_ON = [
+    (outputs, repeats)
+    for outputs in (1, 2, 7, len(WORDS) - 1)
+    for repeats in ("nothing", "some", "all")
+    if repeats == "nothing" or len("".join(WORDS[back_to(outputs, repeats) : outputs])) >= 8
+]
+
+
+@pytest.mark.parametrize(("outputs", "repeats"), GOING_ON)
 def test_a_text_goes_on_at_another_target(outputs: int, repeats: str) -> None:
-    """Whether the other target goes on where it should, begins with the last words again, or with the first."""
-    back = {"nothing": outputs, "some": max(0, outputs - 4), "all": 0}[repeats]
-    if repeats != "nothing" and len("".join(WORDS[back:outputs])) < 8:
-        pytest.skip("too short a repetition to be told from new words")
+    back = back_to(outputs, repeats)
     with stand("primary", "backup", on_broken_stream="resume") as s:
         s.primary.otherwise, s.backup.otherwise = broken_after(outputs), Answer(chunks=WORDS[back:])
         told = resumed(s, stream_options={"include_usage": True})
