@@ -24,7 +24,7 @@ from gateway.vendors.vendor import Routes, Vendor
 
 # An error body of a vendor is read up to this size and for so many seconds; answers up to those sizes.
 ERROR_LIMIT = 1 * 2**20
-REFUSAL_PATIENCE = 3.0
+REFUSAL_PATIENCE = 1.0
 ANSWER_LIMIT = 256 * 2**20
 HELD_LIMIT = 64 * 2**20
 # Events without output (roles, filter results) that may come before the first output.
