@@ -7,6 +7,7 @@ import glob
 import os
 import random
 import time
+import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -58,8 +59,16 @@ class SteadyClock:
 class Runtime:
     """The gateway at work: what a reload replaces (``config``, ``gateway``) and what outlives it (health, pools)."""
 
-    def __init__(self, config: Config, emit: events.Observer, env: Mapping[str, str], path: str | None = None) -> None:
-        self.config, self.emit, self._env = config, emit, env
+    def __init__(
+        self,
+        config: Config,
+        emit: events.Observer,
+        env: Mapping[str, str],
+        path: str | None = None,
+        given: Mapping[str, Any] = {},
+    ) -> None:
+        """``given``: settings of ``server`` that the command line has put in place of the file's."""
+        self.config, self.emit, self._env, self._given = config, emit, env, given
         # A gateway that began with a file stays with it: without it the environment alone might open every door.
         self._path = config.source if os.path.isfile(config.source) else path
         self._stamp = _stamp(config.source)
@@ -125,8 +134,10 @@ class Runtime:
         """Reads the configuration again and puts it to work, whole or not at all. Requests under way keep theirs."""
         try:
             config = load(self._path, self._env)
+            config = msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, **self._given))
             self._refuse_empty_file()
             self._refuse_open_doors(config)
+            keeper = doorkeeper(config)
             gateway, planner = self._compose(config, self.gateway.providers)
         except OperatorError as error:
             self.emit(events.ConfigRefused(at=self.clock(), source=self.config.source, problems=error.problems))
@@ -142,7 +153,7 @@ class Runtime:
         )
         self.config, self.gateway, self.planner = config, gateway, planner
         service = self.service
-        service.gateway, service.doorkeeper = gateway, doorkeeper(config)
+        service.gateway, service.doorkeeper = gateway, keeper
         service.local_only = config.access.mode == "open"
         service.catalogue = Offers(config, planner, self.listings, gateway)
         service.max_body, service.client_timeout = config.server.max_body, config.server.client_timeout
@@ -167,10 +178,14 @@ class Runtime:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             rounds += 1
-            await self._look()
-            if rounds % SWEEP_EVERY == 0:
-                self.listings.refresh(self.gateway)
-                await self.upstream.sweep()
+            try:
+                await self._look()
+                if rounds % SWEEP_EVERY == 0:
+                    self.listings.refresh(self.gateway)
+                    await self.upstream.sweep()
+            except Exception:  # a defect of ours; the house is kept all the same
+                crashed = traceback.format_exc()
+                self.emit(events.HandlerCrashed(at=self.clock(), exchange_id="housekeeping", traceback=crashed))
 
     async def _look(self) -> None:
         """Reloads when the file has changed and has come to rest: one that is being written is left alone."""

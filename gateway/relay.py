@@ -365,6 +365,8 @@ class Story:
             passing = translated.resumed(facts, delivered, digest.identity)
             resumed = await self.try_once(attempt, (body, passing))
             if not isinstance(resumed, Fault):
+                # Known from now on, so that it is given back even when the client leaves before it is read.
+                self.opened = resumed
                 # Should this one break too, the next is told all that was delivered so far.
                 passing.digest.text.insert(0, delivered)
                 passing.digest.identity = digest.identity
@@ -390,12 +392,15 @@ class Story:
 
     async def close(self) -> None:
         """Gives back what an exchange that was left in the middle still holds. May be called twice."""
-        if self._opening is not None and not self._opening.done():
-            self._opening.cancel()
-            await asyncio.wait({self._opening})
-        if self._opening is not None and not self._opening.cancelled():
-            # Looked at, so that nobody complains of an error that was never asked for.
-            self._opening.exception()
+        for task in (self._opening, self._resuming):
+            if task is None:
+                continue
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+            if not task.cancelled():
+                # Looked at, so that nobody complains of an error that was never asked for.
+                task.exception()
         if self.opened is not None:
             self._abandon(self.opened.attempt, self.opened.ticket)
             await self.opened.reply.close(linger=self.opened.ended)

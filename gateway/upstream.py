@@ -165,7 +165,13 @@ class NetworkOpener:
             # Our own request is not HTTP: the vendor has not even seen it.
             said = f"the request cannot be sent: {_said(error)}"
             return Fault(kind=FaultKind.BAD_REQUEST, message=said, origin="gateway")
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError) as error:
+        except (
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.ProxyError,
+            httpcore.ConnectionNotAvailable,
+            OSError,
+        ) as error:
             return _network_fault(FaultKind.UNREACHABLE, _said(error))
         return NetworkReply(borrowed)
 
@@ -239,7 +245,8 @@ class NetworkReply:
         return chunk
 
     async def close(self, *, linger: bool = False) -> None:
-        if self._task.done():
+        if self._task.done() or self._end is not None:
+            # The end was reached: the connection is being given back already.
             return
         if linger:
             self._ahead = -(2**40)

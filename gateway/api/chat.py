@@ -61,7 +61,7 @@ class Passage:
         self._gone = False
         self._started = False
         self._cut = False
-        self._read = False
+        self._read = self._refusing = False
         # The last byte is on its way: a client that leaves now has had its answer.
         self._told = False
         self.id = ""
@@ -90,6 +90,7 @@ class Passage:
                 await self._refuse(error)
             self._finish("cancelled", CLIENT_CLOSED)
         except CallerError as error:
+            self._refusing = True
             if not self._read:
                 await self._discard()
             await self._refuse(error)
@@ -124,7 +125,7 @@ class Passage:
 
     def refuse_unread(self) -> None:
         """A drain begins: a request that is still being sent is not waited for."""
-        if self._story is None:
+        if self._story is None and not self._refusing:
             self.cut()
 
     def cut(self) -> None:
@@ -211,6 +212,11 @@ class Passage:
                     self._read = not message.get("more_body", False)
         except TimeoutError:
             return
+        except asyncio.CancelledError:
+            if not self._cut:
+                raise
+            if self.task:
+                self.task.uncancel()
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -55,12 +55,20 @@ def foreign(headers: Mapping[str, str]) -> str | None:
     if not (origin or site or headers.get("user-agent", "").startswith("Mozilla/")):
         return None
     remedy = "without keys it serves its own machine only; see access.mode in the configuration"
-    host = urlsplit(f"//{headers.get('host', 'localhost')}").hostname or ""
+    host = _host_of(f"//{headers.get('host', 'localhost')}")
     if not _LOCAL.fullmatch(host):
         return f'a browser calls this gateway "{host[:100]}": {remedy}'
-    if origin and not _LOCAL.fullmatch(urlsplit(origin).hostname or ""):
+    if origin and not _LOCAL.fullmatch(_host_of(origin)):
         return f'a page of "{origin[:100]}" calls this gateway: {remedy}'
     return f"a page of another site calls this gateway: {remedy}" if site == "cross-site" else None
+
+
+def _host_of(url: str) -> str:
+    """Nothing for what is no URL."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 _LOCAL = re.compile(r"localhost|127(?:\.\d+){3}|::1|[\w.-]+\.localhost", re.IGNORECASE)

@@ -70,7 +70,7 @@ def serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
 def settings(arguments: argparse.Namespace, env: Mapping[str, str]) -> Config:
     """The configuration with what the command line says in place. Raises ``OperatorError``."""
     config = load(arguments.config, env)
-    given = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
+    given = overrides(arguments)
     if not given:
         return config
     if not 0 <= given.get("port", 0) <= 65535:
@@ -91,6 +91,11 @@ def log_format(arguments: argparse.Namespace, config: Config) -> str:
 def is_for_people(format: str) -> bool:
     """Plain lines may stand on standard error: nobody there expects JSON alone."""
     return format == "console" or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of ``server`` that the command line gives."""
+    return {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
 
 
 def is_loopback(host: str) -> bool:
@@ -141,7 +146,7 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     worker = int(env["SKEIN_WORKER"]) if arguments.fd is not None and "SKEIN_WORKER" in env else None
     emit = events.broadcast([logs.logger(config.observe.logs.level, log_format(arguments, config), worker=worker)])
-    runtime = Runtime(config, emit, env, arguments.config)
+    runtime = Runtime(config, emit, env, arguments.config, overrides(arguments))
     url = url_of(listener)
 
     server = Server(runtime, url, BoundedProtocol, CLOSING, arguments.lifeline)

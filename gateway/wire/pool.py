@@ -64,32 +64,27 @@ class Pool:
         return Borrowed(self, origin, connection, response)
 
     async def take_back(self, origin: str, connection: Any) -> None:
-        idle = self._idle.setdefault(origin, [])
         if self._closed or not connection.is_idle():
             await connection.aclose()
             return
+        idle = self._idle.setdefault(origin, [])
         idle.append(connection)
         if len(idle) > MOST_IDLE:
             await idle.pop(0).aclose()
 
     async def sweep(self) -> None:
         """Closes what has been idle for too long, or what its vendor has closed."""
-        for origin, idle in list(self._idle.items()):
+        for idle in list(self._idle.values()):
             expired = [connection for connection in idle if connection.has_expired()]
-            self._idle[origin] = [connection for connection in idle if connection not in expired]
-            for connection in expired:
-                # A connection that cannot even be closed is gone all the same.
-                with suppress(Exception):
-                    await connection.aclose()
+            # In place: a call may be taking from the very list at this moment.
+            idle[:] = [connection for connection in idle if connection not in expired]
+            await _close_all(expired)
 
     async def close(self) -> None:
         self._closed = True
-        for idle in self._idle.values():
-            for connection in idle:
-                await connection.aclose()
+        everything = [connection for idle in self._idle.values() for connection in idle]
         self._idle.clear()
-        for proxy in self._proxies.values():
-            await proxy.aclose()
+        await _close_all([*everything, *self._proxies.values()])
 
     async def _take(self, origin: str) -> Any:
         idle = self._idle.get(origin, [])
@@ -122,6 +117,13 @@ class Pool:
         if self._tls is None:
             self._tls = self._make_tls()
         return self._tls
+
+
+async def _close_all(connections: list[Any]) -> None:
+    for connection in connections:
+        # One that cannot even be closed is gone all the same.
+        with suppress(Exception):
+            await connection.aclose()
 
 
 def proxy_for(scheme: str, host: str) -> str | None:

@@ -191,6 +191,7 @@ def test_models_are_found_in_the_configuration_then_in_the_listing(skein: Skein,
     vendor.decide, vendor.models = behave, ("whisper-1", "text-embedding-3", "llama")
     assert visit(skein, vendor, config=TWO).code == 0
     assert asked(vendor) == {("one", "first"), ("two", "llama")}
+    vendor.wait_until(lambda each: not each.open_connections)
     vendor.forget()
     visit(skein, vendor, config=TWO + "models: {{m: [one/used, two/too]}}")
     assert asked(vendor) == {("one", "used"), ("two", "too")}

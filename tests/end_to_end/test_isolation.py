@@ -127,6 +127,7 @@ def test_a_reload_does_not_open_a_door_that_the_world_can_reach(left: str, tmp_p
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "null"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
+        ({"origin": "http://["}, 403),
         ({"host": "evil.example:4000", "user-agent": "Mozilla/5.0"}, 403),
         ({"host": "127.0.0.1:4000", "user-agent": "Mozilla/5.0"}, 200),
     ],
