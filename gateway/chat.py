@@ -7,7 +7,6 @@ from typing import Literal
 import msgspec
 
 Operation = Literal["chat", "embeddings"]
-Verdict = Literal["ok", "failed"]
 
 
 # Names of models are kept, compared and logged: a longer one is refused.

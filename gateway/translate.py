@@ -205,7 +205,7 @@ class Continuing(Passing):
             self.digest.text.append(text)
 
     def _stamped(self, frame: Frame, text: str | None = None) -> bytes:
-        return restamp(frame, self._first, False, text)
+        return restamp(frame, self._first, text)
 
 
 class Translator(Protocol):

@@ -16,6 +16,7 @@ import msgspec
 from gateway.cli import MISCONFIGURED, OK, UsageError, add_command, add_config
 from gateway.cli.printing import remark
 from gateway.config import Config, load
+from gateway.config.checking import is_loopback
 from gateway.errors import OperatorError, Problem
 from gateway.observe import logs
 
@@ -96,10 +97,6 @@ def is_for_people(format: str) -> bool:
 def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings of ``server`` that the command line gives."""
     return {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
-
-
-def is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def bind(config: Config) -> socket.socket:

@@ -435,7 +435,7 @@ def without_usage(frame: Frame) -> bytes:
     return name + event(msgspec.json.encode(fields))
 
 
-def restamp(frame: Frame, first: Mapping[str, Any], keep_role: bool, text: str | None) -> bytes:
+def restamp(frame: Frame, first: Mapping[str, Any], text: str | None) -> bytes:
     """An event of a continuation, made to belong to the answer it continues: its id, its model, no second role.
 
     ``text`` replaces the content of the first choice where it is given (what was repeated is cut off).
@@ -452,8 +452,7 @@ def restamp(frame: Frame, first: Mapping[str, Any], keep_role: bool, text: str |
     for choice in choices if isinstance(choices, list) else ():
         delta = choice.get("delta") if isinstance(choice, dict) else None
         if isinstance(delta, dict):
-            if not keep_role:
-                delta.pop("role", None)
+            delta.pop("role", None)
             if text is not None and "content" in delta:
                 delta["content"] = text
     return event(msgspec.json.encode(chunk))
