@@ -1,7 +1,7 @@
-"""Every metric there is: its name, its labels, its buckets. Dashboards, rules and tests are checked against this table.
+"""Every metric there is: its name, labels and buckets. Dashboards, rules and tests are checked against this table.
 
-The grain is in the name: ``requests`` are what clients saw, one per exchange; ``attempts`` are what vendors did, charged
-to the attempt's own target. Labels hold names from the configuration and closed sets only.
+The grain is in the name: ``requests`` are what clients saw, one per exchange; ``attempts`` are what vendors did,
+charged to the attempt's own target. Labels hold names from the configuration and closed sets only.
 """
 
 from __future__ import annotations
