@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 
@@ -35,6 +36,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """JSON mode or a JSON schema is asked for."""
     choices: int = 1
     size: int = 0
+    session: str | None = None
+    """What the body says the conversation is called, for clients that send no header for it."""
+    user: str | None = None
+    parameters: Mapping[str, Any] = {}
+    """How the model is to answer: ``max_tokens``, ``temperature`` and the like, as they were sent."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,3 +51,41 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """US dollars, and who says so: the vendor, the configuration, or the price table."""
+
+    usd: float
+    source: Literal["vendor", "override", "table"]
+
+
+class Called(msgspec.Struct, frozen=True):
+    """A tool the model called. ``arguments`` is content: kept only when that was asked for."""
+
+    id: str
+    tool: str
+    arguments: str = ""
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What was heard of an answer while it passed."""
+
+    id: str | None = None
+    model: str | None = None
+    """The vendor's own name for who answered."""
+    finish_reasons: tuple[str, ...] = ()
+    calls: tuple[Called, ...] = ()
+    chunks: int = 0
+    bytes: int = 0
+    stalls: int = 0
+    """Gaps of more than five seconds between two reads."""
+    text: str | None = None
+    """Content: kept only when that was asked for."""
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """A managed prompt the request was made with."""
+
+    name: str
+    version: int

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import msgspec
 
-from gateway.chat import Operation, Usage
+from gateway.chat import Cost, Facts, Heard, Prompt, Usage
 from gateway.errors import Fault, Problem
 from gateway.routing import Plan, Target
+from gateway.trace_context import Trace
 
 Outcome = Literal["ok", "error", "broken", "cancelled"]
 """What the client saw: an answer; an error instead of one; an answer that broke off; nothing, it had left."""
+
+AttemptKind = Literal["primary", "retry", "fallback", "probe"]
+"""The first; the same target again; another target; one that finds out whether a sick target is well again."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,17 +27,35 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExchangeEvent(Event, frozen=True, kw_only=True):
+    """``exchange_id`` is what the client knows it by, and may give to several; ``span`` is its own alone."""
+
     exchange_id: str
+    span: int = 0
 
 
 class RequestReceived(ExchangeEvent, frozen=True, kw_only=True):
+    """The head of a request is there. Every one of these is followed by one ``ExchangeFinished``."""
+
+    route: str
+    trace: Trace
+    method: str = "POST"
+    client: str | None = None
+    """The caller's address."""
+    user_agent: str | None = None
+
+
+class RequestUnderstood(ExchangeEvent, frozen=True, kw_only=True):
+    """The caller is known, and what it asks for."""
+
     dialect: str
-    operation: Operation
-    model: str
-    stream: bool
-    size: int
+    facts: Facts
     caller: str | None
     session: str | None
+    pinned: bool = False
+    """The caller chose the model over the one in the body (``x-skein-model``)."""
+    prompt: Prompt | None = None
+    body: bytes = b""
+    """Content: whoever listens keeps none of it unless asked to."""
 
 
 class PlanMade(ExchangeEvent, frozen=True, kw_only=True):
@@ -41,10 +63,46 @@ class PlanMade(ExchangeEvent, frozen=True, kw_only=True):
 
 
 class AttemptStarted(ExchangeEvent, frozen=True, kw_only=True):
+    """A call is made. One of ``AttemptSucceeded``, ``AttemptFailed`` and ``AttemptAbandoned`` follows."""
+
     number: int
     target: Target
     url: str
     reason: str
+    kind: AttemptKind = "primary"
+    delay: float = 0.0
+    """Seconds waited before it, and why: the vendor had asked for it, or of ourselves."""
+    cause: Literal["retry_after", "backoff"] = "backoff"
+    key: int = 1
+    """Which of the provider's keys, from 1."""
+
+
+class OutputStarted(ExchangeEvent, frozen=True, kw_only=True):
+    """An attempt has something for the client: the first output of a stream, or the whole answer."""
+
+    number: int
+    target: Target
+    seconds: float
+    """From the start of the attempt."""
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt used, as far as its vendor has said."""
+
+    usage: Usage | None = None
+    cost: Cost | None = None
+
+
+class AttemptSucceeded(ExchangeEvent, frozen=True, kw_only=True):
+    """The whole answer was received."""
+
+    number: int
+    target: Target
+    seconds: float
+    spent: Spent = Spent()
+    heard: Heard = Heard()
+    limits: tuple[tuple[str, str], ...] = ()
+    """The vendor's rate-limit headers."""
 
 
 class AttemptFailed(ExchangeEvent, frozen=True, kw_only=True):
@@ -53,6 +111,7 @@ class AttemptFailed(ExchangeEvent, frozen=True, kw_only=True):
     fault: Fault
     seconds: float
     after_output: bool = False
+    spent: Spent = Spent()
 
 
 class AttemptAbandoned(ExchangeEvent, frozen=True, kw_only=True):
@@ -61,17 +120,11 @@ class AttemptAbandoned(ExchangeEvent, frozen=True, kw_only=True):
     number: int
     target: Target
     seconds: float
-
-
-class OutputStarted(ExchangeEvent, frozen=True, kw_only=True):
-    number: int
-    target: Target
-    seconds: float
-    """From the start of the attempt to its first output."""
+    spent: Spent = Spent()
 
 
 class ExchangeFinished(ExchangeEvent, frozen=True, kw_only=True):
-    """Exactly one per exchange, whatever happens."""
+    """Exactly one per exchange, whatever happens. Its attempts have all ended before it."""
 
     model: str
     stream: bool
@@ -80,13 +133,36 @@ class ExchangeFinished(ExchangeEvent, frozen=True, kw_only=True):
     attempts: int
     seconds: float
     target: Target | None = None
-    finish_reason: str | None = None
-    usage: Usage | None = None
+    spent: Spent = Spent()
+    heard: Heard = Heard()
+    window: int | None = None
+    """The target's context window in tokens, where it is known."""
+    begun: bool = False
+    """Output has reached the client."""
+    overhead: float = 0.0
+    phases: Mapping[str, float] = {}
+    """Seconds by what the gateway did in them."""
     skipped: int = 0
     fault: Fault | None = None
     code: str | None = None
     caller: str | None = None
     session: str | None = None
+
+
+class RequestTurnedAway(ExchangeEvent, frozen=True, kw_only=True):
+    """Refused at the door: a web page's request to a gateway without keys. It never became an exchange."""
+
+    code: str
+
+
+class FeedbackGiven(Event, frozen=True, kw_only=True):
+    """Somebody judges an answer: ``score`` is 0 (useless) to 1 (just right)."""
+
+    exchange_id: str
+    name: str
+    score: float
+    source: str
+    comment: str | None = None
 
 
 class HandlerCrashed(ExchangeEvent, frozen=True, kw_only=True):
@@ -99,16 +175,36 @@ class BreakerMoved(Event, frozen=True, kw_only=True):
     target: Target
     before: str
     after: str
+    succeeded: int = 0
+    failed: int = 0
+    """Calls inside the breaker's window."""
+    open_for: float = 0.0
+    """Seconds until it lets the first call through again."""
 
 
 class GatewayStarted(Event, frozen=True, kw_only=True):
     url: str
     source: str
     models: int = 0
+    digest: str = ""
+    """The first digits of the configuration's SHA-256."""
+
+
+class GatewayStopped(Event, frozen=True, kw_only=True):
+    """The last event. ``cut``: exchanges that were not waited for."""
+
+    cut: int = 0
+
+
+class LoopLooked(Event, frozen=True, kw_only=True):
+    """The event loop was asked to wake at a certain moment; ``late`` is by how many seconds it was missed."""
+
+    late: float
 
 
 class ConfigReloaded(Event, frozen=True, kw_only=True):
     source: str
+    digest: str = ""
     needs_restart: tuple[str, ...] = ()
     """Settings that changed but only take effect at the next start."""
 

@@ -1,0 +1,189 @@
+"""One exchange as its events tell it, from its first to its last: what metrics, traces, logs and the live view share."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway import events
+from gateway.errors import Fault
+from gateway.observe.vocabulary import CANCELLED, Outcome, attempt_outcome, error_type, verdict
+from gateway.routing import Plan, Target
+from gateway.trace_context import Trace
+
+
+class Try(msgspec.Struct, kw_only=True):
+    """One call to a vendor. Moments are epoch seconds."""
+
+    started: events.AttemptStarted
+    output_at: float | None = None
+    ended_at: float | None = None
+    outcome: Outcome | None = None
+    fault: Fault | None = None
+    error_type: str | None = None
+    after_output: bool = False
+    end: events.AttemptSucceeded | events.AttemptFailed | events.AttemptAbandoned | None = None
+
+    @property
+    def target(self) -> Target:
+        return self.started.target
+
+    @property
+    def number(self) -> int:
+        return self.started.number
+
+    @property
+    def seconds(self) -> float:
+        return self.end.seconds if self.end else 0.0
+
+
+class Switch(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of target. ``number``: the attempt that made it, where it was inside an exchange."""
+
+    at: float
+    before: Target
+    after: Target
+    reason: str
+    scope: str
+    """``request`` or ``session``."""
+    number: int = 1
+    why: str = ""
+    """The evidence: the fault, or what the plan said."""
+
+
+class ToolOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a tool call. ``target``: who had made it, where that is known."""
+
+    id: str
+    tool: str
+    outcome: str
+    evidence: str
+    repeated: bool
+    target: Target | None = None
+    seconds: float | None = None
+    """From the answer that called to the request with the result."""
+
+
+class Record(msgspec.Struct, kw_only=True):
+    """Grows with every event of its exchange; ``outcome`` is None until the last."""
+
+    id: str
+    span: int
+    received: events.RequestReceived | None = None
+    understood: events.RequestUnderstood | None = None
+    plan: Plan | None = None
+    planned_at: float = 0.0
+    tries: list[Try] = []
+    output_at: float | None = None
+    finished: events.ExchangeFinished | None = None
+    outcome: Outcome | None = None
+    error_type: str | None = None
+    crashed: str | None = None
+    # What memory of the session adds.
+    switches: list[Switch] = []
+    tools: list[ToolOutcome] = []
+    growth: int | None = None
+    """Input tokens more than in the session's last request."""
+    compacted: bool = False
+    score: float | None = None
+    """How well the session's last answer did, known now that its tools' results are here."""
+    scored: Target | None = None
+
+    @property
+    def began(self) -> float:
+        """When the request arrived."""
+        first = self.received or self.understood or self.finished
+        return first.at if first else 0.0
+
+    @property
+    def trace(self) -> Trace | None:
+        return self.received.trace if self.received else None
+
+    @property
+    def route(self) -> str:
+        return self.received.route if self.received else ""
+
+    @property
+    def stream(self) -> bool:
+        return bool(self.understood and self.understood.facts.stream)
+
+    @property
+    def asked(self) -> str:
+        """The model as the client named it."""
+        return self.understood.facts.model if self.understood else ""
+
+    @property
+    def model(self) -> str:
+        """The public model it resolved to."""
+        return self.plan.model if self.plan else self.asked
+
+    @property
+    def target(self) -> Target | None:
+        """Who served, or was tried last."""
+        if self.finished and self.finished.target:
+            return self.finished.target
+        return self.tries[-1].target if self.tries else None
+
+    @property
+    def session(self) -> str | None:
+        return self.understood.session if self.understood else None
+
+    @property
+    def caller(self) -> str | None:
+        return self.understood.caller if self.understood else None
+
+    @property
+    def first_output(self) -> float | None:
+        """Seconds from arrival to the first output."""
+        return None if self.output_at is None else self.output_at - self.began
+
+    @property
+    def failovers(self) -> int:
+        return sum(one.target != other.target for one, other in zip(self.tries, self.tries[1:], strict=False))
+
+    @property
+    def task(self) -> str:
+        """What kind of work it is: ``embeddings``, ``tools``, ``structured`` or ``chat``."""
+        facts = self.understood.facts if self.understood else None
+        if facts is None:
+            return "chat"
+        if facts.operation != "chat":
+            return facts.operation
+        return "tools" if facts.tools else "structured" if facts.structured else "chat"
+
+    def take(self, event: events.ExchangeEvent) -> None:
+        """Adds what the event tells."""
+        match event:
+            case events.RequestReceived():
+                self.received = event
+            case events.RequestUnderstood():
+                self.understood = event
+            case events.PlanMade():
+                self.plan, self.planned_at = event.plan, event.at
+            case events.AttemptStarted():
+                self.tries.append(Try(started=event))
+            case events.OutputStarted():
+                self.tries[event.number - 1].output_at = event.at
+                if self.output_at is None:
+                    self.output_at = event.at
+            case events.AttemptSucceeded():
+                self._end(event, "ok", None)
+            case events.AttemptAbandoned():
+                self._end(event, "cancelled", CANCELLED)
+            case events.AttemptFailed():
+                one = self._end(event, attempt_outcome(event.fault), error_type(event.fault))
+                one.fault, one.after_output = event.fault, event.after_output
+            case events.HandlerCrashed():
+                self.crashed = event.traceback
+            case events.ExchangeFinished():
+                self.finished = event
+                self.outcome, self.error_type = verdict(event)
+
+    def _end(
+        self,
+        event: events.AttemptSucceeded | events.AttemptFailed | events.AttemptAbandoned,
+        outcome: Outcome,
+        whose: str | None,
+    ) -> Try:
+        one = self.tries[event.number - 1]
+        one.end, one.ended_at, one.outcome, one.error_type = event, event.at, outcome, whose
+        return one

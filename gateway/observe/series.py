@@ -1,0 +1,168 @@
+"""Counters, gauges and histograms as plain numbers in dicts: cheap to add to, capped in number, rendered by
+prometheus_client.
+
+Adding is done in the event loop and rendering in another thread, so both hold ``lock`` for as long as they need numbers
+that belong together.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar, Sample
+
+from gateway.observe.families import FAMILIES, Family
+
+# Label sets of one metric; what comes later is counted together.
+CAP = 2000
+OVERFLOW = "_overflow"
+
+Labels = tuple[str, ...]
+
+
+class Numbers:
+    """A counter or a gauge."""
+
+    def __init__(self, family: Family, overflowed: Callable[[str], None], cap: int = CAP) -> None:
+        self.family, self._overflowed, self._cap = family, overflowed, cap
+        self.values: dict[Labels, float] = {}
+
+    def add(self, labels: Labels = (), amount: float = 1.0) -> None:
+        values = self.values
+        if labels in values:
+            values[labels] += amount
+        else:
+            labels = self._admitted(labels)
+            values[labels] = values.get(labels, 0.0) + amount
+
+    def set(self, labels: Labels, value: float) -> None:
+        self.values[labels if labels in self.values else self._admitted(labels)] = value
+
+    def expect(self, labels: Labels) -> None:
+        """Is there from now on, at 0: an increase cannot be seen of a series that was not there before."""
+        if labels not in self.values and len(self.values) < self._cap:
+            self.values[labels] = 0.0
+
+    def _admitted(self, labels: Labels) -> Labels:
+        if len(self.values) < self._cap:
+            return labels
+        self._overflowed(self.family.name)
+        return (OVERFLOW,) * len(labels)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def samples(self) -> Iterator[Sample]:
+        names, name = self.family.labels, self.family.name
+        for labels, value in self.values.items():
+            yield Sample(name, dict(zip(names, labels, strict=True)), value)
+
+
+class _Cells:
+    """One label set of a histogram: how many fell into each bucket, their sum, the last trace of each bucket."""
+
+    __slots__ = ("counts", "exemplars", "sum")
+
+    def __init__(self, size: int) -> None:
+        self.counts = [0] * size
+        self.sum = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
+
+
+class Histogram:
+    def __init__(self, family: Family, overflowed: Callable[[str], None], cap: int = CAP) -> None:
+        self.family, self._overflowed, self._cap = family, overflowed, cap
+        self._bounds = tuple(float(bound) for bound in family.buckets)
+        self._les = (*map(_number, self._bounds), "+Inf")
+        self.cells: dict[Labels, _Cells] = {}
+
+    def add(self, labels: Labels, value: float, trace_id: str | None = None, at: float = 0.0) -> None:
+        """``trace_id``: an example of such a value, of the moment ``at``."""
+        cells = self.cells.get(labels) or self._new(labels)
+        bucket = bisect_left(self._bounds, value)
+        cells.counts[bucket] += 1
+        cells.sum += value
+        if trace_id is not None:
+            cells.exemplars[bucket] = Exemplar({"trace_id": trace_id}, value, at)
+
+    def expect(self, labels: Labels) -> None:
+        if labels not in self.cells and len(self.cells) < self._cap:
+            self.cells[labels] = _Cells(len(self._les))
+
+    def _new(self, labels: Labels) -> _Cells:
+        if len(self.cells) >= self._cap:
+            self._overflowed(self.family.name)
+            labels = (OVERFLOW,) * len(labels)
+        return self.cells.setdefault(labels, _Cells(len(self._les)))
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def samples(self) -> Iterator[Sample]:
+        names, name = self.family.labels, self.family.name
+        for labels, cells in self.cells.items():
+            named = dict(zip(names, labels, strict=True))
+            total = 0
+            for place, (le, count) in enumerate(zip(self._les, cells.counts, strict=True)):
+                total += count
+                yield Sample(f"{name}_bucket", {**named, "le": le}, total, None, cells.exemplars.get(place))
+            yield Sample(f"{name}_sum", named, cells.sum)
+            yield Sample(f"{name}_count", named, total)
+
+
+class Book(Collector):
+    """All series of the catalogue. A collector of prometheus_client's, so that its exposition does the writing.
+
+    ``before`` is called ahead of every collection: it has what is still waiting counted.
+    """
+
+    def __init__(self, families: Mapping[str, Family] = FAMILIES, cap: int = CAP) -> None:
+        self.lock = threading.RLock()
+        self.before: Callable[[], None] = lambda: None
+        self._overflows: dict[str, int] = {}
+        self._series: dict[str, Numbers | Histogram] = {
+            name: (Histogram if family.kind == "histogram" else Numbers)(family, self._overflow, cap)
+            for name, family in families.items()
+        }
+
+    def numbers(self, family: Family) -> Numbers:
+        found = self._series[family.name]
+        assert isinstance(found, Numbers)  # noqa: S101
+        return found
+
+    def histogram(self, family: Family) -> Histogram:
+        found = self._series[family.name]
+        assert isinstance(found, Histogram)  # noqa: S101
+        return found
+
+    def _overflow(self, name: str) -> None:
+        self._overflows[name] = self._overflows.get(name, 0) + 1
+
+    def sizes(self) -> Mapping[str, int]:
+        """Metric -> its label sets."""
+        return {name: len(series) for name, series in self._series.items()}
+
+    def overflows(self) -> Mapping[str, int]:
+        """Metric -> observations that were put under ``_overflow``."""
+        return {name: self._overflows.get(name, 0) for name in self._series}
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        self.before()
+        for name, series in self._series.items():
+            family = series.family
+            metric = Metric(name.removesuffix("_total"), family.help, family.kind)
+            with self.lock:
+                metric.samples = list(series.samples())
+            yield metric
+
+
+def _number(bound: float) -> str:
+    """As prometheus_client writes it: ``0.5``, ``1.0``."""
+    return repr(bound)

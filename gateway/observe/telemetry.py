@@ -1,0 +1,107 @@
+"""Puts events by as they happen and tells them to the sinks a moment later, in batches, off the requests' own time.
+
+On the request path an event costs one append. Everything else (records, counters, spans, lines) is done here, some
+milliseconds later, in slices that leave the event loop free between them. A sink that fails is counted, harms no other
+sink, and never a request.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from gateway import events
+from gateway.observe.record import Record
+
+# Seconds between an event and its telling.
+PAUSE = 0.05
+# Events told in one go: some milliseconds' work.
+SLICE = 256
+# Events that may wait. So many only pile up when the event loop itself stands still.
+MOST_WAITING = 200_000
+
+Later = Callable[[float, Callable[[], None]], object]
+"""Calls a function in the event loop, after so many seconds."""
+
+
+class Sink(Protocol):
+    """Where facts go. Told of every event in order, with the record of its exchange so far (None: of no exchange)."""
+
+    def take(self, event: events.Event, record: Record | None, /) -> None: ...
+
+    def settle(self) -> None:
+        """A slice is over: what is written in batches is written now."""
+
+
+class Telemetry:
+    """The observer. ``settle`` tells all that waits, at once: before a scrape, and at the end.
+
+    ``lost(sink, reason, count)`` hears of what could not be told.
+    """
+
+    def __init__(self, sinks: Mapping[str, Sink], later: Later, lost: Callable[[str, str, int], None]) -> None:
+        self._sinks, self._later, self._lost = dict(sinks), later, lost
+        self._waiting: deque[events.Event] = deque()
+        self._records: dict[int, Record] = {}
+        self._scheduled = False
+
+    def __call__(self, event: events.Event) -> None:
+        if len(self._waiting) >= MOST_WAITING:
+            self._lost("events", "queue_full", 1)
+            return
+        self._waiting.append(event)
+        if not self._scheduled:
+            self._scheduled = True
+            self._later(PAUSE, self._tell)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def settle(self) -> None:
+        while self._waiting:
+            self._slice()
+
+    def _tell(self) -> None:
+        self._slice()
+        self._scheduled = bool(self._waiting)
+        if self._scheduled:
+            self._later(0.0, self._tell)
+
+    def _slice(self) -> None:
+        waiting = self._waiting
+        for _ in range(min(SLICE, len(waiting))):
+            event = waiting.popleft()
+            record = self._record(event) if isinstance(event, events.ExchangeEvent) else None
+            for name, sink in self._sinks.items():
+                try:
+                    sink.take(event, record)
+                except Exception:
+                    self._crashed(name, event)
+        for name, sink in self._sinks.items():
+            try:
+                sink.settle()
+            except Exception:
+                self._crashed(name, None)
+
+    def _record(self, event: events.ExchangeEvent) -> Record | None:
+        """The exchange's record with the event in it; forgotten when it is finished."""
+        if not event.span:
+            return None
+        record = self._records.get(event.span)
+        if record is None:
+            record = self._records[event.span] = Record(id=event.exchange_id, span=event.span)
+        try:
+            record.take(event)
+        except Exception:
+            self._crashed("record", event)
+        if isinstance(event, events.ExchangeFinished):
+            del self._records[event.span]
+        return record
+
+    def _crashed(self, sink: str, event: events.Event | None) -> None:
+        self._lost(sink, "crashed", 1)
+        # The traceback says where; of the event only its kind is said, for it may hold content.
+        logging.getLogger("gateway.observe").exception("sink %s failed on %s", sink, type(event).__name__)
