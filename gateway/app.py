@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import glob
+import hashlib
 import os
 import random
 import time
 import traceback
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from fnmatch import fnmatchcase
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Litestar
 
-from gateway import events
+from gateway import __version__, events, prices
 from gateway.access.keys import Caller, Doorkeeper
-from gateway.api.inbound import Inbound
+from gateway.api.inbound import CHAT, EMBEDDINGS, Inbound
 from gateway.api.routes import build_routes
 from gateway.api.service import Service
 from gateway.attempt import Exchange, Provider
@@ -29,7 +32,12 @@ from gateway.config.checking import is_loopback
 from gateway.credentials import Credential, EntraCredential, KeyCredential, TokenCredential
 from gateway.errors import OperatorError, Problem
 from gateway.listings import Listings
+from gateway.observe import FLUSH, families
+from gateway.observe.metrics import BREAKER, Known, Reading
+from gateway.observe.observability import Logging, Observability
+from gateway.prices import PriceBook
 from gateway.relay import Gateway
+from gateway.resilience.breaker import State
 from gateway.resilience.health import Health, Moved
 from gateway.resilience.keys import Keys
 from gateway.routing import Latency, Plan, Target
@@ -66,14 +74,20 @@ class Runtime:
         env: Mapping[str, str],
         path: str | None = None,
         given: Mapping[str, Any] = {},
+        logging: Logging | None = None,
+        told: bool = True,
     ) -> None:
-        """``given``: settings of ``server`` that the command line has put in place of the file's."""
-        self.config, self.emit, self._env, self._given = config, emit, env, given
+        """``emit`` hears what telemetry hears. ``given``: settings of ``server`` that the command line has put in place
+        of the file's. ``logging``: where none is given, no lines are written. ``told``: False for no telemetry at all.
+        """
+        self.clock = SteadyClock()
+        self.observability = Observability(__version__, self.clock, logging)
+        self.config, self._env, self._given = config, env, given
+        self.emit = events.broadcast((self.observability, emit) if told else (emit,))
         # A gateway that began with a file stays with it: without it the environment alone might open every door.
         self._path = config.source if os.path.isfile(config.source) else path
         self._stamp = _stamp(config.source)
-        self._started = config.server
-        self.clock = SteadyClock()
+        self._started = config
         self.upstream = Upstream({"simulator": Simulator()})
         self.health = Health(config.breaker_for, self._moved)
         self.listings = Listings()
@@ -83,15 +97,28 @@ class Runtime:
             doorkeeper=doorkeeper(config),
             local_only=config.access.mode == "open",
             catalogue=Offers(config, self.planner, self.listings, self.gateway),
-            emit=emit,
+            emit=self.emit,
             max_body=config.server.max_body,
             client_timeout=config.server.client_timeout,
             providers=self.providers,
+            admin=admin(config),
+            live=self.observability.live,
+            metrics=self.observability.page,
+            worker=logging.worker if logging else None,
         )
+        if config.server.workers > 1:
+            self.service.metrics, self.service.metrics_elsewhere = None, elsewhere(config)
+        self._cut = 0
+        self.observability.readings = self._readings
+        self._expect()
 
     def _compose(self, config: Config, before: Mapping[str, Provider]) -> tuple[Gateway, Planner]:
         """Everything is made before anything is put to work."""
-        providers = {name: provider(name, each, before.get(name)) for name, each in config.providers.items()}
+        providers = {
+            name: provider(name, each, before.get(name), config.observe.propagate_to)
+            for name, each in config.providers.items()
+        }
+        book = PriceBook(config.observe.prices)
         planner = build_planner(config, providers, self.listings)
         gateway = Gateway(
             providers=providers,
@@ -103,7 +130,9 @@ class Runtime:
             clock=self.clock,
             sleep=asyncio.sleep,
             jitter=random.random,
-            windows=lambda target: self._window(providers, target),
+            windows=lambda target: self._window(providers, book, target),
+            cost=lambda target, usage: book.cost(target, providers[target.provider].vendor, usage, self.clock()),
+            content=config.observe.content != "off",
         )
         changed = [name for name, each in providers.items() if name in before and not same_place(each, before[name])]
         self.health.adopt(config.breaker_for, {name: each.keys for name, each in providers.items()}, changed)
@@ -111,9 +140,17 @@ class Runtime:
         return gateway, planner
 
     def _moved(self, moved: Moved) -> None:
+        breaker, now = self.health.breaker(moved.target), self.clock()
+        succeeded, failed = breaker.counts(now)
         self.emit(
             events.BreakerMoved(
-                at=self.clock(), target=moved.target, before=moved.before.value, after=moved.after.value
+                at=now,
+                target=moved.target,
+                before=moved.before.value,
+                after=moved.after.value,
+                succeeded=succeeded,
+                failed=failed,
+                open_for=breaker.settings.open_for if moved.after is State.OPEN else 0.0,
             )
         )
 
@@ -124,9 +161,11 @@ class Runtime:
         senses = Senses(latency=latency, chance=random.random, turns=lambda: exchange.dialect.turns(exchange.body))
         return planner.plan(facts, senses, no_fallback=exchange.no_fallback)
 
-    def _window(self, providers: Mapping[str, Provider], target: Target) -> int | None:
-        configured = providers[target.provider].windows.get(target.model)
-        return configured or self.listings.window(target.provider, target.model)
+    def _window(self, providers: Mapping[str, Provider], prices: PriceBook, target: Target) -> int | None:
+        """1. As configured. 2. As the vendor lists it. 3. As the price table has it."""
+        provider = providers[target.provider]
+        configured = provider.windows.get(target.model) or self.listings.window(target.provider, target.model)
+        return configured or prices.window(target, provider.vendor)
 
     # Reload
 
@@ -149,7 +188,11 @@ class Runtime:
         needs_restart = tuple(
             f"server.{name}"
             for name in ("host", "port", "workers", "metrics_port")
-            if getattr(config.server, name) != getattr(self._started, name)
+            if getattr(config.server, name) != getattr(self._started.server, name)
+        ) + tuple(
+            f"observe.{name}"
+            for name in ("logs", "otlp", "langfuse", "content")
+            if getattr(config.observe, name) != getattr(self._started.observe, name)
         )
         self.config, self.gateway, self.planner = config, gateway, planner
         service = self.service
@@ -157,7 +200,13 @@ class Runtime:
         service.local_only = config.access.mode == "open"
         service.catalogue = Offers(config, planner, self.listings, gateway)
         service.max_body, service.client_timeout = config.server.max_body, config.server.client_timeout
-        self.emit(events.ConfigReloaded(at=self.clock(), source=config.source, needs_restart=needs_restart))
+        service.admin = admin(config)
+        self._expect()
+        self.emit(
+            events.ConfigReloaded(
+                at=self.clock(), source=config.source, needs_restart=needs_restart, digest=digest(config)
+            )
+        )
         self.listings.refresh(gateway)
         return True
 
@@ -168,16 +217,18 @@ class Runtime:
 
     def _refuse_open_doors(self, config: Config) -> None:
         """The socket stays where it is, whatever the file says now: it must not be left open to the world."""
-        if config.access.mode == "open" and not is_loopback(self._started.host):
-            said = f"the gateway listens on {self._started.host}, and access would be open"
+        if config.access.mode == "open" and not is_loopback(self._started.server.host):
+            said = f"the gateway listens on {self._started.server.host}, and access would be open"
             raise OperatorError([Problem("access.mode", said, "set it to keys or trusted, or restart on loopback")])
 
     async def keep_house(self) -> None:
         """Looks at the file, at listings that are old and at connections that nobody uses, until it is cancelled."""
         rounds = 0
         while True:
+            asked = self.clock()
             await asyncio.sleep(LOOK_EVERY)
             rounds += 1
+            self.emit(events.LoopLooked(at=self.clock(), late=max(0.0, self.clock() - asked - LOOK_EVERY)))
             try:
                 await self._look()
                 if rounds % SWEEP_EVERY == 0:
@@ -206,6 +257,7 @@ class Runtime:
             self.emit(events.DrainStarted(at=self.clock(), running=len(self.service.running)))
             for running in list(self.service.running):
                 running.refuse_unread()
+            self._cut_watchers()
 
     async def emptied(self, seconds: float) -> None:
         """Waits until nothing is running any more, but not longer than this."""
@@ -215,14 +267,62 @@ class Runtime:
 
     def cut(self) -> None:
         """Ends what is still running; the clients are told, those at least that still listen."""
+        self._cut += len(self.service.running)
         for running in list(self.service.running):
             running.cut()
         asyncio.get_running_loop().call_later(PATIENCE, self._leave)
+
+    def _cut_watchers(self) -> None:
+        """Whoever watches the live view is not waited for."""
+        for watching in list(self.service.watching):
+            watching.cut()
 
     def _leave(self) -> None:
         for running in list(self.service.running):
             if running.task:
                 running.task.cancel()
+
+    async def stop(self) -> None:
+        """The last act: what telemetry still holds is delivered, as far as that is possible in time."""
+        await self.listings.close()
+        await self.upstream.close()
+        self.emit(events.GatewayStopped(at=self.clock(), cut=self._cut))
+        self.observability.settle()
+        await asyncio.to_thread(self.observability.close, FLUSH)
+
+    # For telemetry
+
+    def _expect(self) -> None:
+        """The names of this configuration: their series are there from the start."""
+        config = self.config
+        targets = {
+            Target(provider, model)
+            for each in config.models.values()
+            for provider, _, model in (reference.partition("/") for reference in each.strategy.references())
+            if model and provider in config.providers
+        } | {Target(name, model) for name, each in config.providers.items() for model in declared(each)}
+        self.observability.known = Known(
+            model=lambda name: name in config.models,
+            target=lambda target: (
+                target in targets or target.model in self.listings.ids.get(target.provider, frozenset())
+            ),
+        )
+        self.observability.metrics.expect(config.models, targets, (CHAT, EMBEDDINGS))
+
+    def _readings(self) -> Iterator[Reading]:
+        """What has a value at any time, and is looked up when somebody asks."""
+        now = self.clock()
+        for target, breaker in self.health.breakers().items():
+            names = self.observability.metrics.names(target)
+            succeeded, failed = breaker.counts(now)
+            window = span_of(breaker.settings.window)
+            yield Reading(families.BREAKER_STATE, names, BREAKER[breaker.state.value])
+            yield Reading(families.TARGET_ERROR_RATIO, (*names, window), failed / max(1, succeeded + failed))
+        counts = self.upstream.connections()
+        for name, each in self.gateway.providers.items():
+            active, idle = counts.get(origin_of(each.routes.base), (0, 0))
+            yield Reading(families.CONNECTIONS, (name, "active"), active)
+            yield Reading(families.CONNECTIONS, (name, "idle"), idle)
 
     # For operators
 
@@ -255,13 +355,18 @@ def _stamp(path: str) -> tuple[float, int, int] | None:
     return found.st_mtime, found.st_size, found.st_ino
 
 
-def provider(name: str, settings: ProviderSettings, before: Provider | None = None) -> Provider:
+def provider(
+    name: str, settings: ProviderSettings, before: Provider | None = None, propagate_to: Sequence[str] = ()
+) -> Provider:
     """An account ready to be called; its keys know what they knew before a reload, if it is still the same place."""
     vendor = VENDORS[settings.vendor or name]
+    places = routes(vendor, settings.account)
+    host = urlsplit(places.base).hostname or ""
     made = Provider(
         name=name,
         vendor=vendor,
-        routes=routes(vendor, settings.account),
+        routes=places,
+        traced=any(fnmatchcase(host, pattern.strip("[]").lower()) for pattern in propagate_to),
         credential=credential(settings, vendor.auth),
         keys=Keys(settings.keys),
         headers=tuple((name.lower(), value) for name, value in (*vendor.headers.items(), *settings.headers.items())),
@@ -305,18 +410,51 @@ def doorkeeper(config: Config) -> Doorkeeper:
     return Doorkeeper(keys, required=config.access.mode == "keys")
 
 
+def admin(config: Config) -> Doorkeeper:
+    """Lets in whoever has the administrator's key, from anywhere."""
+    key = config.access.admin_key
+    return Doorkeeper([(Caller("admin", None), key)] if key else [], required=True)
+
+
+def elsewhere(config: Config) -> str:
+    """Where the metrics of several workers are."""
+    server = config.server
+    if server.metrics_port is None:
+        return f"each of the {server.workers} workers has metrics of its own: set server.metrics_port to scrape them"
+    first = server.metrics_port
+    return f"each worker has metrics of its own, at the ports {first} to {first + server.workers - 1}"
+
+
+def digest(config: Config) -> str:
+    """Tells one configuration from another; secrets are dots in it."""
+    parts = (config.server, config.providers, config.models, config.aliases, config.resilience, config.observe)
+    return hashlib.sha256(repr((parts, config.access)).encode()).hexdigest()[:12]
+
+
+def origin_of(base: str) -> str:
+    """As the pool names it: scheme, host and port."""
+    parts = urlsplit(base)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
+def span_of(seconds: float) -> str:
+    return f"{seconds / 60:g}m" if seconds >= 60 else f"{seconds:g}s"
+
+
 def build_app(runtime: Runtime) -> Inbound:
     """The ASGI application."""
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        house = asyncio.get_running_loop().create_task(runtime.keep_house())
+        loop = asyncio.get_running_loop()
+        house = loop.create_task(runtime.keep_house())
+        loop.run_in_executor(None, prices.load)
         runtime.listings.refresh(runtime.gateway)
         try:
             yield
         finally:
             house.cancel()
-            await runtime.listings.close()
-            await runtime.upstream.close()
+            await runtime.stop()
 
     return Inbound(build_routes(runtime.service, [lifespan]), runtime.service)

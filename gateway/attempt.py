@@ -6,18 +6,20 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from gateway.chat import Facts
+from gateway.chat import Cost, Facts, Prompt, Usage
 from gateway.credentials import Credential, Headers
 from gateway.dialects import Dialect
 from gateway.dialects.faults import read_fault
 from gateway.dialects.glimpse import Whole
 from gateway.errors import Fault, FaultKind
+from gateway.events import Spent
 from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Policy
 from gateway.resilience.health import Ticket
 from gateway.resilience.keys import Keys
-from gateway.routing import Plan
+from gateway.routing import Plan, Target
 from gateway.sse import comment
+from gateway.trace_context import Trace
 from gateway.translate import Passing, translator
 from gateway.upstream import Call, Opener, Reply, read_all, without_secrets
 from gateway.vendors.vendor import Routes, Vendor
@@ -58,6 +60,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[str, ...] = ()
     """Values of headers that nobody is to see."""
     windows: Mapping[str, int] = {}
+    traced: bool = False
+    """Its host may see which trace a call belongs to."""
 
 
 class Exchange(msgspec.Struct, kw_only=True):
@@ -78,6 +82,14 @@ class Exchange(msgspec.Struct, kw_only=True):
     """May this caller use the model (as asked for, as resolved)?"""
     restricted: bool = False
     """The caller may not use every model, nor learn of those it may not use."""
+    trace: Trace | None = None
+    began: float | None = None
+    """Epoch seconds of its arrival; None: now."""
+    waited: float = 0.0
+    """Seconds its client took to send it."""
+    phases: dict[str, float] = {}
+    """Seconds by what the gateway did in them; grows on the way."""
+    prompt: Prompt | None = None
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,9 +125,20 @@ class Opened(msgspec.Struct, kw_only=True):
     whole: Whole | None = None
     passing: Passing | None = None
     ended: bool = False
+    passed_on: list[tuple[str, str]] = []
+    """The headers of the vendor's that the client may see."""
+    spent: Spent | None = None
+    """What it cost, once that was worked out."""
     url: str
     secrets: tuple[str, ...] = ()
     """What the vendor was sent and must not be heard saying."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """As far as the vendor has told it."""
+        if self.passing is not None:
+            return self.passing.digest.usage
+        return self.whole.usage if self.whole else None
 
     @property
     def stream(self) -> Passing:
@@ -135,9 +158,14 @@ class Calling:
         attempt: Attempt,
         ticket: Ticket,
         clock: Callable[[], float],
+        cost: Callable[[Target, Usage], Cost | None] = lambda target, usage: None,
         resume: tuple[bytes, Passing] | None = None,
+        keep_text: bool = False,
     ) -> None:
+        """``cost`` prices an answer's usage for the client; ``keep_text``: what is said will be wanted later."""
         self.terms, self.provider, self.attempt, self.ticket, self.clock = terms, provider, attempt, ticket, clock
+        self._cost, self._keep_text = cost, keep_text
+        self._passing: Passing | None = None
         self.facts = terms.facts
         self.translator = translator(terms.exchange.dialect, provider.vendor)
         self.settings = terms.policy.of(attempt.target)
@@ -145,6 +173,11 @@ class Calling:
         self.resume = resume
         self.total_at = terms.total(self.settings, ticket.began)
         self.first_at = min(ticket.began + self._patience(), self.total_at)
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the vendor has told of it, though the attempt failed before it was handed on."""
+        return self._passing.digest.usage if self._passing else None
 
     def _patience(self) -> float:
         timeouts = self.settings.timeouts
@@ -160,6 +193,8 @@ class Calling:
         reply = await upstream.open(call)
         if isinstance(reply, Fault):
             return self._total_or(reply)
+        if reply.connected:
+            add_up(self.terms.exchange.phases, "connect", reply.connected)
         try:
             opened = await self._read(reply, call)
         except BaseException:
@@ -178,17 +213,21 @@ class Calling:
         if isinstance(signed, Fault):
             return msgspec.structs.replace(signed, url=self.url)
         exchange, timeouts, target = self.terms.exchange, self.settings.timeouts, self.attempt.target
+        began = self.clock()
         body = self.translator.request(
             self.resume[0] if self.resume else exchange.body,
             self.facts,
             self.provider.routes.deployed(target.model),
             self.terms.plan.max_tokens.get(target),
         )
+        add_up(exchange.phases, "convert", self.clock() - began)
         return Call(
             method="POST",
             url=self.url,
             # Later ones win: what the operator set beats ours, and nothing beats the credential.
-            headers=tuple(dict((*_BASE_HEADERS, *self.provider.headers, *exchange.forward, *signed)).items()),
+            headers=tuple(
+                dict((*_BASE_HEADERS, *self.provider.headers, *exchange.forward, *self._trace(), *signed)).items()
+            ),
             body=body,
             connect=timeouts.connect,
             write=timeouts.write,
@@ -197,6 +236,14 @@ class Calling:
             fresh=self.attempt.fresh or self.ticket.retry,
             secrets=secrets_of(self.provider, signed),
         )
+
+    def _trace(self) -> Headers:
+        """This attempt's own place in the trace, for hosts that may know of it."""
+        trace = self.terms.exchange.trace
+        if trace is None or not self.provider.traced:
+            return ()
+        parent = ("traceparent", trace.traceparent(trace.attempt(self.attempt.number)))
+        return (parent, ("tracestate", trace.state)) if trace.state else (parent,)
 
     def _total_or(self, fault: Fault) -> Fault:
         """The first-token clock is cut by the total one: which of them has run out?"""
@@ -235,17 +282,24 @@ class Calling:
         whole = self.translator.whole(body, self.clock())
         if isinstance(whole, Fault):
             return whole
-        headers = [("content-type", reply.headers.get("content-type", "application/json")), *_passed_on(reply)]
+        passed_on = _passed_on(reply)
+        headers = [("content-type", reply.headers.get("content-type", "application/json")), *passed_on]
+        cost = self._priced(whole.usage) if whole.usage else None
         return Opened(
             attempt=self.attempt,
             ticket=self.ticket,
             url=self.url,
             reply=reply,
             headers=headers,
-            head=body,
+            passed_on=passed_on,
+            head=body if cost is None else self.translator.dialect.with_cost(body, cost),
             whole=whole,
             ended=True,
         )
+
+    def _priced(self, usage: Usage) -> float | None:
+        cost = self._cost(self.attempt.target, usage)
+        return cost.usd if cost else None
 
     async def _not_a_stream(self, reply: Reply) -> Fault:
         body = await self._read_all(reply, ERROR_LIMIT)
@@ -257,17 +311,17 @@ class Calling:
 
     async def _first_output(self, reply: Reply) -> Opened | Fault:
         """Reads until something was said (``live``) or until all was said (``held``)."""
-        passing = (
-            self.resume[1]
-            if self.resume
-            else self.translator.stream(self.facts, keep_text=self.terms.policy.exchange.on_broken_stream == "resume")
-        )
+        passing = self.resume[1] if self.resume else self.translator.stream(self.facts, keep_text=self._keep_text)
+        self._passing = passing
+        passing.price = self._priced
+        passed_on = _passed_on(reply)
         opened = Opened(
             attempt=self.attempt,
             ticket=self.ticket,
             url=self.url,
             reply=reply,
-            headers=[*STREAM_HEAD, *_passed_on(reply)],
+            headers=[*STREAM_HEAD, *passed_on],
+            passed_on=passed_on,
             head=b"",
             passing=passing,
         )
@@ -294,6 +348,10 @@ class Calling:
                 return Fault(kind=FaultKind.GARBLED, message=f"an answer of more than {limit} bytes {said}")
         opened.head = b"".join(parts)
         return opened
+
+
+def add_up(phases: dict[str, float], phase: str, seconds: float) -> None:
+    phases[phase] = phases.get(phase, 0.0) + seconds
 
 
 def secrets_of(provider: Provider, signed: Headers) -> tuple[str, ...]:

@@ -51,6 +51,26 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    cost: float | None = None
+    """US dollars, where the vendor itself says what it charged."""
+
+    def parts(self) -> dict[str, int]:
+        """The same tokens as kinds that do not overlap: none is negative, their sum is input and output together.
+
+        A vendor whose details exceed what they are details of is believed in the order read, written, uncached.
+        """
+        read = min(self.cached_tokens, self.input_tokens)
+        written = min(self.cache_write_tokens, self.input_tokens - read)
+        reasoning = min(self.reasoning_tokens, self.output_tokens)
+        return {
+            "input_uncached": self.input_tokens - read - written,
+            "cache_read": read,
+            "cache_write": written,
+            "output": self.output_tokens - reasoning,
+            "reasoning": reasoning,
+        }
 
 
 class Cost(msgspec.Struct, frozen=True):

@@ -14,14 +14,15 @@ from typing import Any
 import msgspec
 
 from gateway import events
-from gateway.attempt import DRAINED, KEEPALIVE, STREAM_HEAD, Calling, Clocks, Exchange, Opened, Provider, Terms
-from gateway.chat import Facts
+from gateway.attempt import DRAINED, KEEPALIVE, STREAM_HEAD, Calling, Clocks, Exchange, Opened, Provider, Terms, add_up
+from gateway.chat import Facts, Usage
 from gateway.errors import CallerError, Fault, SkeinError
 from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Outcome, Policy, next_attempt
 from gateway.resilience.health import Health, Ticket
 from gateway.resilience.verdict import error_of, most_telling, retry_after_of, status_of
 from gateway.routing import Plan, Target
+from gateway.telling import Pricing, Teller
 from gateway.translate import Passing, translator
 from gateway.upstream import Opener, shown_url, without_secrets
 
@@ -43,6 +44,9 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     sleep: Callable[[float], Awaitable[None]]
     jitter: Callable[[], float]
     windows: Callable[[Target], int | None]
+    cost: Pricing = lambda target, usage: None
+    content: bool = False
+    """Telemetry was asked to carry what is said."""
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -75,7 +79,8 @@ class Story:
 
     def __init__(self, gateway: Gateway, exchange: Exchange) -> None:
         self.gateway, self.exchange = gateway, exchange
-        self.began = gateway.clock()
+        self.began = gateway.clock() if exchange.began is None else exchange.began
+        self._tell = Teller(gateway.emit, gateway.clock, exchange, gateway.cost, content=gateway.content)
         self.terms = _nothing_agreed(exchange, gateway.jitter)
         self.history: list[Outcome] = []
         self.opened: Opened | None = None
@@ -85,8 +90,10 @@ class Story:
         self._opening: asyncio.Task[Opened] | None = None
         self._resuming: asyncio.Task[Opened | None] | None = None
         self._head_is_out = False
-        self._output = False
         self._attempts = 0
+        self._calling: tuple[Attempt, Ticket] | None = None
+        # Known once there is something for the client.
+        self._overhead: float | None = None
         self._finished = False
         # Targets that have spoken and broken off: an answer is never resumed by one of them.
         self._spoke: set[Target] = set()
@@ -111,24 +118,18 @@ class Story:
     def _admit(self) -> Terms:
         """What is asked for, and the plan for it. Raises ``CallerError``."""
         gateway, exchange = self.gateway, self.exchange
+        began = gateway.clock()
         facts = exchange.dialect.peek(exchange.body, exchange.pin)
+        if exchange.session is None and facts.session:
+            exchange.session = f"{exchange.caller}:{facts.session}"
         self.terms = msgspec.structs.replace(self.terms, facts=facts)
-        gateway.emit(
-            events.RequestReceived(
-                at=self.began,
-                exchange_id=exchange.id,
-                dialect=exchange.dialect.NAME,
-                operation=facts.operation,
-                model=facts.model,
-                stream=facts.stream,
-                size=facts.size,
-                caller=exchange.caller,
-                session=exchange.session,
-            )
-        )
+        self._tell.understood(self.terms)
+        read = gateway.clock()
         wanted = msgspec.structs.replace(facts, model=exchange.pin) if exchange.pin else facts
         plan = gateway.health.triage(self.plan_for(wanted), gateway.clock())
-        gateway.emit(events.PlanMade(at=gateway.clock(), exchange_id=exchange.id, plan=plan))
+        self._tell.planned(plan)
+        add_up(exchange.phases, "parse", read - began)
+        add_up(exchange.phases, "route", gateway.clock() - read)
         policy = Policy(
             exchange=gateway.resilience(plan.model, plan.targets[0].provider),
             of=lambda target: gateway.resilience(plan.model, target.provider),
@@ -194,18 +195,11 @@ class Story:
         ticket = gateway.health.begin(
             target, provider.keys, began, retry=self._tried(target), streamed=self.terms.facts.stream
         )
+        self._calling = attempt, ticket
+        keep = gateway.content or self.terms.policy.exchange.on_broken_stream == "resume"
         try:
-            calling = Calling(self.terms, provider, attempt, ticket, gateway.clock, resume)
-            gateway.emit(
-                events.AttemptStarted(
-                    at=began,
-                    exchange_id=self.exchange.id,
-                    number=attempt.number,
-                    target=target,
-                    url=shown_url(calling.url),
-                    reason=attempt.reason,
-                )
-            )
+            calling = Calling(self.terms, provider, attempt, ticket, gateway.clock, gateway.cost, resume, keep)
+            self._tell.started(attempt, ticket, shown_url(calling.url), self.history)
             reply = await calling.open(gateway.upstream)
         except BaseException:
             self._abandon(attempt, ticket)
@@ -213,49 +207,39 @@ class Story:
         now = gateway.clock()
         self._upstream_seconds += now - began
         if isinstance(reply, Fault):
-            self._failed(attempt, ticket, reply)
+            self._failed(attempt, ticket, reply, usage=calling.usage)
             return reply
         gateway.health.first_output(ticket, now)
+        self._tell.output(attempt, ticket, now)
+        if self._overhead is None:
+            self._overhead = self._own_time(now)
         if reply.ended:
-            gateway.health.succeed(ticket, now)
-        if not self._output:
-            self._output = True
-            gateway.emit(
-                events.OutputStarted(
-                    at=now, exchange_id=self.exchange.id, number=attempt.number, target=target, seconds=now - began
-                )
-            )
+            self._succeeded(reply)
         return reply
+
+    def _succeeded(self, opened: Opened) -> None:
+        now = self.gateway.clock()
+        if self.gateway.health.succeed(opened.ticket, now):
+            self._tell.succeeded(opened, now)
 
     def _abandon(self, attempt: Attempt, ticket: Ticket) -> None:
         """An attempt that was left before its end; after a verdict this does nothing."""
         if self.gateway.health.abandon(ticket):
-            now = self.gateway.clock()
-            self.gateway.emit(
-                events.AttemptAbandoned(
-                    at=now,
-                    exchange_id=self.exchange.id,
-                    number=attempt.number,
-                    target=attempt.target,
-                    seconds=now - ticket.began,
-                )
-            )
+            self._tell.abandoned(attempt, ticket, self.gateway.clock(), self.opened)
 
-    def _failed(self, attempt: Attempt, ticket: Ticket, fault: Fault, *, after_output: bool = False) -> None:
+    def _failed(
+        self,
+        attempt: Attempt,
+        ticket: Ticket,
+        fault: Fault,
+        *,
+        after_output: bool = False,
+        usage: Usage | None = None,
+    ) -> None:
         """Records the fault of an attempt: in the history, in its target's health, and for the observers."""
         now = self.gateway.clock()
         self.gateway.health.fail(ticket, fault, now)
-        self.gateway.emit(
-            events.AttemptFailed(
-                at=now,
-                exchange_id=self.exchange.id,
-                number=attempt.number,
-                target=attempt.target,
-                fault=fault,
-                seconds=now - ticket.began,
-                after_output=after_output,
-            )
-        )
+        self._tell.failed(attempt, ticket, fault, now, after_output, usage)
         self.history.append(Outcome(attempt, fault, now))
 
     # After the first output
@@ -333,13 +317,15 @@ class Story:
                     handed = self.gateway.clock()
                     yield out
                     # While the client takes its time the vendor's clocks stand still.
-                    clocks.excuse(self.gateway.clock() - handed)
+                    taken = self.gateway.clock() - handed
+                    clocks.excuse(taken)
+                    add_up(self.exchange.phases, "deliver", taken)
                 if fault:
                     fault = without_secrets(fault, opened.secrets, opened.url)
-                    self._failed(opened.attempt, opened.ticket, fault, after_output=True)
+                    self._failed(opened.attempt, opened.ticket, fault, after_output=True, usage=opened.usage)
                     yield fault
                     return
-            self.gateway.health.succeed(opened.ticket, self.gateway.clock())
+            self._succeeded(opened)
         finally:
             self._abandon(opened.attempt, opened.ticket)
             await reply.close(linger=passing.complete and passing.fault is None)
@@ -412,30 +398,29 @@ class Story:
         if self._finished:
             return
         self._finished = True
-        opened, terms = self.opened, self.terms
-        digest = opened.passing.digest if opened and opened.passing else None
-        whole = opened.whole if opened else None
-        now = self.gateway.clock()
-        self.gateway.emit(
-            events.ExchangeFinished(
-                at=now,
-                exchange_id=self.exchange.id,
-                model=terms.plan.model or terms.facts.model,
-                stream=terms.facts.stream,
-                outcome=outcome,
-                status=status,
-                attempts=self._attempts,
-                seconds=now - self.began,
-                target=opened.attempt.target if opened else None,
-                finish_reason=digest.finish_reason if digest else whole.finish_reason if whole else None,
-                usage=digest.usage if digest else whole.usage if whole else None,
-                skipped=digest.skipped if digest else 0,
-                fault=fault or self.broken,
-                code=code,
-                caller=self.exchange.caller,
-                session=self.exchange.session,
-            )
+        opened, now, begun = self.opened, self.gateway.clock(), self._overhead is not None
+        if self._calling and not self._calling[1].settled:
+            # Left in the middle of a call: that wait was not the gateway's either.
+            self._upstream_seconds += now - self._calling[1].began
+            self._abandon(*self._calling)
+        self._tell.finished(
+            self.terms,
+            opened,
+            outcome=outcome,
+            status=status,
+            attempts=self._attempts,
+            began=self.began,
+            begun=begun,
+            overhead=self._own_time(now) if self._overhead is None else self._overhead,
+            window=self.gateway.windows(opened.attempt.target) if opened else None,
+            fault=fault or self.broken,
+            code=code,
         )
+
+    def _own_time(self, now: float) -> float:
+        """Seconds of the gateway's own: what is left when all waiting for others is taken off."""
+        waited = self.exchange.waited + self._upstream_seconds + self._backoff_seconds
+        return now - self.began - waited + self.exchange.phases.get("convert", 0.0)
 
     # For the client
 
@@ -444,9 +429,9 @@ class Story:
 
     def headers(self, target: Target | None) -> list[tuple[str, str]]:
         """The response headers of design.md §4 as far as they are known."""
-        plan, total = self.terms.plan, self.gateway.clock() - self.began
+        plan = self.terms.plan
         times = {
-            "gateway": max(0.0, total - self._upstream_seconds - self._backoff_seconds),
+            "gateway": max(0.0, self._own_time(self.gateway.clock())),
             "upstream": self._upstream_seconds,
             "backoff": self._backoff_seconds,
         }

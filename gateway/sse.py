@@ -90,9 +90,10 @@ def _frame(raw: bytes) -> Frame:
     return Frame(raw, b"\n".join(data) if data else None, name)
 
 
-def event(data: bytes) -> bytes:
-    """One unnamed event."""
-    return b"data: " + data + b"\n\n"
+def event(data: bytes, name: bytes = b"") -> bytes:
+    """One event; a line feed inside the data begins another ``data`` line."""
+    named = b"event: " + name + b"\n" if name else b""
+    return named + b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
 
 
 def comment(text: bytes) -> bytes:

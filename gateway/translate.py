@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
-from gateway.chat import Facts, Usage
+from gateway.chat import Called, Facts, Heard, Usage
 from gateway.dialects import DIALECTS, Dialect
-from gateway.dialects.glimpse import Glimpse, Whole
+from gateway.dialects.glimpse import CallPart, Glimpse, Whole
 from gateway.dialects.openai_chat import continuation, identity, restamp, without_usage
 from gateway.errors import Fault, FaultKind
-from gateway.sse import DONE, Frame, OversizedFrame, Splitter
+from gateway.sse import DONE, Frame, OversizedFrame, Splitter, event
 from gateway.vendors import Vendor
+
+# A gap of more than so many seconds between two reads of a stream is a stall.
+STALL = 5.0
 
 
 class Digest(msgspec.Struct):
     """What passed by: all that routing and observers may know of a reply."""
 
+    keep: bool = False
+    """What is said is kept: to be gone on with elsewhere, or because telemetry was asked for content."""
     output: bool = False
     tool: bool = False
     reasons: dict[int, str | None] = {}
@@ -28,12 +34,46 @@ class Digest(msgspec.Struct):
     """Events that brought output or an end: what the idle clock counts as life."""
     text: list[str] = []
     identity: dict[str, Any] = {}
+    calls: dict[str, CallPart] = {}
+    id: str | None = None
+    model: str | None = None
+    chunks: int = 0
+    bytes: int = 0
+    stalls: int = 0
+    read_at: float = 0.0
+    """When the last read brought something."""
 
     @property
     def finish_reason(self) -> str | None:
         return self.reasons.get(0)
 
+    def arrived(self, size: int, now: float) -> None:
+        """A read brought something."""
+        if self.read_at and now - self.read_at > STALL:
+            self.stalls += 1
+        self.read_at = now
+        self.bytes += size
+
+    def heard(self, *, content: bool) -> Heard:
+        """What may be told of the answer; ``content``: what it said, too."""
+        calls = (Called(part.id, part.tool, part.arguments if content else "") for part in self.calls.values())
+        return Heard(
+            id=self.id,
+            model=self.model,
+            finish_reasons=tuple(reason for _, reason in sorted(self.reasons.items()) if reason),
+            calls=tuple(calls),
+            chunks=self.chunks,
+            bytes=self.bytes,
+            stalls=self.stalls,
+            text="".join(self.text) if content else None,
+        )
+
     def note(self, glimpse: Glimpse) -> None:
+        self.chunks += 1
+        if self.id is None:
+            self.id, self.model = glimpse.id, glimpse.model
+        for part in glimpse.calls:
+            self._call(part)
         if glimpse.output or glimpse.usage:
             self.progress += 1
         self.output = self.output or glimpse.output
@@ -46,6 +86,14 @@ class Digest(msgspec.Struct):
                 self.output = True
             self.reasons[index] = reason or self.reasons.get(index)
 
+    def _call(self, part: CallPart) -> None:
+        """The pieces of one call: its id and name come first, its arguments bit by bit."""
+        if part.place not in self.calls and not (part.id or part.tool):
+            return
+        begun = self.calls.get(part.place, CallPart(part.place))
+        arguments = begun.arguments + part.arguments if self.keep else ""
+        self.calls[part.place] = CallPart(part.place, begun.id or part.id, begun.tool or part.tool, arguments)
+
 
 class Passing:
     """A stream of the client's own dialect on its way through.
@@ -57,13 +105,15 @@ class Passing:
     def __init__(
         self, dialect: Dialect, *, withhold_usage: bool = False, keep_text: bool = False, choices: int = 1
     ) -> None:
-        self.dialect, self.digest = dialect, Digest()
+        self.dialect, self.digest = dialect, Digest(keep=keep_text)
         self._choices = choices
         self.fault: Fault | None = None
         self.done = False
         self._splitter = Splitter()
         self._withhold_usage, self._keep_text = withhold_usage, keep_text
         self._between = True
+        self.price: Callable[[Usage], float | None] = lambda usage: None
+        """Puts a cost beside the usage, for the client that asked for it."""
 
     @property
     def complete(self) -> bool:
@@ -72,6 +122,7 @@ class Passing:
         return self.done or (len(reasons) >= self._choices and all(reasons.values()))
 
     def feed(self, chunk: bytes, now: float) -> bytes:
+        self.digest.arrived(len(chunk), now)
         began_clean = self._between
         try:
             frames = self._splitter.feed(chunk)
@@ -121,6 +172,9 @@ class Passing:
                 return []
             if frame.data and b'"usage"' in frame.data:
                 return [without_usage(frame)]
+        elif seen.usage and frame.data and (cost := self.price(seen.usage)) is not None:
+            priced = self.dialect.with_cost(frame.data, cost)
+            return [frame.raw if priced is frame.data else event(priced, frame.name)]
         return [frame.raw]
 
 

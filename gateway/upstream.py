@@ -49,6 +49,8 @@ class Reply(Protocol):
     status: int
     headers: Mapping[str, str]
     """Lower-case names; of repeated headers the last."""
+    connected: float
+    """Seconds a connection for it took to make; 0 on one that was kept."""
 
     async def read(self, wait: float | None = None) -> bytes | Fault | None: ...
     async def close(self, *, linger: bool = False) -> None:
@@ -70,6 +72,10 @@ class Upstream:
         opener = self._others.get(call.url.partition(":")[0], self._network)
         reply = await opener.open(call)
         return without_secrets(reply, call.secrets, call.url) if isinstance(reply, Fault) else reply
+
+    def connections(self) -> Mapping[str, tuple[int, int]]:
+        """Origin -> connections in use and idle ones."""
+        return self._network.connections()
 
     async def sweep(self) -> None:
         """Closes connections that have been idle for too long."""
@@ -175,6 +181,9 @@ class NetworkOpener:
             return _network_fault(FaultKind.UNREACHABLE, _said(error))
         return NetworkReply(borrowed)
 
+    def connections(self) -> Mapping[str, tuple[int, int]]:
+        return self._pool.counts() if self._pool is not None else {}
+
     async def sweep(self) -> None:
         if self._pool is not None:
             await self._pool.sweep()
@@ -221,7 +230,7 @@ class NetworkReply:
     """A reply being read ahead by one task, so that a reader can stop waiting without losing the connection."""
 
     def __init__(self, borrowed: Borrowed) -> None:
-        self.status = borrowed.response.status
+        self.status, self.connected = borrowed.response.status, borrowed.connected
         self.headers: Mapping[str, str] = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in borrowed.response.headers
         }

@@ -54,7 +54,8 @@ def counted(usage: Any, expect: dict[str, Any]) -> None:
         return
     assert usage.input_tokens in expect["prompt"]
     assert usage.output_tokens in expect["completion"]
-    assert usage.cached_tokens == (expect["cached"] or 0)
+    # Not said: whoever wrote it down did not look where this vendor says it.
+    assert expect["cached"] is None or usage.cached_tokens == expect["cached"]
     assert usage.reasoning_tokens == (expect["reasoning_tokens"] or 0)
 
 

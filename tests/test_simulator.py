@@ -273,6 +273,65 @@ def test_only_tools_calls_tools(world: World):
     assert world.text("echo", tools=[SHELL]) == SAID
 
 
+def calls_of(reply: dict[str, Any]) -> list[tuple[str, str]]:
+    """Names and arguments of a whole answer's tool calls."""
+    calls = reply["choices"][0]["message"].get("tool_calls", ())
+    return [(call["function"]["name"], call["function"]["arguments"]) for call in calls]
+
+
+def turn_of_an_agent(world: World, messages: list[dict[str, Any]], tools: list[Any]) -> list[tuple[str, str]]:
+    """One answer, after which every call has a result: an error for the first one of the conversation."""
+    answer = json.loads(
+        world.all(world.open("/chat/completions", {"model": "agent", "messages": messages, "tools": tools}))
+    )
+    message = answer["choices"][0]["message"]
+    said = "Error: no luck" if len(messages) == 1 else "fine"
+    messages.append(message)
+    messages.extend(
+        {"role": "tool", "tool_call_id": call["id"], "content": said} for call in message.get("tool_calls", ())
+    )
+    return calls_of(answer)
+
+
+def test_an_agent_works_at_its_task_and_not_always_well(world: World):
+    tools = [SHELL, {"type": "function", "function": {"name": "look"}}]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "x" * 22}]
+    seen = []
+    for _ in range(11):
+        seen.append(turn_of_an_agent(world, messages, tools))
+        if not seen[-1]:
+            messages.append({"role": "user", "content": "next"})
+    shell, look = ("shell", '{"command":"echo skein","timeout":1}'), ("look", "{}")
+    again, cut, made_up = shell, ("shell", shell[1][:-1]), ("consult_oracle", "{}")
+    assert seen == [[shell], [again], [shell, look], [look], [], [look], [shell], [look], [made_up], [look], []]
+    assert turn_of_an_agent(world, [{"role": "user", "content": "x" * 4}], tools) == [cut]
+    assert "Done after 5 steps" in messages[-2]["content"]
+
+
+def test_an_agent_thinks_and_its_calls_are_streamed_each_at_its_place(world: World):
+    chunks = world.chunks("agent", "xx", tools=[SHELL])
+    said = [call for delta in deltas(chunks) for call in delta.get("tool_calls", ())]
+    assert [(call["index"], call["id"]) for call in said if "id" in call] == [
+        (0, "call_simulated00000001_0"),
+        (1, "call_simulated00000001_0_1"),
+    ]
+    assert any(delta.get("reasoning_content") for delta in deltas(chunks))
+    assert world.text("agent") == SAID
+
+
+def test_what_was_said_before_is_read_from_the_cache(world: World):
+    def cached(*roles: str) -> tuple[int, int, int]:
+        messages = [{"role": role, "content": "a b c"} for role in roles]
+        answer = json.loads(world.all(world.open("/chat/completions", {"model": "echo", "messages": messages})))
+        usage = answer["usage"]
+        details = usage["prompt_tokens_details"]
+        return usage["prompt_tokens"], details["cached_tokens"], details["cache_write_tokens"]
+
+    assert cached("user") == (3, 0, 0)
+    assert cached("user", "assistant", "user") == (9, 0, 6)
+    assert cached("user", "assistant", "user", "assistant", "tool", "tool") == (18, 3, 9)
+
+
 def test_structured_answers(world: World):
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
@@ -356,7 +415,17 @@ def test_paced_pauses_between_its_events(world: World):
     assert times == [0.0, 0.05, 0.1, 0.15, 0.2, 0.25]
 
 
-@pytest.mark.parametrize(("model", "seconds"), [("slow-500ms", 0.5), ("paced-50ms", 0.2), ("echo", 0.0)])
+def test_a_pause_is_in_the_middle_of_the_answer(world: World):
+    reply = world.chat("pause-6s", "a b c", stream=True)
+    times = []
+    while world.read(reply):
+        times.append(round(world.now - 100.0, 3))
+    assert times == [0.0, 0.0, 6.0, 6.0, 6.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("model", "seconds"), [("pause-6s", 6.0), ("slow-500ms", 0.5), ("paced-50ms", 0.2), ("echo", 0.0)]
+)
 def test_an_answer_that_is_not_streamed_takes_as_long(world: World, model: str, seconds: float):
     world.whole(model)
     assert world.now == pytest.approx(100.0 + seconds)
@@ -382,6 +451,16 @@ def test_closing_is_noted_and_may_be_repeated(world: World):
 NO_MODELS = [
     *("gpt-5", "Echo", "echo-", "echo-503", "fail", "fail-", "fail-418", "fail-slow-2s", "flaky-", "flaky-nothing"),
     *("slow", "slow-", "slow-2", "slow-2d", "slow--2s", "slow-1e9s", "slow-٣s", "paced-x"),
+    *("pause", "pause-2", "every-503", "every-0-503", "every-2-nothing", "wave-503", "wave-0s-503", "wave-2s-nothing"),
+    *(
+        "+",
+        "echo+",
+        "+echo",
+        "echo+echo",
+        "echo+agent",
+        "slow-1s+slow-2s",
+        "fail-503+flaky-429",
+    ),
     *("long", "long-0", "long-01", "long-100001", "long-٣", "long--1"),
 ]
 
@@ -453,28 +532,33 @@ REFUSALS = {
     "refused": (400, FaultKind.REFUSED, None),
 }
 ROLE, ONE, TWO, REST = b'"role"', b'"one"', b'" two"', b'" three"'
+USAGE = b'"choices":[],"usage":{"prompt_tokens":4,'
 ERROR, DONE, FINISH = b'{"error":{', b"[DONE]", b'"finish_reason":"stop"'
 # Streamed, something every event holds; None is silence.
 STREAMS: dict[str, list[bytes | None]] = {
     "stall": [ROLE, ONE, TWO, None],
     "cut": [ROLE, ONE, TWO],
+    "cut-billed": [ROLE, ONE, TWO, USAGE],
     "die": [],
     "error-first": [ERROR],
     "error-mid": [ROLE, ONE, TWO, ERROR],
     "garbled": [b"}{"],
-    "malformed": [ROLE, ONE, TWO, b'[{"delta":\n', REST, b'" four"', FINISH, DONE],
-    "nodone": [ROLE, ONE, TWO, REST, b'" four"', FINISH],
+    "malformed": [ROLE, ONE, TWO, b'[{"delta":\n', REST, b'" four"', FINISH, USAGE, DONE],
+    "nodone": [ROLE, ONE, TWO, REST, b'" four"', FINISH, USAGE],
+    "nousage": [ROLE, ONE, TWO, REST, b'" four"', FINISH, DONE],
 }
 # Not streamed, how the body ends.
 ENDS: dict[str, type[Fault] | str | None] = {
     "stall": None,
     "cut": Fault,
+    "cut-billed": Fault,
     "die": "unreadable",
     "error-first": "unreadable",
     "error-mid": "unreadable",
     "garbled": "unreadable",
     "malformed": "unreadable",
     "nodone": "good",
+    "nousage": "good",
 }
 
 
@@ -497,7 +581,7 @@ def test_a_refusal_is_read_as_what_it_stands_for(world: World, fault: str, strea
 
 @pytest.mark.parametrize("fault", STREAMS)
 def test_a_stream_breaks_where_its_name_says(world: World, fault: str):
-    said = list(world.items(world.chat(f"fail-{fault}", stream=True)))
+    said = list(world.items(world.chat(f"fail-{fault}", stream=True, stream_options={"include_usage": True})))
     assert len(said) == len(STREAMS[fault])
     for each, expected in zip(said, STREAMS[fault], strict=True):
         assert each is None if expected is None else isinstance(each, bytes) and expected in each
@@ -539,6 +623,40 @@ def test_flaky_fails_on_every_other_call_each_model_by_its_own_count(world: Worl
     calls = ["flaky-503", "flaky-429", "flaky-503", "flaky-503", "echo", "flaky-429", "flaky-503"]
     assert [world.chat(model).status for model in calls] == [503, 429, 200, 503, 200, 200, 200]
     assert [isinstance(world.chat("flaky-reset"), Fault) for _ in range(4)] == [True, False, True, False]
+
+
+def test_every_fails_on_each_nth_call_beginning_with_the_first(world: World):
+    assert [world.chat("every-3-503").status for _ in range(7)] == [503, 200, 200, 503, 200, 200, 503]
+
+
+def test_a_wave_works_and_fails_for_as_long_each_from_its_first_call_on(world: World):
+    seen = []
+    for second in (0, 19, 1, 19, 1, 20):
+        world.now += second
+        seen.append(world.chat("wave-20s-503").status)
+    assert seen == [200, 200, 503, 503, 200, 503]
+
+
+def test_joined_names_mean_all_of_their_words(world: World):
+    assert world.chat("json+slow-2s+every-2-429").status == 429
+    began = world.now
+    assert json.loads(world.text("json+slow-2s+every-2-429")) == {"echo": SAID}
+    assert world.now - began == pytest.approx(2.0)
+
+
+def test_a_thousand_and_one_models_are_counted_and_no_more(world: World):
+    counts = [world.chat(f"every-{number}-503").status for number in (*range(2, 1003), 2)]
+    assert set(counts) == {503}, "the oldest begins anew"
+
+
+def test_the_limits_of_an_account_tell_what_is_left_of_the_minute(world: World):
+    def left(model: str = "echo") -> tuple[str, str]:
+        headers = world.chat(model).headers
+        return headers["x-ratelimit-remaining-requests"], headers["x-ratelimit-remaining-tokens"]
+
+    assert (left(), left(), left("fail-429")[0]) == (("999", "999992"), ("998", "999984"), "0")
+    world.now += 60
+    assert left() == ("999", "999992")
 
 
 # Embeddings -----------------------------------------------------------------------------------------------------------
@@ -599,5 +717,6 @@ def test_embeddings_fail_as_chat_does(world: World, model: str, status: int):
 def test_the_page_names_every_model_and_every_fault():
     page = PAGE.read_text(encoding="utf-8")
     rows = set(re.findall(r"^\| `([^`]+)`", page, re.MULTILINE))
-    forms = {"slow-<duration>", "paced-<duration>", "long-<n>", "fail-<fault>", "flaky-<fault>"}
+    forms = {"slow-<duration>", "paced-<duration>", "pause-<duration>", "long-<n>", "fail-<fault>", "flaky-<fault>"}
+    forms |= {"every-<n>-<fault>", "wave-<duration>-<fault>"}
     assert rows == set(FIXED) | set(FAULTS) | forms

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import traceback
 import zlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
+
+import msgspec
 
 from gateway import events
 from gateway.access.keys import Caller
@@ -21,12 +24,13 @@ from gateway.api.replies import (
     retry_after_headers,
     unauthorised,
 )
-from gateway.api.service import Service
+from gateway.api.service import ManagedPrompt, Service
 from gateway.attempt import Exchange
 from gateway.dialects import Dialect
 from gateway.errors import CallerError
 from gateway.relay import Aborted, Answer, OutOfOptions, Story
 from gateway.resilience.verdict import error_of_caller
+from gateway.trace_context import trace_of
 from gateway.units import parse_duration
 
 # A client that takes nothing for this long has stalled: its exchange is given up.
@@ -72,6 +76,7 @@ class Passage:
         headers = lower(scope)
         self.id = request_id(headers)
         self._service.running.add(self)
+        self._arrived(scope, headers)
         watch: asyncio.Task[None] | None = None
         try:
             exchange = await self._admit(scope, headers)
@@ -100,7 +105,10 @@ class Passage:
         except Exception:
             self._service.emit(
                 events.HandlerCrashed(
-                    at=self._service.gateway.clock(), exchange_id=self.id, traceback=traceback.format_exc()
+                    at=self._service.gateway.clock(),
+                    exchange_id=self.id,
+                    span=self._trace.server,
+                    traceback=traceback.format_exc(),
                 )
             )
             if not self._started:
@@ -136,6 +144,24 @@ class Passage:
 
     # Before
 
+    def _arrived(self, scope: Any, headers: Mapping[str, str]) -> None:
+        """From here on there is an exchange, whatever becomes of it."""
+        service = self._service
+        self._began = service.gateway.clock()
+        self._trace = trace_of(headers, random.getrandbits, service.sample_ratio)
+        service.emit(
+            events.RequestReceived(
+                at=self._began,
+                exchange_id=self.id,
+                span=self._trace.server,
+                route=scope["path"],
+                trace=self._trace,
+                method=scope["method"],
+                client=(scope.get("client") or (None,))[0],
+                user_agent=headers.get("user-agent", "")[:256] or None,
+            )
+        )
+
     async def _admit(self, scope: Any, headers: dict[str, str]) -> Exchange:
         service = self._service
         if service.draining:
@@ -147,18 +173,32 @@ class Passage:
                 origin="gateway",
                 retry_after=1.0,
             )
+        clock, phases = service.gateway.clock, dict[str, float]()
+        began = clock()
         caller = service.doorkeeper.admit(headers)
+        phases["auth"] = clock() - began
         if caller is None:
             raise unauthorised()
         hops = _hops(headers.get("x-skein-hops", ""))
         if hops >= MOST_HOPS:
             said = f"the request has passed {hops} gateways: a provider's base_url points back at the gateway"
             raise CallerError(508, "loop_detected", said, type="server_error", origin="gateway")
-        body = decompressed(await self._body(headers), headers.get("content-encoding", ""), service.max_body)
+        began = clock()
+        sent = await self._body(headers)
+        waited = clock() - began
+        body = decompressed(sent, headers.get("content-encoding", ""), service.max_body)
+        prompt = await self._prompt(headers)
+        if prompt:
+            body = self._dialect.prepended(body, prompt.messages)
         return Exchange(
             id=self.id,
             dialect=self._dialect,
             body=body,
+            trace=self._trace,
+            began=self._began,
+            waited=waited,
+            phases=phases,
+            prompt=prompt.prompt if prompt else None,
             forward=(
                 *forwarded(headers),
                 ("x-skein-hops", str(hops + 1)),
@@ -171,6 +211,16 @@ class Passage:
             allowed=caller.may_use,
             restricted=caller.models is not None,
         )
+
+    async def _prompt(self, headers: Mapping[str, str]) -> ManagedPrompt | None:
+        """The managed prompt the client asks for (``x-skein-prompt``), to stand before its own messages."""
+        name = headers.get("x-skein-prompt")
+        if not name:
+            return None
+        if self._service.prompts is None:
+            said = "x-skein-prompt: this gateway has no prompt management (observe.langfuse)"
+            raise CallerError(400, "invalid_prompt", said, param="x-skein-prompt")
+        return await self._service.prompts.fetch(name, _variables(headers.get("x-skein-prompt-variables", "")))
 
     async def _body(self, headers: Mapping[str, str]) -> bytes:
         limit = self._service.max_body
@@ -257,6 +307,7 @@ class Passage:
 
     async def _head(self, status: int, headers: Headers) -> None:
         self._started = True
+        headers = [*headers, ("traceresponse", self._trace.traceparent(self._trace.server))]
         await self._say({"type": "http.response.start", "status": status, "headers": encoded(headers, self.id)})
 
     async def _reply(self, status: int, headers: Headers, body: bytes) -> None:
@@ -285,7 +336,7 @@ class Passage:
     def _finish(self, outcome: events.Outcome, status: int, code: str | None = None) -> None:
         """Also what never became a story (no key, too large) is an exchange that is counted once."""
         if self._story is None:
-            empty = Exchange(id=self.id, dialect=self._dialect, body=b"")
+            empty = Exchange(id=self.id, dialect=self._dialect, body=b"", trace=self._trace, began=self._began)
             self._story = Story(self._service.gateway, empty)
         self._story.finish(outcome, status, code=code)
 
@@ -325,6 +376,16 @@ def forwarded(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         value = headers.get(name, "").strip()
         if value and value.isascii() and value.isprintable():
             yield name, value
+
+
+def _variables(said: str) -> dict[str, str]:
+    """Raises ``CallerError`` (400)."""
+    try:
+        found = msgspec.json.decode(said or "{}", type=dict[str, str | int | float])
+    except (ValueError, RecursionError):
+        what = "x-skein-prompt-variables must be a JSON object of texts and numbers"
+        raise CallerError(400, "invalid_prompt", what, param="x-skein-prompt-variables") from None
+    return {name: str(value) for name, value in found.items()}
 
 
 def _hops(said: str) -> int:

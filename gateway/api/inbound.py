@@ -15,7 +15,15 @@ CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
 MODELS = "/v1/models"
 
-ROUTES = (CHAT, EMBEDDINGS, MODELS, "/health/live", "/health/ready", "/health/providers", "/schema", "/")
+FEEDBACK = "/v1/feedback"
+METRICS = "/metrics"
+REQUESTS, PROVIDERS, SWITCHES, EVENTS = "/admin/requests", "/admin/providers", "/admin/switches", "/admin/events"
+
+ROUTES = (
+    *(CHAT, EMBEDDINGS, MODELS, FEEDBACK),
+    *("/health/live", "/health/ready", "/health/providers", METRICS, "/schema", "/"),
+    *(REQUESTS, PROVIDERS, SWITCHES, EVENTS),
+)
 
 _DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
 _ENDINGS = {"/chat/completions": CHAT, "/embeddings": EMBEDDINGS, "/models": MODELS}
@@ -36,6 +44,8 @@ def normalise(path: str) -> Route | None:
         path = path.rstrip("/") or "/"
     if path in ROUTES or path.startswith("/schema/"):
         return Route(path)
+    if path.startswith(f"{REQUESTS}/"):
+        return Route(unquote(path))
     for ending, route in _ENDINGS.items():
         if path.endswith(ending):
             named = _DEPLOYMENT.search(path)
@@ -45,8 +55,11 @@ def normalise(path: str) -> Route | None:
     return None
 
 
-def foreign(headers: Mapping[str, str]) -> str | None:
-    """Why a browser's request to a gateway without keys is refused, or None.
+_OPEN = "without keys it serves its own machine only; see access.mode in the configuration"
+
+
+def foreign(headers: Mapping[str, str], remedy: str = _OPEN) -> str | None:
+    """Why a browser's request to what is open to this machine (a gateway without keys) is refused, or None.
 
     A web page reaches loopback too: across sites, or by a name of its own that leads here (DNS rebinding). Programs are
     not browsers, whatever host they name.
@@ -54,13 +67,17 @@ def foreign(headers: Mapping[str, str]) -> str | None:
     origin, site = headers.get("origin", ""), headers.get("sec-fetch-site", "")
     if not (origin or site or headers.get("user-agent", "").startswith("Mozilla/")):
         return None
-    remedy = "without keys it serves its own machine only; see access.mode in the configuration"
-    host = _host_of(f"//{headers.get('host', 'localhost')}")
-    if not _LOCAL.fullmatch(host):
+    host = headers.get("host", "localhost")
+    if not is_local_host(host):
         return f'a browser calls this gateway "{host[:100]}": {remedy}'
     if origin and not _LOCAL.fullmatch(_host_of(origin)):
         return f'a page of "{origin[:100]}" calls this gateway: {remedy}'
     return f"a page of another site calls this gateway: {remedy}" if site == "cross-site" else None
+
+
+def is_local_host(host: str) -> bool:
+    """A ``host`` header that names this machine to itself."""
+    return bool(_LOCAL.fullmatch(_host_of(f"//{host}")))
 
 
 def _host_of(url: str) -> str:

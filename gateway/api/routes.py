@@ -13,7 +13,19 @@ from litestar.params import FromPath
 from gateway import __version__
 from gateway.access.keys import Caller
 from gateway.api.chat import Passage
-from gateway.api.inbound import CHAT, EMBEDDINGS, MODELS, nearest_route
+from gateway.api.inbound import (
+    CHAT,
+    EMBEDDINGS,
+    EVENTS,
+    FEEDBACK,
+    METRICS,
+    MODELS,
+    PROVIDERS,
+    REQUESTS,
+    SWITCHES,
+    nearest_route,
+)
+from gateway.api.operator import operator
 from gateway.api.replies import JSON, lower, refusal_headers, request_id, unauthorised
 from gateway.api.service import Service
 from gateway.dialects import DIALECTS
@@ -23,7 +35,7 @@ from gateway.resilience.verdict import error_of_caller
 
 def build_routes(service: Service, lifespan: list[Any]) -> Litestar:
     return Litestar(
-        route_handlers=[*exchanges(service), *models(service), *health(service)],
+        route_handlers=[*exchanges(service), *models(service), *health(service), *operator(service)],
         lifespan=lifespan,
         exception_handlers={HTTPException: _http_error, CallerError: _caller_error},
         openapi_config=OpenAPIConfig(
@@ -107,7 +119,20 @@ def health(service: Service) -> list[Any]:
 
     @route("/", http_method=["GET", "HEAD"], media_type=MediaType.JSON, summary="What this is")
     async def index() -> dict[str, str]:
-        return {"name": "skein", "version": __version__, "chat": CHAT, "models": MODELS, "schema": "/schema"}
+        return {
+            "name": "skein",
+            "version": __version__,
+            "chat": CHAT,
+            "embeddings": EMBEDDINGS,
+            "models": MODELS,
+            "feedback": FEEDBACK,
+            "schema": "/schema",
+            "metrics": METRICS,
+            "requests": REQUESTS,
+            "providers": PROVIDERS,
+            "switches": SWITCHES,
+            "events": EVENTS,
+        }
 
     return [live, ready, providers, index]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from gateway.access.keys import Doorkeeper
-from gateway.events import Observer
+from gateway.chat import Prompt
+from gateway.events import FeedbackGiven, Observer
 from gateway.relay import Gateway
 
 
@@ -38,6 +39,46 @@ class Catalogue(Protocol):
         """Asks for listings in the background when they are old. Never waits."""
 
 
+class ManagedPrompt(msgspec.Struct, frozen=True):
+    """A prompt kept outside of the client: which one it is, and its messages in OpenAI's shape."""
+
+    prompt: Prompt
+    messages: list[dict[str, Any]]
+
+
+class Prompts(Protocol):
+    """Where managed prompts come from."""
+
+    async def fetch(self, name: str, variables: Mapping[str, str]) -> ManagedPrompt:
+        """``name``, ``name@label`` or ``name#version``, with its variables filled in.
+
+        Raises ``CallerError``: 400 for one that does not exist, 503 when it cannot be had now.
+        """
+
+
+class Watcher(Protocol):
+    """One reader of the live view's events."""
+
+    async def next(self, seconds: float, /) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Kind and fact of all that has happened since, oldest first; nothing when nothing did for so long."""
+
+    def close(self) -> None: ...
+
+
+class Live(Protocol):
+    """What the gateway is doing now and did just now. ``filters`` are some of ``operator.FILTERS``."""
+
+    def requests(self, filters: Mapping[str, Any], limit: int, /) -> list[dict[str, Any]]: ...
+    def request(self, id: str, /) -> dict[str, Any] | None: ...
+    def known(self, request_id: str | None, trace_id: str | None, /) -> tuple[str, str | None] | None:
+        """The request id and trace id of an exchange by either, or both."""
+
+    def switches(self) -> list[dict[str, Any]]: ...
+    def targets(self) -> Mapping[str, Mapping[str, Any]]: ...
+    def watch(self, filters: Mapping[str, Any], /) -> Watcher | None:
+        """None when too many watch already."""
+
+
 class Service(msgspec.Struct, kw_only=True):
     gateway: Gateway
     doorkeeper: Doorkeeper
@@ -49,5 +90,22 @@ class Service(msgspec.Struct, kw_only=True):
     client_timeout: float
     providers: Callable[[], Mapping[str, Any]]
     """What ``/health/providers`` shows."""
+    sample_ratio: float = 0.0
+    """The share of traces that is recorded, where the client has not decided."""
+    prompts: Prompts | None = None
     running: set[Running] = msgspec.field(default_factory=set)
     draining: bool = False
+    # For operators.
+    admin: Doorkeeper = msgspec.field(default_factory=lambda: Doorkeeper([], required=True))
+    """Knows ``access.admin_key``; without one it lets nobody in."""
+    live: Live | None = None
+    metrics: Callable[[str], Awaitable[tuple[bytes, str]]] | None = None
+    """The request's ``accept`` -> the page of metrics and its content type."""
+    metrics_elsewhere: str = "this gateway keeps no metrics"
+    """Where they are, when they are not here."""
+    feedback: Callable[[FeedbackGiven, str | None], None] | None = None
+    """Takes a verdict, and the trace it is about where that is known."""
+    worker: int | None = None
+    """Which of several workers this is: its live view is its own. None: the only one."""
+    watching: set[Running] = msgspec.field(default_factory=set)
+    """Readers of ``/admin/events``. A drain does not wait for them: it cuts them at once."""

@@ -50,8 +50,9 @@ GATEWAY = """
 server: {{port: {port}}}
 providers: {{vendor: {{vendor: openai_compatible, base_url: "http://127.0.0.1:{vendor}/v1", api_key: bench-key-0123}}}}
 models: {{bench: {{targets: [vendor/bench]}}}}
-observe: {{logs: {{level: warning}}}}
+observe: {{prices: {{bench: {{input: 1, output: 2}}}}{traces}}}
 """
+TRACES = ', otlp: {{endpoint: "http://127.0.0.1:{vendor}"}}'
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -79,7 +80,12 @@ def bench(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
         folder = Path(name)
         vendor_port = free_port()
         stack.enter_context(process([sys.executable, "-m", "gateway.cli.bench_vendor", str(vendor_port)], vendor_port))
-        proxies = {"skein": stack.enter_context(skein(folder, vendor_port))}
+        # All default telemetry; traces exported, every one of them; and nothing told to anybody.
+        proxies = {
+            "skein": stack.enter_context(skein(folder / "plain", vendor_port)),
+            "traced": stack.enter_context(skein(folder / "traced", vendor_port, TRACES.format(vendor=vendor_port))),
+            "untold": stack.enter_context(skein(folder / "untold", vendor_port, options=("--untold",))),
+        }
         if shutil.which("nginx"):
             proxies["nginx"] = stack.enter_context(nginx(folder, vendor_port))
         else:
@@ -182,26 +188,30 @@ def free_port() -> int:
 @contextlib.contextmanager
 def process(command: list[str], port: int) -> Iterator[int]:
     """A child that listens on the port; ended at the end."""
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        for _ in range(200):
-            if child.poll() is not None:
-                said = child.stderr.read().decode()[-500:] if child.stderr else ""
-                raise RuntimeError(f"{command[0]} ended at once: {said}")
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):
-                break
-            signal.sigtimedwait([], 0.05)
-        yield child.pid
-    finally:
-        child.terminate()
-        child.wait(10)
+    # A file and not a pipe, out of which nobody would read the log lines.
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        try:
+            for _ in range(200):
+                if child.poll() is not None:
+                    said.seek(0)
+                    raise RuntimeError(f"{command[0]} ended at once: {said.read().decode()[-500:]}")
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):
+                    break
+                signal.sigtimedwait([], 0.05)
+            yield child.pid
+        finally:
+            child.terminate()
+            child.wait(20)
 
 
 @contextlib.contextmanager
-def skein(folder: Path, vendor: int) -> Iterator[tuple[int, int]]:
+def skein(folder: Path, vendor: int, traces: str = "", options: tuple[str, ...] = ()) -> Iterator[tuple[int, int]]:
     port = free_port()
-    (folder / "skein.yaml").write_text(GATEWAY.format(port=port, vendor=vendor))
-    with process([sys.executable, "-m", "gateway", "serve", "--config", str(folder / "skein.yaml")], port) as pid:
+    folder.mkdir()
+    (folder / "skein.yaml").write_text(GATEWAY.format(port=port, vendor=vendor, traces=traces))
+    words = ["-m", "gateway", "serve", "--config", str(folder / "skein.yaml"), *options]
+    with process([sys.executable, *words], port) as pid:
         alone(pid)
         yield port, pid
 

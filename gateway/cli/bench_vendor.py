@@ -33,6 +33,8 @@ def stream() -> bytes:
 
 
 WHOLE, STREAM = whole(), stream()
+# To whoever brings spans: https://opentelemetry.io/docs/specs/otlp/#otlphttp-response
+TAKEN = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n"
 
 
 class Vendor(asyncio.Protocol):
@@ -48,7 +50,7 @@ class Vendor(asyncio.Protocol):
             if len(self._buffer) < end + 4 + length:
                 return
             body, self._buffer = self._buffer[end + 4 : end + 4 + length], self._buffer[end + 4 + length :]
-            answer = STREAM if b'"stream":true' in body else WHOLE
+            answer = STREAM if b'"stream":true' in body else TAKEN if b" /v1/traces " in head else WHOLE
             self._transport.write(answer)  # type: ignore[attr-defined]
 
 

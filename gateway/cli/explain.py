@@ -1,8 +1,11 @@
-"""``skein explain``: what would be done with a request, and why, without calling anyone."""
+"""``skein explain``: what would be done with a request, and why, without calling anyone; or what was done with one."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import re
+import shutil
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,8 +15,10 @@ import msgspec
 from gateway.attempt import Exchange, Provider
 from gateway.chat import Facts
 from gateway.cli import FAILED, MISCONFIGURED, OK, UsageError, add_command, add_config, add_json
+from gateway.cli.asking import Unanswered, ask, path_of, where
 from gateway.cli.models import quiet_runtime
 from gateway.cli.printing import print_columns, print_json, remark
+from gateway.cli.waterfall import PLAIN, Look, cleaned, report
 from gateway.config import load
 from gateway.dialects import DIALECTS, Dialect
 from gateway.errors import CallerError
@@ -36,28 +41,92 @@ EXAMPLES = """\
   skein explain request.json
   echo '{"model": "fast", "messages": []}' | skein explain -
   skein explain request.json --header "x-skein-model: openai/gpt-5" --header "x-skein-no-fallback: true"
-  skein explain request.json --json | jq -r '.targets[].url'"""
+  skein explain request.json --json | jq -r '.targets[].url'
+  skein explain req_9f2c41d07ab35e8816c4d2f0   one that was made: its x-request-id
+  skein explain req_9f2c41d07ab35e8816c4d2f0 --url http://skein.internal:4000 --admin-key "$SKEIN_ADMIN_KEY"
+  skein explain req_9f2c41d07ab35e8816c4d2f0 --json | jq '.waterfall'"""
+
+# What x-request-id may be, and the endings of what is rather a file that is not there.
+_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+_FILE_ENDINGS = (".json", ".jsonl", ".txt", ".yaml", ".yml")
 
 
 def add(commands: Any) -> None:
     command = add_command(
         commands,
         "explain",
-        "show what would be done with a request",
+        "show what would be done with a request, or what was",
         "Shows the plan for a request and the reasons, the settings in force and what would be changed in the body.\n"
-        "Calls nobody: it decides as a gateway does that has just started, with nothing measured or listed yet.",
+        "Calls nobody: it decides as a gateway does that has just started, with nothing measured or listed yet.\n\n"
+        "Given the id of a request that was made, asks the running gateway what became of it: the plan, every attempt\n"
+        "on a common scale of time, tokens, cost, tool calls.",
         EXAMPLES,
     )
-    command.add_argument("request", metavar="FILE", help="the request's body as JSON, or - for standard input")
+    command.add_argument(
+        "request", metavar="FILE|ID", help="the request's body as JSON, or - for standard input; or a request's id"
+    )
     add_config(command)
     command.add_argument(
         "--header", metavar="'NAME: VALUE'", action="append", default=[], help="a header of the request; repeatable"
     )
+    command.add_argument("--url", metavar="URL", help="of an id: where the gateway is (default: as configured)")
+    command.add_argument("--admin-key", metavar="KEY", help="of an id: access.admin_key (default: $SKEIN_ADMIN_KEY)")
     add_json(command)
     command.set_defaults(act=explain)
 
 
 def explain(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    return (explain_made if is_id(arguments) else explain_planned)(arguments, env)
+
+
+def is_id(arguments: argparse.Namespace) -> bool:
+    """1. Whoever says where to ask has an id. 2. A file that is there is one. 3. As it looks."""
+    said = arguments.request
+    if arguments.url:
+        return True
+    if said == "-" or os.path.exists(said):
+        return False
+    return bool(_ID.fullmatch(said)) and not said.lower().endswith(_FILE_ENDINGS)
+
+
+def explain_made(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    if arguments.header:
+        raise UsageError("--header", "is for a request in a file", "leave it out: what was sent is known")
+    place = where(arguments, env)
+    try:
+        found = ask(place, path_of(arguments.request))
+        lines = report(found, look(env)) if not arguments.json else []
+    except Unanswered as error:
+        return _unanswered(error, arguments)
+    except (KeyError, TypeError):
+        said = f"the gateway at {place.url} is of another version: see what it says with --json"
+        return _unanswered(Unanswered(200, "no_gateway", said), arguments)
+    if arguments.json:
+        print_json(found)
+    for line in lines:
+        print(line)
+    return OK
+
+
+def _unanswered(error: Unanswered, arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        print_json({"error": {"status": error.status, "code": error.code, "message": error.message}})
+    else:
+        remark(cleaned(error.message))
+    if error.status is None and not arguments.url:
+        remark(f"(there is no file {arguments.request}, so it was taken for a request's id)")
+    return FAILED
+
+
+def look(env: Mapping[str, str]) -> Look:
+    """As wide as the terminal; plain for whoever is none, or says so."""
+    if sys.stdout is None or not sys.stdout.isatty() or env.get("TERM") == "dumb":
+        return PLAIN
+    blocks = "utf" in (sys.stdout.encoding or "").lower()
+    return Look(shutil.get_terminal_size((PLAIN.width, 24)).columns, not env.get("NO_COLOR"), blocks)
+
+
+def explain_planned(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     headers = read_headers(arguments.header)
     body = _read(arguments.request)
     runtime = quiet_runtime(load(arguments.config, env), env)

@@ -9,7 +9,7 @@ import logging
 import socket
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,7 +18,10 @@ from gateway.cli.printing import remark
 from gateway.config import Config, load
 from gateway.config.checking import is_loopback
 from gateway.errors import OperatorError, Problem
-from gateway.observe import logs
+from gateway.observe import lines
+
+if TYPE_CHECKING:
+    from gateway.app import Runtime
 
 # How long a cut stream has to tell its client before its connection is closed under it.
 LAST_WORDS = 2.0
@@ -45,6 +48,8 @@ def add(commands: Any) -> None:
     # A worker's: the listening socket, and the pipe that closes when the supervisor is gone.
     command.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     command.add_argument("--lifeline", type=int, help=argparse.SUPPRESS)
+    # For the benchmark: what does telemetry cost?
+    command.add_argument("--untold", action="store_true", help=argparse.SUPPRESS)
     command.set_defaults(act=serve)
 
 
@@ -57,7 +62,7 @@ def serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
         if is_for_people(format):
             remark(f"note: {note}")
         else:
-            logs.remark("warning", "config.note", note, format)
+            lines.remark("warning", "config.note", note, format)
     listener = bind(config)
     if is_for_people(format):
         welcome(config, url_of(listener))
@@ -133,18 +138,21 @@ _ADDRESS_REMEDIES: Mapping[int, str] = {
 
 def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: socket.socket, config: Config) -> int:
     """One process of the gateway, on a socket that is open already."""
-    from gateway import events
     from gateway.app import Runtime
     from gateway.cli.bounded import BoundedProtocol
     from gateway.cli.server import Server
+    from gateway.observe.observability import Logging
 
     # What uvicorn has to say is said by our own events; an answer that was cut on purpose is no error.
     logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing" not in record.getMessage())
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     worker = int(env["SKEIN_WORKER"]) if arguments.fd is not None and "SKEIN_WORKER" in env else None
-    emit = events.broadcast([logs.logger(config.observe.logs.level, log_format(arguments, config), worker=worker)])
-    runtime = Runtime(config, emit, env, arguments.config, overrides(arguments))
+    logging_ = Logging(config.observe.logs.level, log_format(arguments, config), worker)
+    told = not arguments.untold
+    runtime = Runtime(config, lambda event: None, env, arguments.config, overrides(arguments), logging_, told)
     url = url_of(listener)
+    if config.server.metrics_port is not None:
+        open_metrics(runtime, config, worker)
 
     server = Server(runtime, url, BoundedProtocol, CLOSING, arguments.lifeline)
     import uvloop
@@ -155,6 +163,21 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
         except SystemExit as stopped:
             return MISCONFIGURED if stopped.code else OK
     return OK
+
+
+def open_metrics(runtime: Runtime, config: Config, worker: int | None) -> None:
+    """The port of this process alone. Raises ``OperatorError`` when it cannot be had."""
+    first = config.server.metrics_port or 0
+    port = first + (worker or 1) - 1 if first else 0
+    try:
+        taken = runtime.observability.listen(config.server.host, port)
+    except (OSError, OverflowError) as error:
+        what = f"cannot serve metrics on {config.server.host}:{port}: {getattr(error, 'strerror', None) or error}"
+        raise OperatorError(
+            [Problem("server.metrics_port", what, "take another port, with as many free above it")]
+        ) from None
+    url = f"http://{config.server.host}:{taken}/metrics"
+    runtime.observability.say("info", "metrics.started", {"url": url})
 
 
 def url_of(listener: socket.socket) -> str:

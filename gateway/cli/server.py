@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 
 from gateway import events
-from gateway.app import Runtime, build_app
+from gateway.app import Runtime, build_app, digest
 from gateway.cli.serve import LAST_WORDS
 
 
@@ -49,7 +49,13 @@ class Server(uvicorn.Server):
         gc.freeze()
         config, clock = self._runtime.config, self._runtime.clock
         self._runtime.emit(
-            events.GatewayStarted(at=clock(), url=self._url, source=config.source, models=len(config.models))
+            events.GatewayStarted(
+                at=clock(),
+                url=self._url,
+                source=config.source,
+                models=len(config.models),
+                digest=digest(config),
+            )
         )
         loop.add_signal_handler(signal.SIGHUP, self._runtime.reload)
         if self._lifeline is not None:

@@ -19,14 +19,14 @@ from pathlib import Path
 from gateway.cli import FAILED, OK
 from gateway.cli.serve import CLOSING, LAST_WORDS, log_format, settings
 from gateway.errors import OperatorError
-from gateway.observe import logs
+from gateway.observe import FLUSH, lines
 
 # A worker that lived this long was a working one; its successor starts at once.
 SETTLED = 5.0
 MOST_QUICK_DEATHS = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 # Past the drain, for last words and for the interpreter to end.
-GRACE = LAST_WORDS + CLOSING + 3.0
+GRACE = LAST_WORDS + CLOSING + FLUSH + 3.0
 
 # ``-m gateway`` would look into the working directory first, whatever is called gateway there.
 _PROGRAM = "import sys; sys.path.append({place!r}); from gateway.__main__ import main; sys.exit(main())"
@@ -98,7 +98,7 @@ class _Supervisor:
         return self._drain_timeout
 
     def _remark(self, name: str, message: str) -> None:
-        logs.remark("warning", name, message, self._format)
+        lines.remark("warning", name, message, self._format)
 
     async def _keep(self, number: int) -> None:
         """One place among the workers: whoever is in it is replaced when it dies."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,6 +39,8 @@ SHORTEST_KEY = 8
 SIGNS_IN_BY_ENTRA = "azure_openai"
 INSTALL_ENTRA = "pip install 'skein-gateway[azure]' (from a checkout: .venv/bin/pip install -e '.[azure]')"
 
+INSTALL_OTLP_GRPC = "pip install 'skein-gateway[otlp-grpc]' (from a checkout: .venv/bin/pip install -e '.[otlp-grpc]')"
+
 MASK = "********"
 """What `skein config show` writes in the place of a secret."""
 
@@ -53,6 +56,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _NOT_IN_A_NAME = re.compile(r"[^\x21-\x7e]")
+_HOST_GLOB = re.compile(r"[A-Za-z0-9*?._-]{1,253}|[0-9A-Fa-f:]{2,45}|\[[0-9A-Fa-f:]{2,45}\]")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
 
 
@@ -347,16 +351,30 @@ def _clocks(settings: Resilience, path: str, said: Mapping[str, Any], found: Fin
 
 
 def _observe(observe: Observe, found: Findings) -> None:
-    for where, url in (("otlp.endpoint", observe.otlp.endpoint), ("langfuse.host", observe.langfuse.host)):
+    otlp, langfuse = observe.otlp, observe.langfuse
+    for where, url in (("otlp.endpoint", otlp.endpoint), ("langfuse.host", langfuse.host)):
         if url is not None:
             _url(url, f"observe.{where}", found)
-    _headers(observe.otlp.headers, "observe.otlp.headers", found)
-    langfuse = observe.langfuse
+    if otlp.protocol == "grpc" and not is_installed("opentelemetry.exporter.otlp.proto.grpc"):
+        what = "needs opentelemetry-exporter-otlp-proto-grpc, which is not installed"
+        found.add("observe.otlp.protocol", what, INSTALL_OTLP_GRPC)
+    _headers(otlp.headers, "observe.otlp.headers", found)
+    for index, host in enumerate(observe.propagate_to):
+        if not _HOST_GLOB.fullmatch(host):
+            where = found.item("observe.propagate_to", index)
+            found.add(where, f"{quoted(host)} is not a host", "write it without scheme, port and path, * for any part")
     _secrets({"observe.langfuse.public_key": langfuse.public_key}, found)
     _secrets({"observe.langfuse.secret_key": langfuse.secret_key}, found)
     if (langfuse.public_key is None) != (langfuse.secret_key is None) and not found.spoiled("observe.langfuse"):
         missing = "public_key" if langfuse.public_key is None else "secret_key"
         found.add(f"observe.langfuse.{missing}", "is missing", "Langfuse needs both of its keys, or neither")
+
+
+def is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # not even the package it would be in
+        return False
 
 
 def _url(text: str, path: str, found: Findings) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 import msgspec
 from msgspec import inspect
 
 from gateway.config import environment
-from gateway.config.checking import INSTALL_ENTRA, check
+from gateway.config.checking import INSTALL_ENTRA, check, is_installed
 from gateway.config.findings import Enough, Findings, child, either
 from gateway.config.fitting import WRONG, fit
 from gateway.config.names import follow, names_of
@@ -109,9 +108,6 @@ def _notes(config: Config) -> tuple[str, ...]:
     server, observe = config.server, config.observe
     later = {
         "server.metrics_port": server.metrics_port is not None,
-        "observe.content": observe.content != "off",
-        "observe.otlp": observe.otlp.endpoint is not None,
-        "observe.langfuse": observe.langfuse.public_key is not None,
         "observe.prices": bool(observe.prices),
     }
     notes = [f"{setting} is set, but this version does not use it yet" for setting, said in later.items() if said]
@@ -119,13 +115,6 @@ def _notes(config: Config) -> tuple[str, ...]:
     if with_entra and not is_installed("azure.identity"):
         notes.append(f"{' and '.join(with_entra)} cannot sign in: azure-identity is not installed: {INSTALL_ENTRA}")
     return tuple(notes)
-
-
-def is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ImportError:  # not even the package it would be in
-        return False
 
 
 def _keys(given: Mapping[str, Node], section: str) -> list[str]:

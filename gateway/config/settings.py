@@ -117,20 +117,25 @@ class Logs(msgspec.Struct, frozen=True, kw_only=True):
 
 class Otlp(Guarded, frozen=True, kw_only=True):
     endpoint: str | None = None
-    """Where traces go (OTLP over HTTP). Left out: nowhere."""
+    """Where traces go: a collector's address, to which `/v1/traces` is added over HTTP. Left out: what
+    `OTEL_EXPORTER_OTLP_ENDPOINT` says, else nowhere."""
+    protocol: Literal["http/protobuf", "grpc"] | None = None
+    """How it is spoken to. Left out: what `OTEL_EXPORTER_OTLP_PROTOCOL` says, else `http/protobuf`."""
     headers: dict[str, Secret] = {}
     """Headers to send with them."""
     sample_ratio: Ratio = 1.0
-    """The share of requests that is traced."""
+    """The share of requests that is traced; failures and failovers always are, unless it is 0."""
+    metrics: bool = False
+    """Whether metrics go there too, under the names of OpenTelemetry's GenAI conventions."""
 
 
 class Langfuse(Guarded, frozen=True, kw_only=True):
     public_key: str | None = None
-    """The project's public key; both keys or neither."""
+    """The project's public key; both keys or neither. Left out: `LANGFUSE_PUBLIC_KEY`."""
     secret_key: Secret | None = None
-    """The project's secret key."""
-    host: str = "https://cloud.langfuse.com"
-    """Where Langfuse is."""
+    """The project's secret key. Left out: `LANGFUSE_SECRET_KEY`."""
+    host: str | None = None
+    """Where Langfuse is. Left out: `LANGFUSE_BASE_URL` or `LANGFUSE_HOST`, else `https://cloud.langfuse.com`."""
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +159,8 @@ class Observe(msgspec.Struct, frozen=True, kw_only=True):
     """How much of prompts and answers telemetry may carry, after redaction."""
     otlp: Otlp = Otlp()
     langfuse: Langfuse = Langfuse()
+    propagate_to: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
+    """Hosts of vendors that are told the trace a call belongs to (`traceparent`); globs such as `*.internal`."""
     prices: dict[str, Price] = {}
     """Model or `provider/model` -> price, where it differs from the table that comes along."""
 

@@ -9,6 +9,15 @@ from gateway.chat import Usage
 from gateway.errors import Fault
 
 
+class CallPart(NamedTuple):
+    """A tool call, or the next piece of one. ``place`` tells the calls of an answer apart."""
+
+    place: str
+    id: str = ""
+    tool: str = ""
+    arguments: str = ""
+
+
 class Glimpse(NamedTuple):
     """One event of a stream."""
 
@@ -16,6 +25,7 @@ class Glimpse(NamedTuple):
     """Something the model said: text, reasoning, a tool call."""
     text: str = ""
     tool: bool = False
+    calls: tuple[CallPart, ...] = ()
     reasons: Mapping[int, str | None] = {}
     """Choice index -> finish reason, for every choice the event mentions."""
     usage: Usage | None = None
@@ -25,6 +35,9 @@ class Glimpse(NamedTuple):
     done: bool = False
     damaged: bool = False
     """Not readable as an event of this dialect."""
+    id: str | None = None
+    model: str | None = None
+    """Which answer it belongs to, and who says it is answering."""
 
 
 FINISHED = Glimpse(done=True)
@@ -35,4 +48,12 @@ class Whole(NamedTuple):
     """A whole answer, checked."""
 
     usage: Usage | None = None
-    finish_reason: str | None = None
+    finish_reasons: tuple[str | None, ...] = ()
+    id: str | None = None
+    model: str | None = None
+    calls: tuple[CallPart, ...] = ()
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Of the first choice."""
+        return self.finish_reasons[0] if self.finish_reasons else None

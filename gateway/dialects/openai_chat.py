@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.chat import LONGEST_NAME, Facts, Operation, Turn, Usage
+from gateway.chat import LONGEST_NAME, Facts, Operation, Usage
+from gateway.dialects.conduct import text_of as text_of
+from gateway.dialects.conduct import turns as turns
 from gateway.dialects.faults import read_error_object
-from gateway.dialects.glimpse import DAMAGED, FINISHED, Glimpse, Whole
+from gateway.dialects.glimpse import DAMAGED, FINISHED, CallPart, Glimpse, Whole
+from gateway.dialects.money import with_cost as with_cost
+from gateway.dialects.usage import read_usage as read_usage
 from gateway.errors import CallerError, Fault, FaultKind
 from gateway.sse import Frame, event
 
@@ -39,6 +43,18 @@ class _Peek(msgspec.Struct):
     functions: list[msgspec.Raw] | None = None
     response_format: _Format | None = None
     n: int | None = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    frequency_penalty: Any = None
+    presence_penalty: Any = None
+    seed: Any = None
+    stop: Any = None
+    reasoning_effort: Any = None
+    user: Any = None
+    prompt_cache_key: Any = None
+    metadata: Any = None
 
 
 _peek = msgspec.json.Decoder(_Peek)
@@ -60,7 +76,45 @@ def peek(body: bytes, named: str | None = None) -> Facts:
         structured=bool(asked.response_format and asked.response_format.type not in (None, "text")),
         choices=asked.n or 1,
         size=len(body),
+        session=_session(asked),
+        user=short(asked.user),
+        parameters=_parameters(asked),
     )
+
+
+# Numbers and words that say how to answer; anything longer is no parameter, and may be content.
+_NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "seed")
+_LONGEST = 256
+
+
+def _parameters(asked: _Peek) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    limit = asked.max_completion_tokens or asked.max_tokens
+    if isinstance(limit, int):
+        found["max_tokens"] = limit
+    for name in _NUMBERS:
+        if isinstance(value := getattr(asked, name), int | float):
+            found[name] = value
+    if asked.stop:
+        stops = asked.stop if isinstance(asked.stop, list) else [asked.stop]
+        found["stop_sequences"] = [each[:_LONGEST] for each in stops if isinstance(each, str)]
+    if (asked.n or 1) != 1:
+        found["choice.count"] = asked.n
+    if effort := short(asked.reasoning_effort):
+        found["reasoning.level"] = effort
+    return found
+
+
+def _session(asked: _Peek) -> str | None:
+    """What the body calls the conversation, for clients that send no header for it."""
+    metadata = asked.metadata if isinstance(asked.metadata, dict) else {}
+    named = (asked.prompt_cache_key, metadata.get("user_id"), metadata.get("session_id"), asked.user)
+    return next(filter(None, map(short, named)), None)
+
+
+def short(value: Any) -> str | None:
+    """A name of bounded length, or None for what is none."""
+    return value[:_LONGEST] if isinstance(value, str) and value else None
 
 
 def model_of(asked: str | None, named: str | None) -> str:
@@ -84,46 +138,6 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise CallerError(400, "invalid_type", said, param=param) from None
     except (ValueError, RecursionError) as error:  # a ValueError too: bytes that are not UTF-8
         raise CallerError(400, "invalid_json", f"the body is not valid JSON: {error}") from None
-
-
-# A failed tool result, by what it says at its head or tail only: a file that was read may hold any word.
-_FAILED_HEAD = re.compile(
-    r"\s*(?:The tool call returned the following error:|Error\b[:\s]|Traceback \(most recent call last\)"
-    r"|\{[^{}]{0,200}\"(?:success|ok)\"\s*:\s*false"
-    r"|\{[^{}]{0,200}\"is_?error\"\s*:\s*true"
-    r"|Exit code:? (?!0\b)-?\d+)",
-    re.IGNORECASE,
-)
-_FAILED_TAIL = re.compile(
-    r"(?:exit(?:ed with)?(?: code| status)?|Command exited with code)[ :=]+(?!0\b)-?\d+\W*\Z", re.IGNORECASE
-)
-_ENDS = 400
-
-
-def turns(body: bytes) -> list[Turn]:
-    """The conversation as turns, oldest first. A turn failed when a tool result that followed it says so."""
-    try:
-        messages = msgspec.json.decode(body).get("messages")
-    except (ValueError, RecursionError, AttributeError):
-        return []
-    found: list[Turn] = []
-    for message in messages if isinstance(messages, list) else []:
-        if not isinstance(message, dict):
-            continue
-        if message.get("role") == "assistant":
-            found.append(Turn())
-        elif message.get("role") == "tool" and found and not found[-1].failed:
-            said = text_of(message.get("content"))
-            if match := _FAILED_HEAD.match(said) or _FAILED_TAIL.search(said[-_ENDS:]):
-                found[-1] = Turn(failed=True, evidence=match[0].strip()[:80])
-    return found
-
-
-def text_of(content: Any) -> str:
-    """The text of a message's content, be it a string or a list of parts."""
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
-    return content if isinstance(content, str) else ""
 
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -200,6 +214,16 @@ def _raw(value: Any) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))
 
 
+def prepended(body: bytes, messages: Sequence[Mapping[str, Any]]) -> bytes:
+    """The request with more messages before its own. What cannot be read is left as it is, to be refused later."""
+    try:
+        fields = _fields_of(body)
+        own = _messages.decode(fields.get("messages", b"[]")) or []
+    except (ValueError, RecursionError):
+        return body
+    return msgspec.json.encode({**fields, "messages": [*messages, *own]})
+
+
 def continuation(body: bytes, delivered: str, prefill: Mapping[str, Any] | None) -> bytes:
     """A request that asks another model to go on where a text answer broke off."""
     fields = _fields.decode(body)
@@ -222,9 +246,12 @@ GO_ON = (
 
 class _WholeChoice(msgspec.Struct):
     finish_reason: Any = None
+    message: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Answer(msgspec.Struct):
+    id: Any = None
+    model: Any = None
     choices: list[_WholeChoice] | None = None
     usage: Any = None
     error: Any = None
@@ -254,7 +281,66 @@ def _read_answer(body: bytes, now: float) -> Whole | Fault:
     reasons = [choice.finish_reason for choice in answer.choices]
     if "error" in reasons:
         return garbled("the vendor ended the answer with finish_reason error", body, FaultKind.SERVER_ERROR)
-    return Whole(usage=read_usage(answer.usage), finish_reason=_reason(reasons[0] if reasons else None))
+    calling = [(place, choice.message) for place, choice in enumerate(answer.choices) if _may_call(choice.message)]
+    return Whole(
+        usage=read_usage(answer.usage),
+        finish_reasons=tuple(map(_reason, reasons)),
+        id=short(answer.id),
+        model=short(answer.model),
+        calls=tuple(part for place, message in calling for part in _calls(_object(message), place)),
+    )
+
+
+def arguments_of(function: Mapping[str, Any]) -> str:
+    """A function's arguments as they were said, or nothing."""
+    said = function.get("arguments")
+    return said if isinstance(said, str) else ""
+
+
+def spoken(body: bytes) -> str:
+    """The text of a whole answer's first choice."""
+    try:
+        choices = (_answer.decode(body)).choices or [_WholeChoice()]
+    except (ValueError, RecursionError):
+        return ""
+    return text_of(_object(choices[0].message).get("content"))
+
+
+def _may_call(message: msgspec.Raw) -> bool:
+    return b'"tool_calls"' in bytes(message) or b'"function_call"' in bytes(message)
+
+
+def _object(raw: msgspec.Raw) -> dict[str, Any]:
+    """Read for a look at it only: what cannot be read is nothing."""
+    try:
+        said = _read(bytes(raw))
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _calls(said: Mapping[str, Any], choice: int) -> list[CallPart]:
+    """The tool calls of a message, or the pieces of them in a delta."""
+    found = []
+    calls = said.get("tool_calls")
+    for place, call in enumerate(calls if isinstance(calls, list) else ()):
+        if not isinstance(call, dict):
+            continue
+        function = call.get("function")
+        function = function if isinstance(function, dict) else {}
+        index = call.get("index")
+        found.append(
+            CallPart(
+                f"{choice}.{index if isinstance(index, int) else place}",
+                short(call.get("id")) or "",
+                short(function.get("name")) or "",
+                arguments_of(function),
+            )
+        )
+    if isinstance(function := said.get("function_call"), dict):
+        # The form before tools had ids: https://platform.openai.com/docs/api-reference/chat/object
+        found.append(CallPart(f"{choice}.0", "", short(function.get("name")) or "", arguments_of(function)))
+    return found
 
 
 def _flat_error(body: bytes, now: float) -> Fault | None:
@@ -272,29 +358,6 @@ def _reason(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def read_usage(said: Any) -> Usage | None:
-    """Usage wherever OpenAI-shaped vendors put it; fields that are missing or odd count nothing."""
-    if not isinstance(said, dict):
-        return None
-    prompt, completion = _details(said, "prompt_tokens_details"), _details(said, "completion_tokens_details")
-    return Usage(
-        input_tokens=_count(said.get("prompt_tokens")),
-        output_tokens=_count(said.get("completion_tokens")),
-        cached_tokens=_count(prompt.get("cached_tokens")) or _count(said.get("prompt_cache_hit_tokens")),
-        cache_write_tokens=_count(prompt.get("cache_write_tokens")),
-        reasoning_tokens=_count(completion.get("reasoning_tokens")),
-    )
-
-
-def _details(said: dict[str, Any], name: str) -> dict[str, Any]:
-    details = said.get(name)
-    return details if isinstance(details, dict) else {}
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
-
-
 # Stream ---------------------------------------------------------------------------------------------------------------
 
 
@@ -305,6 +368,8 @@ class _Choice(msgspec.Struct):
 
 
 class _Chunk(msgspec.Struct):
+    id: Any = None
+    model: Any = None
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = msgspec.Raw(b"")
     error: msgspec.Raw = msgspec.Raw(b"")
@@ -369,20 +434,32 @@ def _read_chunk(frame: Frame, data: bytes, now: float) -> Glimpse:
 
 def _read_choices(chunk: _Chunk, data: bytes) -> Glimpse:
     output, tool, text = False, False, ""
+    calls: list[CallPart] = []
     reasons: dict[int, str | None] = {}
     for choice in chunk.choices or ():
         reasons[choice.index or 0] = _reason(choice.finish_reason)
         delta = choice.delta
         if delta and any(value for key, value in delta.items() if key not in _SILENT_KEYS):
             output = True
-            tool = tool or bool(delta.get("tool_calls") or delta.get("function_call"))
+            if delta.get("tool_calls") or delta.get("function_call"):
+                tool = True
+                calls += _calls(delta, choice.index or 0)
             if isinstance(said := delta.get("content"), str):
                 text += said
     if "error" in reasons.values():
         return Glimpse(
             fault=garbled("the vendor ended the stream with finish_reason error", data, FaultKind.SERVER_ERROR)
         )
-    return Glimpse(output=output, text=text, tool=tool, reasons=reasons, usage=_usage_of(chunk))
+    return Glimpse(
+        output=output,
+        text=text,
+        tool=tool,
+        calls=tuple(calls),
+        reasons=reasons,
+        usage=_usage_of(chunk),
+        id=short(chunk.id),
+        model=short(chunk.model),
+    )
 
 
 def _given(raw: msgspec.Raw) -> bool:
@@ -431,8 +508,7 @@ def without_usage(frame: Frame) -> bytes:
         return frame.raw
     if fields.pop("usage", None) is None:
         return frame.raw
-    name = b"event: " + frame.name + b"\n" if frame.name else b""
-    return name + event(msgspec.json.encode(fields))
+    return event(msgspec.json.encode(fields), frame.name)
 
 
 def restamp(frame: Frame, first: Mapping[str, Any], text: str | None) -> bytes:

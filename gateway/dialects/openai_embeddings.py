@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,7 +10,8 @@ import msgspec
 from gateway.chat import Facts, Operation, Turn
 from gateway.dialects.faults import read_error_object
 from gateway.dialects.glimpse import Whole
-from gateway.dialects.openai_chat import decode, garbled, model_of, read_usage
+from gateway.dialects.money import with_cost as with_cost
+from gateway.dialects.openai_chat import decode, garbled, model_of, read_usage, short
 from gateway.dialects.openai_chat import error_body as error_body
 from gateway.dialects.openai_chat import error_frame as error_frame
 from gateway.dialects.openai_chat import glimpse as glimpse
@@ -23,10 +25,12 @@ OPERATION: Operation = "embeddings"
 
 class _Peek(msgspec.Struct):
     model: str | None = None
+    user: Any = None
     input: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Answer(msgspec.Struct):
+    model: Any = None
     data: list[msgspec.Raw] | None = None
     usage: Any = None
     error: Any = None
@@ -41,7 +45,14 @@ def peek(body: bytes, named: str | None = None) -> Facts:
     asked = decode(_peek, body)
     if not asked.input:
         raise CallerError(400, "missing_input", "you must provide an input parameter", param="input")
-    return Facts(operation=OPERATION, model=model_of(asked.model, named), named=bool(asked.model), size=len(body))
+    return Facts(
+        operation=OPERATION,
+        model=model_of(asked.model, named),
+        named=bool(asked.model),
+        size=len(body),
+        session=short(asked.user),
+        user=short(asked.user),
+    )
 
 
 def turns(body: bytes) -> list[Turn]:
@@ -57,4 +68,13 @@ def read_whole(body: bytes, now: float) -> Whole | Fault:
         return garbled(f"the answer is not a list of embeddings: {error}", body)
     if answer.data is None:
         return garbled("the answer has no data", body)
-    return Whole(usage=read_usage(answer.usage))
+    return Whole(usage=read_usage(answer.usage), model=short(answer.model))
+
+
+def spoken(body: bytes) -> str:
+    return ""
+
+
+def prepended(body: bytes, messages: Sequence[Mapping[str, Any]]) -> bytes:
+    """Embeddings have no messages: the request stays as it is."""
+    return body

@@ -1,141 +1,273 @@
-"""One line per event worth a line: JSON for machines, plain text for people. Neither secrets nor content.
+"""One line per event worth a line, with all that is needed to find the request elsewhere. Neither secrets nor content.
 
-A line that cannot be written (the disk is full, nobody reads) is dropped: the gateway serves on.
+Written by ``lines`` and not by a logging library: lines are made in batches from events, after the reply has left, and
+their fields are a contract, so that what a library adds (loggers, handlers, call sites) would only be taken off again.
 """
 
 from __future__ import annotations
 
-import sys
-import time
-from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any, TextIO
-
-import msgspec
+from typing import Any
 
 from gateway import events
+from gateway.chat import Usage
+from gateway.observe.lines import Line, Writer, written
+from gateway.observe.record import Record, Switch, ToolOutcome, Try
 
 LEVELS = ("debug", "info", "warning", "error")
 
-Line = tuple[str, str, dict[str, Any]]
+# The loudest line an event may have: what nobody would read is not even put together.
+LOUDEST: dict[type[events.Event], str] = {
+    events.RequestUnderstood: "info",
+    events.PlanMade: "debug",
+    events.AttemptSucceeded: "debug",
+    events.AttemptAbandoned: "debug",
+    events.AttemptFailed: "warning",
+    events.ExchangeFinished: "error",
+    events.HandlerCrashed: "error",
+    events.BreakerMoved: "warning",
+    events.GatewayStarted: "info",
+    events.GatewayStopped: "info",
+    events.DrainStarted: "info",
+    events.ConfigReloaded: "info",
+    events.ConfigRefused: "error",
+    events.ListingFailed: "debug",
+    events.RequestTurnedAway: "warning",
+    events.FeedbackGiven: "info",
+}
 
 
-def describe(event: events.Event) -> Line | None:
-    """Level, name and fields of an event's line; None for events without one."""
+class Logs:
+    """A sink: lines of at least ``level``. ``worker`` is the number of the process, where there are several."""
+
+    def __init__(self, level: str, format: str, writer: Writer, version: str, worker: int | None = None) -> None:
+        self._least, self._format, self._writer = LEVELS.index(level), format, writer
+        self._envelope = {"worker": worker, "version": version} if format == "json" else {"worker": worker}
+        self._lines: list[str] = []
+        self.hears = tuple(kind for kind, loudest in LOUDEST.items() if LEVELS.index(loudest) >= self._least)
+
+    def take(self, event: events.Event, record: Record | None) -> None:
+        for line in describe(event, record):
+            if LEVELS.index(line[0]) >= self._least:
+                self._add(line, event.at, record)
+
+    def say(self, level: str, name: str, fields: dict[str, Any], at: float) -> None:
+        """What telemetry has to say of itself; from any thread."""
+        if LEVELS.index(level) >= self._least:
+            self._writer.put([written((level, name, {**fields, **self._envelope}), at, self._format)])
+
+    def settle(self) -> None:
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._writer.put(lines)
+
+    def _add(self, line: Line, at: float, record: Record | None) -> None:
+        level, name, fields = line
+        if record is None:
+            said = {**fields, **self._envelope}
+        elif self._format == "console":
+            said = {"request_id": record.id, **fields, **self._envelope}
+        else:
+            said = {**_whose(record), **fields, **self._envelope}
+        self._lines.append(written((level, name, said), at, self._format))
+
+
+def _whose(record: Record) -> dict[str, Any]:
+    trace = record.trace
+    return {
+        "request_id": record.id,
+        "trace_id": trace.trace_id if trace else None,
+        "span_id": f"{trace.server:016x}" if trace else None,
+        "session_id": record.session,
+        "caller": record.caller,
+        "route": record.route or None,
+    }
+
+
+def describe(event: events.Event, record: Record | None) -> list[Line]:
+    """The lines of an event: level, name and fields; none for events that are told with another one."""
+    if record is not None:
+        return _of_exchange(event, record)
     match event:
-        case events.ExchangeFinished():
-            level = "info" if event.outcome in ("ok", "cancelled") or event.status < 500 else "error"
-            return "error" if event.outcome == "broken" else level, "request.finished", _finished(event)
-        case events.AttemptFailed():
-            return "warning", "attempt.failed", _attempt(event)
-        case events.BreakerMoved(target=target, before=before, after=after):
-            return "warning", "breaker.moved", {"target": str(target), "from": before, "to": after}
+        case events.BreakerMoved():
+            return [("warning", "breaker.changed", _breaker(event))]
         case events.HandlerCrashed(exchange_id=name, traceback=traceback):
-            return "error", "handler.crashed", {"request_id": name, "traceback": traceback}
+            return [("error", "handler.crashed", {"request_id": name, "traceback": traceback})]
         case events.GatewayStarted(url=url, source=source, models=models):
-            return "info", "gateway.started", {"url": url, "config": source, "models": models}
+            return [("info", "started", {"url": url, "config": source, "models": models})]
+        case events.DrainStarted(running=running):
+            return [("info", "stopping", {"running": running})]
+        case events.GatewayStopped(cut=cut):
+            return [("info", "stopped", {"cut": cut})]
         case events.ConfigReloaded(source=source, needs_restart=needs_restart):
-            return "info", "config.reloaded", {"config": source, "needs_restart": list(needs_restart)}
+            return [("info", "config.reloaded", {"config": source, "needs_restart": list(needs_restart)})]
         case events.ConfigRefused(source=source, problems=problems):
             said = [str(problem) for problem in problems]
-            return "error", "config.refused", {"config": source, "problems": said, "note": "the old one goes on"}
-        case events.DrainStarted(running=running):
-            return "info", "drain.started", {"running": running}
+            return [("error", "config.refused", {"config": source, "problems": said, "note": "the old one goes on"})]
         case events.ListingFailed(provider=provider, fault=fault):
-            return "debug", "listing.failed", {"provider": provider, "fault": fault.kind.value, "url": fault.url}
-    return None
+            return [("debug", "listing.failed", {"provider": provider, "fault": fault.kind.value, "url": fault.url})]
+        case events.RequestTurnedAway(exchange_id=name, code=code):
+            return [("warning", "request.turned_away", {"request_id": name, "error_type": f"policy_{code}"})]
+        case events.FeedbackGiven(exchange_id=name, score=score, source=source):
+            return [("info", "feedback.given", {"request_id": name, "score": score, "source": source})]
+    return []
 
 
-def _finished(event: events.ExchangeFinished) -> dict[str, Any]:
-    usage = event.usage
+def _of_exchange(event: events.Event, record: Record) -> list[Line]:
+    match event:
+        case events.RequestUnderstood():
+            lines: list[Line] = [_tool(outcome) for outcome in record.tools]
+            if record.score is not None:
+                lines.append(("debug", "effectiveness.observed", _effectiveness(record)))
+            return lines
+        case events.PlanMade():
+            return [("debug", "route.decided", _decision(record))]
+        case events.AttemptSucceeded() | events.AttemptAbandoned():
+            return [("debug", "attempt.finished", _attempt(record.tries[event.number - 1]))]
+        case events.AttemptFailed():
+            return [("warning", "attempt.finished", _attempt(record.tries[event.number - 1]))]
+        case events.HandlerCrashed(traceback=traceback):
+            return [("error", "handler.crashed", {"traceback": traceback})]
+        case events.ExchangeFinished():
+            switches: list[Line] = [("info", "model.switched", _switch(switch)) for switch in record.switches]
+            return [*switches, (_level(event, record), "request.finished", _finished(event, record))]
+    return []
+
+
+def _level(event: events.ExchangeFinished, record: Record) -> str:
+    return "error" if record.outcome in ("error", "timeout") and (event.status >= 500 or event.begun) else "info"
+
+
+def _finished(event: events.ExchangeFinished, record: Record) -> dict[str, Any]:
+    usage, cost, target = event.spent.usage, event.spent.cost, record.target
     return {
-        "request_id": event.exchange_id,
-        "caller": event.caller,
-        "session": event.session,
-        "model": event.model,
-        "target": str(event.target) if event.target else None,
-        "stream": event.stream,
-        "outcome": event.outcome,
-        "status": event.status,
-        "attempts": event.attempts,
-        "seconds": round(event.seconds, 4),
-        "finish_reason": event.finish_reason,
-        "input_tokens": usage.input_tokens if usage else None,
-        "output_tokens": usage.output_tokens if usage else None,
-        "skipped_events": event.skipped or None,
-        "fault": event.fault.kind.value if event.fault else None,
+        "model_requested": record.asked or None,
+        "model": event.model or None,
+        "target": str(target) if target else None,
+        "provider": target.provider if target else None,
+        "outcome": record.outcome,
+        "error_type": record.error_type,
         "code": event.code,
+        "http_status": event.status,
+        "stream": event.stream,
+        "attempts": event.attempts,
+        "failovers": record.failovers,
+        "switch_reasons": [switch.reason for switch in record.switches] or None,
+        "durations": _durations(event, record),
+        "tokens": _tokens(usage),
+        "cost_usd": cost.usd if cost else None,
+        "cost_source": cost.source if cost else None,
+        "finish_reason": event.heard.finish_reasons[0] if event.heard.finish_reasons else None,
+        "context_ratio": round(usage.input_tokens / event.window, 4) if usage and event.window else None,
+        "context_delta": record.growth,
+        "task_type": record.task,
+        "role": record.plan.role if record.plan else None,
+        "tool_calls": _tool_calls(event, record),
+        "skipped_events": event.skipped or None,
     }
 
 
-def _attempt(event: events.AttemptFailed) -> dict[str, Any]:
-    fault = event.fault
+def _durations(event: events.ExchangeFinished, record: Record) -> dict[str, float]:
+    """Seconds."""
+    said = {
+        "total": event.seconds,
+        "upstream": sum(one.seconds for one in record.tries),
+        "backoff": sum(one.started.delay for one in record.tries),
+        "overhead": event.overhead,
+    }
+    if event.stream and record.first_output is not None:
+        said["ttft"] = record.first_output
+    return {name: round(seconds, 6) for name, seconds in said.items()}
+
+
+def _tokens(usage: Usage | None) -> dict[str, int] | None:
+    return usage.parts() if usage else None
+
+
+def _tool_calls(event: events.ExchangeFinished, record: Record) -> dict[str, int] | None:
+    """Made by this answer; and judged, by the results this request brought."""
+    if not (event.heard.calls or record.tools):
+        return None
+    good = sum(outcome.outcome == "ok" for outcome in record.tools)
+    return {"made": len(event.heard.calls), "judged": len(record.tools), "ok": good, "error": len(record.tools) - good}
+
+
+def _attempt(one: Try) -> dict[str, Any]:
+    fault, started = one.fault, one.started
     return {
-        "request_id": event.exchange_id,
-        "number": event.number,
-        "target": str(event.target),
-        "fault": fault.kind.value,
-        "code": fault.code,
-        "upstream_status": fault.status,
-        "retry_after": fault.retry_after,
-        "url": fault.url,
-        "seconds": round(event.seconds, 4),
-        "after_output": event.after_output or None,
+        "number": one.number,
+        "kind": started.kind,
+        "target": str(one.target),
+        "provider": one.target.provider,
+        "outcome": one.outcome,
+        "error_type": one.error_type,
+        "fault": fault.kind.value if fault else None,
+        "code": fault.code if fault else None,
+        "upstream_status": fault.status if fault else None,
+        "retry_after_s": fault.retry_after if fault else None,
+        "duration_s": round(one.seconds, 6),
+        "ttft_s": round(one.output_at - started.at, 6) if one.output_at else None,
+        "delay_s": round(started.delay, 6) or None,
+        "reason": started.reason or None,
+        "key": started.key,
+        "url": started.url,
+        "after_output": one.after_output or None,
+        "bytes_in": one.end.heard.bytes if isinstance(one.end, events.AttemptSucceeded) else None,
+        "upstream_id": one.end.heard.id if isinstance(one.end, events.AttemptSucceeded) else None,
     }
 
 
-def logger(level: str, format: str, out: TextIO | None = None, worker: int | None = None) -> events.Observer:
-    """An observer that writes lines of at least ``level`` to ``out`` (standard error, unless given).
-
-    ``worker`` is the number of the process, where there are several.
-    """
-    least = LEVELS.index(level)
-
-    def observe(event: events.Event) -> None:
-        if (line := describe(event)) and LEVELS.index(line[0]) >= least:
-            level, name, fields = line
-            write((level, name, {"worker": worker, **fields}), event.at, format, out)
-
-    return observe
-
-
-def remark(level: str, name: str, message: str, format: str) -> None:
-    """A line for what is told outside of the gateway's own events: by the command that runs it."""
-    write((level, name, {"message": message}), time.time(), format)
+def _decision(record: Record) -> dict[str, Any]:
+    plan = record.plan
+    if plan is None:
+        return {}
+    return {
+        "policy": plan.strategy,
+        "reason": plan.reason,
+        "role": plan.role,
+        "chosen": str(plan.targets[0]),
+        "candidates": [
+            *({"target": str(target)} for target in plan.targets),
+            *({"target": str(each.target), "rejected_because": each.reason} for each in plan.left_out),
+        ],
+    }
 
 
-def write(line: Line, at: float, format: str, out: TextIO | None = None) -> None:
-    """One line, to standard error unless ``out`` is given; dropped when it cannot be written."""
-    text, stream = (_console if format == "console" else _json)(line, at), out or sys.stderr
-    if stream is not None:  # as it is when the process was started without one
-        with suppress(OSError, ValueError):
-            stream.write(text)
-            stream.flush()
+def _switch(switch: Switch) -> dict[str, Any]:
+    return {
+        "from": str(switch.before),
+        "to": str(switch.after),
+        "reason": switch.reason,
+        "trigger": switch.why or None,
+        "scope": switch.scope,
+    }
 
 
-def _json(line: Line, at: float) -> str:
-    level, name, fields = line
-    said = {"time": _time(at), "level": level, "event": name, **fields}
-    return msgspec.json.encode({key: value for key, value in said.items() if value is not None}).decode() + "\n"
+def _tool(outcome: ToolOutcome) -> Line:
+    fields = {
+        "tool": outcome.tool,
+        "outcome": outcome.outcome,
+        "evidence": outcome.evidence or None,
+        "target": str(outcome.target) if outcome.target else None,
+        "call_id": outcome.id or None,
+        "repeated": outcome.repeated or None,
+        "latency_s": round(outcome.seconds, 6) if outcome.seconds is not None else None,
+    }
+    return "debug" if outcome.outcome == "ok" else "info", "tool.outcome", fields
 
 
-def _console(line: Line, at: float) -> str:
-    level, name, fields = line
-    told = "".join(_told(key, str(value)) for key, value in fields.items() if value is not None)
-    return f"{_time(at)[11:23]} {level:7} {name:18}{told}\n"
+def _effectiveness(record: Record) -> dict[str, Any]:
+    good = sum(outcome.outcome == "ok" for outcome in record.tools)
+    signals = {"tools": len(record.tools), "ok": good}
+    return {"target": str(record.scored), "task_type": record.task, "score": record.score, "signals": signals}
 
 
-def _told(key: str, value: str) -> str:
-    """On the line; a traceback below it, each of its lines marked, so that none can look like a line of ours."""
-    if key != "traceback":
-        return f" {key}={_safe(value)}"
-    return "".join(f"\n    | {_safe(line)}" for line in value.splitlines())
-
-
-def _safe(text: str) -> str:
-    """Without what a terminal would act on, or would not show."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _breaker(event: events.BreakerMoved) -> dict[str, Any]:
+    samples = event.succeeded + event.failed
+    return {
+        "target": str(event.target),
+        "from": event.before,
+        "to": event.after,
+        "error_ratio": round(event.failed / samples, 4) if samples else None,
+        "samples": samples,
+        "cooldown_s": event.open_for or None,
+    }

@@ -1,6 +1,9 @@
-"""One exchange as its events tell it, from its first to its last: what metrics, traces, logs and the live view share."""
+"""One exchange as its events tell it, first to last: what metrics, traces, logs and the live view share."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -152,31 +155,43 @@ class Record(msgspec.Struct, kw_only=True):
 
     def take(self, event: events.ExchangeEvent) -> None:
         """Adds what the event tells."""
-        match event:
-            case events.RequestReceived():
-                self.received = event
-            case events.RequestUnderstood():
-                self.understood = event
-            case events.PlanMade():
-                self.plan, self.planned_at = event.plan, event.at
-            case events.AttemptStarted():
-                self.tries.append(Try(started=event))
-            case events.OutputStarted():
-                self.tries[event.number - 1].output_at = event.at
-                if self.output_at is None:
-                    self.output_at = event.at
-            case events.AttemptSucceeded():
-                self._end(event, "ok", None)
-            case events.AttemptAbandoned():
-                self._end(event, "cancelled", CANCELLED)
-            case events.AttemptFailed():
-                one = self._end(event, attempt_outcome(event.fault), error_type(event.fault))
-                one.fault, one.after_output = event.fault, event.after_output
-            case events.HandlerCrashed():
-                self.crashed = event.traceback
-            case events.ExchangeFinished():
-                self.finished = event
-                self.outcome, self.error_type = verdict(event)
+        add = _ADD.get(type(event))
+        if add is not None:
+            add(self, event)
+
+    def _received(self, event: events.RequestReceived) -> None:
+        self.received = event
+
+    def _understood(self, event: events.RequestUnderstood) -> None:
+        self.understood = event
+
+    def _planned(self, event: events.PlanMade) -> None:
+        self.plan, self.planned_at = event.plan, event.at
+
+    def _started(self, event: events.AttemptStarted) -> None:
+        self.tries.append(Try(started=event))
+
+    def _output(self, event: events.OutputStarted) -> None:
+        self.tries[event.number - 1].output_at = event.at
+        if self.output_at is None:
+            self.output_at = event.at
+
+    def _succeeded(self, event: events.AttemptSucceeded) -> None:
+        self._end(event, "ok", None)
+
+    def _abandoned(self, event: events.AttemptAbandoned) -> None:
+        self._end(event, "cancelled", CANCELLED)
+
+    def _failed(self, event: events.AttemptFailed) -> None:
+        one = self._end(event, attempt_outcome(event.fault), error_type(event.fault))
+        one.fault, one.after_output = event.fault, event.after_output
+
+    def _crashed(self, event: events.HandlerCrashed) -> None:
+        self.crashed = event.traceback
+
+    def _finished(self, event: events.ExchangeFinished) -> None:
+        self.finished = event
+        self.outcome, self.error_type = verdict(event)
 
     def _end(
         self,
@@ -187,3 +202,17 @@ class Record(msgspec.Struct, kw_only=True):
         one = self.tries[event.number - 1]
         one.end, one.ended_at, one.outcome, one.error_type = event, event.at, outcome, whose
         return one
+
+
+_ADD: dict[type[events.Event], Callable[[Record, Any], None]] = {
+    events.RequestReceived: Record._received,
+    events.RequestUnderstood: Record._understood,
+    events.PlanMade: Record._planned,
+    events.AttemptStarted: Record._started,
+    events.OutputStarted: Record._output,
+    events.AttemptSucceeded: Record._succeeded,
+    events.AttemptAbandoned: Record._abandoned,
+    events.AttemptFailed: Record._failed,
+    events.HandlerCrashed: Record._crashed,
+    events.ExchangeFinished: Record._finished,
+}

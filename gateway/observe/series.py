@@ -1,8 +1,8 @@
 """Counters, gauges and histograms as plain numbers in dicts: cheap to add to, capped in number, rendered by
 prometheus_client.
 
-Adding is done in the event loop and rendering in another thread, so both hold ``lock`` for as long as they need numbers
-that belong together.
+Adding is done in the event loop and rendering in another thread: who adds holds ``lock`` while numbers that belong
+together change, who renders holds it while they are copied.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -22,6 +24,7 @@ CAP = 2000
 OVERFLOW = "_overflow"
 
 Labels = tuple[str, ...]
+Lock = AbstractContextManager[Any]
 
 
 class Numbers:
@@ -56,9 +59,11 @@ class Numbers:
     def __len__(self) -> int:
         return len(self.values)
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self, lock: Lock) -> Iterator[Sample]:
         names, name = self.family.labels, self.family.name
-        for labels, value in self.values.items():
+        with lock:
+            values = dict(self.values)
+        for labels, value in values.items():
             yield Sample(name, dict(zip(names, labels, strict=True)), value)
 
 
@@ -102,15 +107,19 @@ class Histogram:
     def __len__(self) -> int:
         return len(self.cells)
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self, lock: Lock) -> Iterator[Sample]:
         names, name = self.family.labels, self.family.name
-        for labels, cells in self.cells.items():
+        with lock:
+            copied = [
+                (labels, tuple(cells.counts), cells.sum, dict(cells.exemplars)) for labels, cells in self.cells.items()
+            ]
+        for labels, counts, sum, exemplars in copied:
             named = dict(zip(names, labels, strict=True))
             total = 0
-            for place, (le, count) in enumerate(zip(self._les, cells.counts, strict=True)):
+            for place, (le, count) in enumerate(zip(self._les, counts, strict=True)):
                 total += count
-                yield Sample(f"{name}_bucket", {**named, "le": le}, total, None, cells.exemplars.get(place))
-            yield Sample(f"{name}_sum", named, cells.sum)
+                yield Sample(f"{name}_bucket", {**named, "le": le}, total, None, exemplars.get(place))
+            yield Sample(f"{name}_sum", named, sum)
             yield Sample(f"{name}_count", named, total)
 
 
@@ -158,8 +167,7 @@ class Book(Collector):
         for name, series in self._series.items():
             family = series.family
             metric = Metric(name.removesuffix("_total"), family.help, family.kind)
-            with self.lock:
-                metric.samples = list(series.samples())
+            metric.samples = list(series.samples(self.lock))
             yield metric
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from gateway import events
 from gateway.observe.record import Record
@@ -26,8 +27,14 @@ Later = Callable[[float, Callable[[], None]], object]
 """Calls a function in the event loop, after so many seconds."""
 
 
+Take = Callable[[Any, Record | None], None]
+
+
 class Sink(Protocol):
-    """Where facts go. Told of every event in order, with the record of its exchange so far (None: of no exchange)."""
+    """Where facts go. Told of the events it hears, in order, with the record of their exchange (None: of none)."""
+
+    @property
+    def hears(self) -> Collection[type[events.Event]]: ...
 
     def take(self, event: events.Event, record: Record | None, /) -> None: ...
 
@@ -41,8 +48,11 @@ class Telemetry:
     ``lost(sink, reason, count)`` hears of what could not be told.
     """
 
-    def __init__(self, sinks: Mapping[str, Sink], later: Later, lost: Callable[[str, str, int], None]) -> None:
-        self._sinks, self._later, self._lost = dict(sinks), later, lost
+    def __init__(self, later: Later, lost: Callable[[str, str, int], None], lock: AbstractContextManager[Any]) -> None:
+        """``lock`` is held while a slice is told."""
+        self._later, self._lost, self._lock = later, lost, lock
+        self._sinks: dict[str, Sink] = {}
+        self._hearing: dict[type[events.Event], list[tuple[str, Take]]] = {}
         self._waiting: deque[events.Event] = deque()
         self._records: dict[int, Record] = {}
         self._scheduled = False
@@ -55,6 +65,12 @@ class Telemetry:
         if not self._scheduled:
             self._scheduled = True
             self._later(PAUSE, self._tell)
+
+    def listen(self, name: str, sink: Sink) -> None:
+        """One more sink, told after the others."""
+        self._sinks[name] = sink
+        for kind in sink.hears:
+            self._hearing.setdefault(kind, []).append((name, sink.take))
 
     @property
     def waiting(self) -> int:
@@ -71,15 +87,22 @@ class Telemetry:
             self._later(0.0, self._tell)
 
     def _slice(self) -> None:
-        waiting = self._waiting
-        for _ in range(min(SLICE, len(waiting))):
-            event = waiting.popleft()
-            record = self._record(event) if isinstance(event, events.ExchangeEvent) else None
-            for name, sink in self._sinks.items():
-                try:
-                    sink.take(event, record)
-                except Exception:
-                    self._crashed(name, event)
+        waiting, hearing = self._waiting, self._hearing
+        with self._lock:
+            for _ in range(min(SLICE, len(waiting))):
+                event = waiting.popleft()
+                record = None
+                if isinstance(event, events.ExchangeEvent) and event.span:
+                    record = self._record(event)
+                    if record is None:
+                        # Its first event was lost: half a story is none.
+                        self._lost("events", "queue_full", 1)
+                        continue
+                for name, take in hearing.get(type(event), ()):
+                    try:
+                        take(event, record)
+                    except Exception:
+                        self._crashed(name, event)
         for name, sink in self._sinks.items():
             try:
                 sink.settle()
@@ -87,17 +110,17 @@ class Telemetry:
                 self._crashed(name, None)
 
     def _record(self, event: events.ExchangeEvent) -> Record | None:
-        """The exchange's record with the event in it; forgotten when it is finished."""
-        if not event.span:
-            return None
+        """The exchange's record with the event in it: begun with its first event, forgotten with its last."""
         record = self._records.get(event.span)
         if record is None:
+            if type(event) is not events.RequestReceived:
+                return None
             record = self._records[event.span] = Record(id=event.exchange_id, span=event.span)
         try:
             record.take(event)
         except Exception:
             self._crashed("record", event)
-        if isinstance(event, events.ExchangeFinished):
+        if type(event) is events.ExchangeFinished:
             del self._records[event.span]
         return record
 

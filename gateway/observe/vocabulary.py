@@ -1,7 +1,7 @@
 """Whose fault an error was: a closed set of words, the same in metric, span and log.
 
-The prefix says who: ``caller_``, ``policy_`` (we refused, as configured), ``provider_``, ``gateway_``. What fits none of
-them is ``_OTHER``, which is worth an alert. Cancelled and rejected exchanges are nobody's failure to serve.
+The prefix says who: ``caller_``, ``policy_`` (we refused, as configured), ``provider_``, ``gateway_``. What fits none
+of them is ``_OTHER``, which is worth an alert. Cancelled and rejected exchanges are nobody's failure to serve.
 """
 
 from __future__ import annotations

@@ -65,8 +65,15 @@ class Ticket(msgspec.Struct):
     retry: bool
     breaker: Breaker
     generation: int
+    probe: bool = False
+    """It finds out whether a sick target is well again."""
     released: bool = False
     settled: bool = False
+
+    @property
+    def place(self) -> int:
+        """Which of the provider's keys it uses, from 1."""
+        return self.keys.keys.index(self.key) + 1
 
 
 class _Average:
@@ -201,7 +208,8 @@ class Health:
             self._budget(target.provider).add(now, first=1)
         self._average(target, streamed, now)
         key = keys.take(target.model, now)
-        return Ticket(target, keys, key, now, streamed, retry, breaker, breaker.begin())
+        probe = breaker.state is State.HALF_OPEN
+        return Ticket(target, keys, key, now, streamed, retry, breaker, breaker.begin(), probe)
 
     # After it
 
@@ -211,11 +219,13 @@ class Health:
         ticket.keys.revive(ticket.key)
         self._release(ticket)
 
-    def succeed(self, ticket: Ticket, now: float) -> None:
-        """The answer was whole. Only the first verdict on an attempt counts."""
-        if self._settle(ticket):
-            ticket.keys.revive(ticket.key)
-            ticket.breaker.succeed(now, ticket.generation)
+    def succeed(self, ticket: Ticket, now: float) -> bool:
+        """The answer was whole. Only the first verdict on an attempt counts (False: it was not)."""
+        if not self._settle(ticket):
+            return False
+        ticket.keys.revive(ticket.key)
+        ticket.breaker.succeed(now, ticket.generation)
+        return True
 
     def fail(self, ticket: Ticket, fault: Fault, now: float) -> None:
         """Health counts what vendor or network did wrong; keys cool, die, or are seen to be good."""

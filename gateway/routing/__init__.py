@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from gateway.chat import Facts, Turn
+
+Role = Literal["lead", "worker", "none"]
+"""Which part a target plays, where the strategy has parts."""
 
 
 class Target(msgspec.Struct, frozen=True, order=True):
@@ -35,6 +38,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[Target, ...]
     reason: str
     strategy: str = "priority"
+    role: Role = "none"
     left_out: tuple[LeftOut, ...] = ()
     max_tokens: Mapping[Target, int] = {}
     """Caps on the answer's length the strategy wants for a target."""
@@ -69,6 +73,7 @@ class Ordered(msgspec.Struct, frozen=True):
     targets: tuple[Target, ...]
     reason: str
     max_tokens: Mapping[Target, int] = {}
+    role: Role = "none"
 
 
 class Strategy(Protocol):

@@ -6,15 +6,14 @@ The state is replayed from the conversation in the request, so that every replic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from gateway.chat import Facts, Turn
-from gateway.routing import Fleet, Ordered, Target, joined
+from gateway.routing import Fleet, Ordered, Role, Target, joined
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
-Role = Literal["lead", "worker"]
 
 
 class LeadWorker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,7 +35,7 @@ class LeadWorker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         caps: dict[Target, int] = {}
         if self.worker_max_tokens and role == "worker":
             caps = dict.fromkeys(fleet.targets(self.worker, facts), self.worker_max_tokens)
-        return Ordered(joined((first, other), facts, fleet), f"role={role}; turn={len(turns) + 1}; {why}", caps)
+        return Ordered(joined((first, other), facts, fleet), f"role={role}; turn={len(turns) + 1}; {why}", caps, role)
 
     def role(self, turns: Sequence[Turn]) -> tuple[Role, str]:
         """Replays the turns: ``failure_threshold`` failures in a row in the worker's phase bring the lead back."""

@@ -136,6 +136,7 @@ class Planner:
                 reason=ordered.reason,
                 strategy=entry.kind,
                 max_tokens=ordered.max_tokens,
+                role=ordered.role,
             )
         plan = self._able(plan, facts.operation)
         if no_fallback:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import NamedTuple
 
+import msgspec
+
 from gateway.dialects.openai_chat import error_body, error_frame
 from gateway.errors import Fault, FaultKind
 from gateway.sse import DONE, event
@@ -47,6 +49,7 @@ class NoHead(NamedTuple):
 Failing = Refusal | Break | NoHead
 
 _RATE = "Rate limit reached for simulated requests per min (RPM): Limit 3, Used 3, Requested 1."
+_NONE_LEFT = {"x-ratelimit-remaining-requests": "0"}
 _CONTEXT = (
     "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens. "
     "Please reduce the length of the messages."
@@ -63,14 +66,24 @@ def _half(body: bytes) -> bytes:
     return body[: len(body) // 2]
 
 
+def _tells_usage(event: bytes) -> bool:
+    return b'"choices":[]' in event
+
+
+def _without_usage(body: bytes) -> bytes:
+    said = msgspec.json.decode(body)
+    said.pop("usage", None)
+    return msgspec.json.encode(said)
+
+
 FAULTS: Mapping[str, Failing] = {
     "400": Refusal(400, "Invalid value for 'temperature'.", code="invalid_value", param="temperature"),
     "401": Refusal(401, "Incorrect API key provided.", code="invalid_api_key"),
     "402": Refusal(402, "Insufficient balance", "unknown_error", "insufficient_balance"),
     "403": Refusal(403, "You are not allowed to sample from this model.", code="permission_denied"),
     "404": Refusal(404, "The model does not exist or you do not have access to it.", code="model_not_found"),
-    "429": Refusal(429, _RATE, "requests", "rate_limit_exceeded", headers={"retry-after": "1"}),
-    "429-long": Refusal(429, _RATE, "requests", "rate_limit_exceeded", headers={"retry-after": "60"}),
+    "429": Refusal(429, _RATE, "requests", "rate_limit_exceeded", headers={"retry-after": "1", **_NONE_LEFT}),
+    "429-long": Refusal(429, _RATE, "requests", "rate_limit_exceeded", headers={"retry-after": "60", **_NONE_LEFT}),
     "500": _SERVER_ERROR,
     "503": Refusal(503, "The engine is currently overloaded, please try again later.", "server_error", "overloaded"),
     "529": Refusal(529, "Overloaded", "overloaded_error"),
@@ -87,6 +100,10 @@ FAULTS: Mapping[str, Failing] = {
     ),
     "cut": Break(
         stream=lambda events, middle: islice(events, middle),
+        whole=lambda body: (_half(body), _BROKE),
+    ),
+    "cut-billed": Break(
+        stream=lambda events, middle: chain(islice(events, middle), islice(filter(_tells_usage, events), 1)),
         whole=lambda body: (_half(body), _BROKE),
     ),
     "die": Break(
@@ -112,5 +129,9 @@ FAULTS: Mapping[str, Failing] = {
     "nodone": Break(
         stream=lambda events, middle: (each for each in events if each != DONE),
         whole=lambda body: (body,),
+    ),
+    "nousage": Break(
+        stream=lambda events, middle: (each for each in events if not _tells_usage(each)),
+        whole=lambda body: (_without_usage(body),),
     ),
 }

@@ -1,9 +1,14 @@
 """The simulator's models: a closed grammar of names, and what each of them says to a request.
 
-echo tools json reasoning              what is said
-slow-<duration> paced-<duration>       echo, after that long or with that pause between its events
+echo tools agent json reasoning        what is said; echo unless said otherwise
 long-<n>                               n words
-fail-<fault> flaky-<fault>             echo that fails always, or on every other call beginning with the first
+slow-<duration> paced-<duration>       after that long, with that pause between its events,
+pause-<duration>                       or with one pause in its middle
+fail-<fault> flaky-<fault>             fails always, or on every other call beginning with the first,
+every-<n>-<fault>                      on every n-th call beginning with the first,
+wave-<duration>-<fault>                or works for that long, fails for as long, and so on
+
+Names of different lines, and of different words in a line, can be joined: ``agent+slow-300ms+every-9-503``.
 """
 
 from __future__ import annotations
@@ -11,93 +16,46 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from gateway.dialects.openai_chat import GO_ON, text_of
 from gateway.errors import CallerError
+from gateway.simulator.agent import call_of, work
 from gateway.simulator.faults import FAULTS, Failing
+from gateway.simulator.requests import Answer, ChatRequest, Message
 from gateway.simulator.values import value_for
 from gateway.units import parse_duration
 
 MOST_WORDS = 100_000
 ECHOED = 64 * 1024
 """Bytes of a text that are repeated."""
-
-
-# Requests, as far as they are read ------------------------------------------------------------------------------------
-
-_Positive = Annotated[int, msgspec.Meta(ge=1)]
-
-
-class Message(msgspec.Struct):
-    role: str
-    content: Any = None
-
-
-class _Function(msgspec.Struct):
-    name: str
-    parameters: dict[str, Any] | None = None
-
-
-class _Tool(msgspec.Struct):
-    function: _Function | None = None
-
-
-class _Schema(msgspec.Struct):
-    schema: dict[str, Any] = {}
-
-
-class _Format(msgspec.Struct):
-    type: str = "text"
-    json_schema: _Schema | None = None
-
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
-
-
-class ChatRequest(msgspec.Struct):
-    model: str | None = None
-    messages: list[Message] = []
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    tools: list[_Tool] | None = None
-    tool_choice: Any = None
-    response_format: _Format | None = None
-    n: Annotated[int, msgspec.Meta(ge=1, le=16)] | None = None
-    max_tokens: _Positive | None = None
-    max_completion_tokens: _Positive | None = None
-
-
-class EmbeddingsRequest(msgspec.Struct):
-    model: str | None = None
-    input: str | list[str | int | list[int]] = ""
-    dimensions: Annotated[int, msgspec.Meta(ge=1, le=3072)] | None = None
-    encoding_format: str | None = None
+LONGEST_NAME = 256
 
 
 # Names ----------------------------------------------------------------------------------------------------------------
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    text: str = ""
-    reasoning: str = ""
-    tool: tuple[str, str] | None = None
-    """Name and arguments of a tool call, in place of a text."""
-    finish: str = "stop"
-
-
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """What a name means. ``delay`` and ``pace`` are seconds."""
+    """What a name means. ``delay``, ``pace``, ``pause`` and ``wave`` are seconds."""
 
     name: str
     answer: Callable[[ChatRequest], Answer]
     delay: float = 0.0
     pace: float = 0.0
+    pause: float = 0.0
     fault: Failing | None = None
-    flaky: bool = False
+    every: int = 1
+    """Fails on its first call, and on every so many-th one after it."""
+    wave: float = 0.0
+    """Works for so long, then fails for as long."""
+
+    def fails(self, calls: int, seconds: float) -> bool:
+        """Does the n-th call to it fail, so long after the first?"""
+        if self.wave:
+            return seconds % (2 * self.wave) >= self.wave
+        return (calls - 1) % self.every == 0
 
 
 _DURATION = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?(ms|s|m|h)")
@@ -106,21 +64,65 @@ _COUNT = re.compile(r"[1-9][0-9]{0,5}")
 
 def find(name: str) -> Model:
     """The model of this name. Raises ``CallerError`` when the grammar has no such name."""
-    kind, _, value = name.partition("-")
-    if name in FIXED:
-        return Model(name=name, answer=FIXED[name])
-    if kind in ("fail", "flaky") and value in FAULTS:
-        return Model(name=name, answer=echo, fault=FAULTS[value], flaky=kind == "flaky")
-    if kind == "slow" and _DURATION.fullmatch(value):
-        return Model(name=name, answer=echo, delay=parse_duration(value))
-    if kind == "paced" and _DURATION.fullmatch(value):
-        return Model(name=name, answer=echo, pace=parse_duration(value))
-    if kind == "long" and _COUNT.fullmatch(value) and int(value) <= MOST_WORDS:
-        return Model(name=name, answer=functools.partial(long, count=int(value)))
     if not name:
         raise CallerError(400, "missing_model", "you must provide a model parameter", param="model")
-    said = f"The model `{name[:200]}` does not exist or you do not have access to it."
-    raise CallerError(404, "model_not_found", said)
+    meant: dict[str, Any] = {}
+    for word in name.split("+") if len(name) <= LONGEST_NAME else [""]:
+        said = _meaning(word)
+        # Nothing is said twice: neither an answer, nor a pace, nor a fault.
+        if not said or meant.keys() & said.keys():
+            raise CallerError(
+                404, "model_not_found", f"The model `{name[:200]}` does not exist or you do not have access to it."
+            )
+        meant |= said
+    return Model(name=name, **{"answer": echo, **meant})
+
+
+def _meaning(word: str) -> dict[str, Any] | None:
+    """The fields of ``Model`` that one word of a name stands for, or None when it stands for nothing."""
+    if word in FIXED:
+        return {"answer": FIXED[word]}
+    kind, _, value = word.partition("-")
+    if kind in _KINDS:
+        return _KINDS[kind](value)
+    return None
+
+
+def _seconds(field: str, text: str) -> dict[str, Any] | None:
+    return {field: parse_duration(text)} if _DURATION.fullmatch(text) else None
+
+
+def _long(value: str) -> dict[str, Any] | None:
+    if not _COUNT.fullmatch(value) or int(value) > MOST_WORDS:
+        return None
+    return {"answer": functools.partial(long, count=int(value))}
+
+
+def _failing(value: str, every: int = 1) -> dict[str, Any] | None:
+    return {"fault": FAULTS[value], "every": every} if value in FAULTS else None
+
+
+def _every(value: str) -> dict[str, Any] | None:
+    count, _, fault = value.partition("-")
+    return _failing(fault, int(count)) if _COUNT.fullmatch(count) else None
+
+
+def _wave(value: str) -> dict[str, Any] | None:
+    length, _, fault = value.partition("-")
+    wave, failing = _seconds("wave", length), _failing(fault)
+    return {**wave, **failing} if wave and wave["wave"] and failing else None
+
+
+_KINDS: Mapping[str, Callable[[str], dict[str, Any] | None]] = {
+    "slow": functools.partial(_seconds, "delay"),
+    "paced": functools.partial(_seconds, "pace"),
+    "pause": functools.partial(_seconds, "pause"),
+    "long": _long,
+    "fail": _failing,
+    "flaky": functools.partial(_failing, every=2),
+    "every": _every,
+    "wave": _wave,
+}
 
 
 # Answers --------------------------------------------------------------------------------------------------------------
@@ -142,11 +144,13 @@ def tools(request: ChatRequest) -> Answer:
     last = request.messages[-1]
     if last.role == "tool":
         return Answer(text=f'The tool answered: "{_bounded(text_of(last.content))}"')
-    offered = next((tool.function for tool in request.tools or () if tool.function), None)
-    if offered is None or request.tool_choice == "none":
+    if not request.offered:
         return Answer(text="There is no tool to call.")
-    arguments = value_for({"type": "object", **(offered.parameters or {})})
-    return Answer(tool=(offered.name, msgspec.json.encode(arguments).decode()), finish="tool_calls")
+    return Answer(calls=(call_of(request.offered[0]),), finish="tool_calls")
+
+
+def agent(request: ChatRequest) -> Answer:
+    return work(request) or echo(request)
 
 
 def reasoning(request: ChatRequest) -> Answer:
@@ -161,10 +165,14 @@ def long(request: ChatRequest, count: int) -> Answer:
 FIXED: Mapping[str, Callable[[ChatRequest], Answer]] = {
     "echo": echo,
     "tools": tools,
+    "agent": agent,
     "json": structured,
     "reasoning": reasoning,
 }
-EXAMPLES = ("slow-2s", "paced-50ms", "long-1000", "fail-503", "fail-cut", "flaky-429", "flaky-503")
+EXAMPLES = (
+    *("slow-2s", "paced-50ms", "pause-6s", "long-1000", "fail-503", "fail-cut", "flaky-429", "flaky-503"),
+    *("every-9-503", "wave-20s-503", "agent+slow-300ms+paced-10ms"),
+)
 
 
 def _echoed(request: ChatRequest) -> str:

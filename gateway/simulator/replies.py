@@ -15,7 +15,8 @@ import msgspec
 from gateway.dialects.openai_chat import error_body, text_of
 from gateway.errors import CallerError, Fault
 from gateway.simulator.faults import Break, NoHead, Refusal, Said
-from gateway.simulator.models import EXAMPLES, FIXED, Answer, ChatRequest, EmbeddingsRequest, Model
+from gateway.simulator.models import EXAMPLES, FIXED, Model
+from gateway.simulator.requests import Answer, ChatRequest, EmbeddingsRequest, Message, ToolCall
 from gateway.sse import DONE, event
 
 EPOCH = 1_750_000_000
@@ -43,6 +44,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     items: Iterable[Item]
     head: float = 0.0
+    tokens: int = 0
+    """What it takes of the account's tokens per minute."""
 
 
 def chat(request: ChatRequest, model: Model, number: int) -> Script | Fault:
@@ -55,15 +58,17 @@ def chat(request: ChatRequest, model: Model, number: int) -> Script | Fault:
     answer = _limited(model.answer(request), request.max_completion_tokens or request.max_tokens)
     deltas = _deltas(answer)
     usage = _usage(request, answer, len(deltas))
+    # The first event of each choice says only its role; the middle comes after some output.
+    middle = (request.n or 1) * (1 + max(1, len(deltas) // 2))
     if not request.stream:
         body = msgspec.json.encode(_completion(request, answer, number, usage))
-        return _whole(body, model, model.delay + model.pace * len(deltas))
-    events: Iterable[Said] = _chunks(request, answer, deltas, number, usage)
-    if model.fault:
-        # The first event of each choice says only its role; the middle comes after some output.
-        middle = (request.n or 1) * (1 + max(1, len(deltas) // 2))
-        events = model.fault.stream(_chunks(request, answer, deltas, number, usage), middle)
-    return Script(headers=_EVENTS, items=_timed(events, model.delay, model.pace))
+        script = _whole(body, model, model.delay + model.pace * len(deltas) + model.pause)
+    else:
+        events: Iterable[Said] = _chunks(request, answer, deltas, number, usage)
+        if model.fault:
+            events = model.fault.stream(_chunks(request, answer, deltas, number, usage), middle)
+        script = Script(headers=_EVENTS, items=_timed(events, model, middle))
+    return msgspec.structs.replace(script, tokens=usage["total_tokens"])
 
 
 def embeddings(request: EmbeddingsRequest, model: Model) -> Script | Fault:
@@ -83,7 +88,8 @@ def embeddings(request: EmbeddingsRequest, model: Model) -> Script | Fault:
         "model": model.name,
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     }
-    return _whole(msgspec.json.encode(answer), model, model.delay)
+    script = _whole(msgspec.json.encode(answer), model, model.delay + model.pause)
+    return msgspec.structs.replace(script, tokens=tokens)
 
 
 def listing() -> Script:
@@ -103,14 +109,16 @@ def refused(fault: Refusal | NoHead) -> Script | Fault:
 
 def _whole(body: bytes, model: Model, head: float) -> Script:
     said: Iterable[Said] = model.fault.whole(body) if isinstance(model.fault, Break) else (body,)
-    return Script(headers=_JSON, items=_timed(said, 0.0, 0.0), head=head)
+    items = (Item(math.inf, b"") if each is None else Item(0.0, each) for each in said)
+    return Script(headers=_JSON, items=items, head=head)
 
 
-def _timed(said: Iterable[Said], delay: float, pace: float) -> Iterator[Item]:
+def _timed(said: Iterable[Said], model: Model, middle: int) -> Iterator[Item]:
     """The first event, which says only a role, is never held back."""
     for place, each in enumerate(said):
-        due = delay + pace * place if place else 0.0
-        yield Item(math.inf, b"") if each is None else Item(due, each)
+        due = model.delay + model.pace * place if place else 0.0
+        pause = model.pause if place >= middle else 0.0
+        yield Item(math.inf, b"") if each is None else Item(due + pause, each)
 
 
 # Chat -----------------------------------------------------------------------------------------------------------------
@@ -134,14 +142,15 @@ def _words(text: str) -> int:
 
 
 def _deltas(answer: Answer) -> list[dict[str, Any]]:
-    """The output of one choice, an event each: reasoning, text, or a tool call (its name once, then its arguments)."""
+    """The output of one choice, an event each: reasoning, text, or tool calls (a name once, then its arguments)."""
     deltas: list[dict[str, Any]] = [{"reasoning_content": piece} for piece in _pieces(answer.reasoning)]
     deltas += [{"content": piece} for piece in _pieces(answer.text)]
-    if answer.tool:
-        name, arguments = answer.tool
-        deltas.append({"tool_calls": [{"index": 0, "type": "function", "function": {"name": name, "arguments": ""}}]})
+    for place, (name, arguments) in enumerate(answer.calls):
+        function = {"name": name, "arguments": ""}
+        deltas.append({"tool_calls": [{"index": place, "type": "function", "function": function}]})
         for start in range(0, len(arguments), 16):
-            deltas.append({"tool_calls": [{"index": 0, "function": {"arguments": arguments[start : start + 16]}}]})
+            piece = {"arguments": arguments[start : start + 16]}
+            deltas.append({"tool_calls": [{"index": place, "function": piece}]})
     return deltas
 
 
@@ -156,10 +165,9 @@ def _completion(request: ChatRequest, answer: Answer, number: int, usage: dict[s
         message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None, "annotations": []}
         if answer.reasoning:
             message["reasoning_content"] = answer.reasoning
-        if answer.tool:
-            function = {"name": answer.tool[0], "arguments": answer.tool[1]}
-            call = {"id": _call_id(number, index), "type": "function", "function": function}
-            message |= {"content": None, "tool_calls": [call]}
+        if answer.calls:
+            calls = [_call(each, _call_id(number, index, place)) for place, each in enumerate(answer.calls)]
+            message |= {"content": None, "tool_calls": calls}
         choices.append({"index": index, "message": message, "logprobs": None, "finish_reason": answer.finish})
     return {**_base(request, number, "chat.completion"), "choices": choices, "usage": usage}
 
@@ -179,38 +187,55 @@ def _chunks(
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
         return event(msgspec.json.encode({**base, "choices": [choice], **tail}))
 
-    role = {"role": "assistant", "content": None if answer.tool else "", "refusal": None}
+    role = {"role": "assistant", "content": None if answer.calls else "", "refusal": None}
     yield from (chunk(index, role) for index in indexes)
     for delta in deltas:
-        yield from (chunk(index, _with_id(delta, _call_id(number, index))) for index in indexes)
+        yield from (chunk(index, _with_id(delta, number, index)) for index in indexes)
     yield from (chunk(index, {}, answer.finish) for index in indexes)
     if wants_usage:
         yield event(msgspec.json.encode({**base, "choices": [], "usage": usage}))
     yield DONE
 
 
-def _with_id(delta: dict[str, Any], call_id: str) -> dict[str, Any]:
+def _call(call: ToolCall, call_id: str) -> dict[str, Any]:
+    return {"id": call_id, "type": "function", "function": call._asdict()}
+
+
+def _with_id(delta: dict[str, Any], number: int, index: int) -> dict[str, Any]:
     """A tool call says its id once, beside its name."""
     calls = delta.get("tool_calls")
-    return {"tool_calls": [{"id": call_id, **calls[0]}]} if calls and "type" in calls[0] else delta
+    if not calls or "type" not in calls[0]:
+        return delta
+    return {"tool_calls": [{"id": _call_id(number, index, calls[0]["index"]), **calls[0]}]}
 
 
-def _call_id(number: int, index: int) -> str:
-    return f"call_simulated{number:08d}_{index}"
+def _call_id(number: int, index: int, place: int) -> str:
+    """Of the n-th reply's choice, its call at that place."""
+    return f"call_simulated{number:08d}_{index}" + (f"_{place}" if place else "")
 
 
 def _usage(request: ChatRequest, answer: Answer, pieces: int) -> dict[str, Any]:
     """Words in, pieces out, of every choice."""
     choices = request.n or 1
-    asked = max(1, sum(_words(text_of(message.content)) for message in request.messages))
+    read, written, new = _counted(request.messages)
+    asked = max(1, read + written + new)
     thought = len(_pieces(answer.reasoning)) * choices
     return {
         "prompt_tokens": asked,
         "completion_tokens": pieces * choices,
         "total_tokens": asked + pieces * choices,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": thought, "audio_tokens": 0},
     }
+
+
+def _counted(messages: list[Message]) -> tuple[int, int, int]:
+    """Words of before the last exchange, read from the cache; of that exchange, written to it; and of after it."""
+    words = [_words(text_of(message.content)) for message in messages]
+    answers = [place for place, message in enumerate(messages) if message.role == "assistant"]
+    began = answers[-2] if len(answers) > 1 else 0
+    ended = answers[-1] + 1 if answers else 0
+    return sum(words[:began]), sum(words[began:ended]), sum(words[ended:])
 
 
 # Embeddings -----------------------------------------------------------------------------------------------------------

@@ -149,5 +149,6 @@ VENDOR = Vendor(
     key_env=("AZURE_OPENAI_API_KEY",),
     base_env=("AZURE_OPENAI_ENDPOINT",),
     auth="api-key",
+    prices="azure",
     locate=locate,
 )

@@ -12,4 +12,5 @@ VENDOR = Vendor(
     paths={"chat": "/chat/completions", "models": "/models"},
     key_env=("CEREBRAS_API_KEY",),
     host_env=("CEREBRAS_BASE_URL",),
+    prices="cerebras",
 )

@@ -15,4 +15,5 @@ VENDOR = Vendor(
     owns=("deepseek-chat", "deepseek-reasoner", "deepseek-v[0-9]*"),
     strip=("/anthropic/v1", "/anthropic"),
     rename={"max_completion_tokens": "max_tokens"},
+    prices="deepseek",
 )

@@ -16,4 +16,5 @@ VENDOR = Vendor(
     host_env=("FIREWORKS_BASE_URL",),
     owns=("accounts/fireworks/*",),
     stream_usage=False,  # the last chunk has it anyhow
+    prices="fireworks",
 )

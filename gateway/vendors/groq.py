@@ -13,4 +13,5 @@ VENDOR = Vendor(
     paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
     key_env=("GROQ_API_KEY",),
     host_env=("GROQ_BASE_URL",),
+    prices="groq",
 )

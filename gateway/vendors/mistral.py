@@ -39,4 +39,5 @@ VENDOR = Vendor(
     ),
     stream_usage=False,  # the last chunk has it anyhow
     prefill={"prefix": True},
+    prices="mistral",
 )

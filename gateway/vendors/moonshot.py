@@ -15,4 +15,5 @@ VENDOR = Vendor(
     strip=("/anthropic/v1", "/anthropic"),
     rename={"max_completion_tokens": "max_tokens"},
     prefill={"partial": True},
+    prices="moonshotai",
 )

@@ -28,4 +28,5 @@ VENDOR = Vendor(
         "text-embedding-*",
         "ft:*",
     ),
+    prices="openai",
 )

@@ -12,4 +12,5 @@ VENDOR = Vendor(
     paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
     key_env=("OPENROUTER_API_KEY",),
     host_env=("OPENROUTER_HOST",),
+    prices="openrouter",
 )

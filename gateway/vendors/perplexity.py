@@ -16,4 +16,5 @@ VENDOR = Vendor(
     strip=("/v1",),
     rename={"max_completion_tokens": "max_tokens"},
     stream_usage=False,  # every chunk has it anyhow
+    prices="perplexity",
 )

@@ -16,4 +16,5 @@ VENDOR = Vendor(
     host_env=("TOGETHER_BASE_URL",),
     rename={"max_completion_tokens": "max_tokens"},
     stream_usage=False,  # the last chunk has it anyhow
+    prices="together",
 )

@@ -78,5 +78,7 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     prefill: Mapping[str, Any] | None = None
     """What marks an unfinished assistant message that the model is to continue, where the vendor has such a thing."""
     headers: Mapping[str, str] = {}
+    prices: str | None = None
+    """The vendor's id in genai-prices. ``None``: its prices are not known."""
     locate: Callable[[Vendor, Account], Routes] | None = None
     """For the vendor whose URLs depend on more than a base."""

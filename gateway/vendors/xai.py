@@ -14,4 +14,5 @@ VENDOR = Vendor(
     key_env=("XAI_API_KEY",),
     base_env=("XAI_HOST",),
     owns=("grok-*",),
+    prices="x-ai",
 )

@@ -8,6 +8,7 @@ stack costs the same however many there are.
 from __future__ import annotations
 
 import ssl
+import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,8 +24,11 @@ MOST_IDLE = 256
 class Borrowed:
     """A response on a connection that is ours until ``give_back``."""
 
-    def __init__(self, pool: Pool, origin: str, connection: Any, response: httpcore.Response) -> None:
-        self.response = response
+    def __init__(
+        self, pool: Pool, origin: str, connection: Any, response: httpcore.Response, connected: float = 0.0
+    ) -> None:
+        """``connected``: seconds the connection took to make, if it was made for this."""
+        self.response, self.connected = response, connected
         self._pool, self._origin, self._connection = pool, origin, connection
 
     async def give_back(self) -> None:
@@ -37,6 +41,19 @@ class Borrowed:
                 await self._pool.take_back(self._origin, connection)
 
 
+class _Watch:
+    """Times the making of a connection, told of it by httpcore: https://www.encode.io/httpcore/extensions/#trace"""
+
+    def __init__(self) -> None:
+        self.seconds = self._began = 0.0
+
+    async def __call__(self, name: str, info: Any) -> None:
+        if name in ("connection.connect_tcp.started", "connection.connect_unix_socket.started"):
+            self._began = time.monotonic()
+        elif name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self.seconds = time.monotonic() - self._began
+
+
 class Pool:
     """Connections by origin. ``tls`` makes the context of the first https connection; it is kept for all."""
 
@@ -45,6 +62,7 @@ class Pool:
         self._tls: ssl.SSLContext | None = None
         # The latest used last: what is not needed grows old at the other end.
         self._idle: dict[str, list[Any]] = {}
+        self._lent: dict[str, int] = {}
         self._proxies: dict[str, httpcore.AsyncHTTPProxy] = {}
         self._closed = False
 
@@ -54,16 +72,27 @@ class Pool:
         if proxy := proxy_for(request.url.scheme.decode(), request.url.host.decode()):
             return Borrowed(self, origin, None, await self._through(proxy).handle_async_request(request))
         connection = None if fresh else await self._take(origin)
+        watch = _Watch()
         if connection is None:
             connection = self._connection(request.url.origin)
+            request.extensions["trace"] = watch
         try:
             response = await connection.handle_async_request(request)
         except BaseException:
             await connection.aclose()
             raise
-        return Borrowed(self, origin, connection, response)
+        self._lent[origin] = self._lent.get(origin, 0) + 1
+        return Borrowed(self, origin, connection, response, watch.seconds)
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Origin -> connections in use, connections that wait to be."""
+        return {
+            origin: (self._lent.get(origin, 0), len(self._idle.get(origin, ())))
+            for origin in {*self._lent, *self._idle}
+        }
 
     async def take_back(self, origin: str, connection: Any) -> None:
+        self._lent[origin] -= 1
         if self._closed or not connection.is_idle():
             await connection.aclose()
             return

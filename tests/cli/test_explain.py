@@ -1,13 +1,18 @@
-"""``skein explain``: the plan and its reasons, and nobody is called."""
+"""``skein explain``: the plan and its reasons, and nobody is called; or what became of a request that was made."""
 
 from __future__ import annotations
 
 import json
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Skein
+from tests.observe.told import told
+from tests.running import RunningGateway, running_gateway
+from tests.scripted import ScriptedVendor
 
 CONFIG = """
 providers:
@@ -113,8 +118,8 @@ def test_an_unknown_model_is_told_with_what_is_near(skein: Skein) -> None:
     ran = skein("explain", "-", config=CONFIG, stdin=request("fasst"))
     assert (ran.code, ran.out) == (1, "")
     assert 'there is no model "fasst" here; the nearest are fast' in ran.err
-    told = skein("explain", "-", "--json", stdin=request("fasst"))
-    assert (told.code, told.json["error"]["code"]) == (1, "model_not_found")
+    shown = skein("explain", "-", "--json", stdin=request("fasst"))
+    assert (shown.code, shown.json["error"]["code"]) == (1, "model_not_found")
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"model": 3}', b"\xff", b""])
@@ -148,3 +153,102 @@ def test_the_callers_key_is_looked_at(skein: Skein) -> None:
     assert (refused.code, "403 model_not_allowed" in refused.err) == (1, True)
     stranger = ran("fast", "api-key: someone-else")
     assert (stranger.code, "401" in stranger.err, "someone-else" in stranger.err) == (1, True, False)
+
+
+# A request that was made
+
+KEYED = "access: {mode: keys, keys: [{name: ci, key: key-of-ci-0123}], admin_key: admin-key-0123}\n"
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[RunningGateway]:
+    with running_gateway("providers: {simulator: {vendor: simulator}}\n" + KEYED) as gateway:
+        gateway.runtime.service.live = told().live
+        yield gateway
+
+
+def at(gateway: RunningGateway) -> str:
+    """The configuration of whoever asks: where the gateway is."""
+    return f"server: {{host: 0.0.0.0, port: {gateway.url.rpartition(':')[2]}}}\n{KEYED}"
+
+
+def test_a_request_that_was_made_is_told(skein: Skein, gateway: RunningGateway) -> None:
+    ran = skein("explain", "req-7", config=at(gateway))
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[0] == "req-7  ok 200 in 2.00s, first output after 1.50s"
+    assert "\x1b" not in ran.out
+    shown = skein("explain", "req-7", "--json", "--url", f"{gateway.base_url}/").json
+    assert [step["step"] for step in shown["waterfall"]].count("attempt") == 3
+
+
+def test_a_file_of_that_name_comes_first(skein: Skein, gateway: RunningGateway, tmp_path: Any) -> None:
+    (tmp_path / "req-7").write_bytes(request("openai/gpt-5"))
+    ran = skein("explain", "req-7", config=CONFIG)
+    assert ran.out.startswith('model "openai/gpt-5" is')
+    assert skein("explain", "req-7", "--url", gateway.url).out.startswith("req-7  ok")
+
+
+def test_a_request_nobody_knows(skein: Skein, gateway: RunningGateway) -> None:
+    ran = skein("explain", "req-none", config=at(gateway))
+    assert (ran.code, ran.out) == (1, "")
+    assert 'there is no request "req-none"' in ran.err
+    shown = skein("explain", "req-none", "--json", "--url", gateway.url)
+    assert (shown.code, shown.json["error"]["code"], shown.json["error"]["status"]) == (1, "request_not_found", 404)
+
+
+def test_nobody_is_there(skein: Skein) -> None:
+    with socket.socket() as bound:  # bound, but it does not listen
+        bound.bind(("127.0.0.1", 0))
+        ran = skein("explain", "req-7", config=f"server: {{port: {bound.getsockname()[1]}}}")
+        assert (ran.code, ran.out) == (1, "")
+        assert "no gateway answers at http://127.0.0.1:" in ran.err
+        assert "there is no file req-7" in ran.err
+        shown = skein("explain", "req-7", "--json", "--url", f"127.0.0.1:{bound.getsockname()[1]}")
+    assert (shown.code, shown.json["error"]["code"], shown.json["error"]["status"]) == (1, "unreachable", None)
+
+
+def test_something_else_is_there(skein: Skein, vendor: ScriptedVendor) -> None:
+    ran = skein("explain", "req-7", "--url", vendor.base_url)
+    assert (ran.code, "is no gateway" in ran.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "sent"),
+    [
+        (("--admin-key", "of-the-command"), {"SKEIN_ADMIN_KEY": "of-the-shell"}, "Bearer of-the-command"),
+        ((), {"SKEIN_ADMIN_KEY": "of-the-shell"}, "Bearer of-the-shell"),
+        ((), {}, None),
+    ],
+)
+def test_the_key_that_is_sent(
+    skein: Skein, vendor: ScriptedVendor, words: tuple[str, ...], env: dict[str, str], sent: str | None
+) -> None:
+    """The configured key does not go to another address."""
+    skein("explain", "req-7", "--url", vendor.base_url, *words, config=KEYED, env=env)
+    assert vendor.received[-1].headers.get("authorization") == sent
+
+
+def test_whoever_may_not_look_is_told_how(skein: Skein, gateway: RunningGateway, monkeypatch: Any) -> None:
+    monkeypatch.setattr("gateway.api.guard.is_here", lambda scope, headers: False)
+    ran = skein("explain", "req-7", "--url", gateway.url, "--admin-key", "wrong-key-0123")
+    assert (ran.code, "access.admin_key" in ran.err, "wrong-key" in ran.err) == (1, True, False)
+    assert skein("explain", "req-7", "--url", gateway.url, "--admin-key", "admin-key-0123").code == 0
+    assert skein("explain", "req-7", config=at(gateway)).code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("req-7", "--header", "x-skein-model: fast"),
+        ("req-7", "--url", "ftp://here"),
+        ("req-7", "--url", "http://here:port"),
+        ("req-7", "--url", "http://here", "--admin-key", "schlüssel"),
+    ],
+)
+def test_a_wrong_question_is_usage(skein: Skein, words: tuple[str, ...]) -> None:
+    ran = skein("explain", *words, config=CONFIG)
+    assert (ran.code, "1 problem in the command" in ran.err, "schlüssel" in ran.err) == (2, True, False)
+
+
+def test_where_it_is_has_to_be_known(skein: Skein) -> None:
+    assert "--url" in skein("explain", "req-7", config="server: {port: 0}").err

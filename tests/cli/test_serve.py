@@ -69,8 +69,8 @@ def test_lines_for_machines_are_nothing_but_json(tmp_path: Path) -> None:
     said = [json.loads(line) for line in (tmp_path / "said").read_text().splitlines()]
     by_name = {each["event"]: each for each in said}
     assert "SKEIN_PROT" in by_name["config.note"]["message"]
-    assert by_name["gateway.started"]["url"] == f"http://127.0.0.1:{port}"
-    assert by_name["gateway.started"]["models"] == 0
+    assert by_name["started"]["url"] == f"http://127.0.0.1:{port}"
+    assert by_name["started"]["models"] == 0
 
 
 def test_lines_for_people_begin_with_a_welcome(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Serving:
         except AssertionError:
             self.process.kill()  # the workers notice
             raise
-        [self.url] = {json.loads(line)["url"] for line in self.said if '"event":"gateway.started"' in line}
+        [self.url] = {json.loads(line)["url"] for line in self.said if '"event":"started"' in line}
 
     def _listen(self) -> None:
         assert self.process.stderr is not None
@@ -55,7 +55,7 @@ class Serving:
         return sum(f'"event":"{name}"' in line for line in self.said)
 
     def started(self) -> int:
-        return self.events("gateway.started")
+        return self.events("started")
 
     def workers(self) -> list[int]:
         found = [pid for pid in processes() if parent_of(pid) == self.process.pid]
@@ -138,7 +138,7 @@ def test_a_worker_that_dies_is_replaced_and_all_end_together(serving: Serving) -
         assert serving.ask()["model"] == "echo"
     said = [json.loads(line) for line in serving.said]  # nothing but JSON is there
     assert any("was killed by SIGKILL; another one is started" in each.get("message", "") for each in said)
-    assert {each["worker"] for each in said if each["event"] == "gateway.started"} == {1, 2}
+    assert {each["worker"] for each in said if each["event"] == "started"} == {1, 2}
     eventually(lambda: serving.started() == 4)
 
     serving.workers()
@@ -183,7 +183,7 @@ def test_a_second_signal_does_not_wait_and_clients_are_told(serving: Serving) ->
     asking.start()
     time.sleep(1.0)
     serving.signal(signal.SIGTERM)
-    eventually(lambda: serving.events("drain.started") == 2)
+    eventually(lambda: serving.events("stopping") == 2)
     began = time.monotonic()
     serving.signal(signal.SIGTERM)
     assert serving.process.wait(30) == 0

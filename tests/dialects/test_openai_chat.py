@@ -37,7 +37,7 @@ PEEKS: dict[str, tuple[Any, dict[str, Any]]] = {
     "JSON mode": ({"model": "m", "response_format": {"type": "json_object"}}, {"structured": True}),
     "a schema": ({"model": "m", "response_format": {"type": "json_schema", "json_schema": {}}}, {"structured": True}),
     "text": ({"model": "m", "response_format": {"type": "text"}}, {}),
-    "choices": ({"model": "m", "n": 3}, {"choices": 3}),
+    "choices": ({"model": "m", "n": 3}, {"choices": 3, "parameters": {"choice.count": 3}}),
     "choices null": ({"model": "m", "n": None}, {}),
     "messages are not ours to judge": ({"model": "m", "messages": 5, "temperature": "hot"}, {}),
 }
@@ -222,14 +222,14 @@ def test_usage(said: Any, usage: Usage | None):
 
 
 WHOLE: dict[str, tuple[bytes, Any]] = {
-    "an answer": (b'{"choices":[{"finish_reason":"stop"}]}', Whole(None, "stop")),
+    "an answer": (b'{"choices":[{"finish_reason":"stop"}]}', Whole(None, ("stop",))),
     "with usage": (
         b'{"choices":[{"finish_reason":"length"}],"usage":{"prompt_tokens":1}}',
-        Whole(Usage(input_tokens=1), "length"),
+        Whole(Usage(input_tokens=1), ("length",)),
     ),
-    "null error": (b'{"error":null,"choices":[{"finish_reason":"stop"}]}', Whole(None, "stop")),
-    "no reason": (b'{"choices":[{}]}', Whole(None, None)),
-    "no choices": (b'{"choices":[]}', Whole(None, None)),
+    "null error": (b'{"error":null,"choices":[{"finish_reason":"stop"}]}', Whole(None, ("stop",))),
+    "no reason": (b'{"choices":[{}]}', Whole(None, (None,))),
+    "no choices": (b'{"choices":[]}', Whole(None)),
     "not JSON": (b"<html>", FaultKind.GARBLED),
     "cut off": (b'{"choices":[{"finish_reason":"stop"}', FaultKind.GARBLED),
     "not UTF-8": (b'{"choices":[{"message":{"content":"\xff"}}],"error":{"x":1}}', FaultKind.GARBLED),

@@ -49,9 +49,9 @@ class Process:
         return found
 
     def started(self) -> str:
-        eventually(lambda: self.lines("gateway.started") or self.process.poll() is not None, within=30)
+        eventually(lambda: self.lines("started") or self.process.poll() is not None, within=30)
         assert self.process.poll() is None, self.errors.read_text()
-        return self.lines("gateway.started")[0]["url"]
+        return self.lines("started")[0]["url"]
 
     def ended(self, within: float = 30.0) -> int:
         return self.process.wait(within)
@@ -92,8 +92,8 @@ def test_a_drain_lets_streams_finish_and_takes_nothing_new(tmp_path: Path) -> No
             client.post(body(True))
             client.see(b"Hello")
             process.signal(signal.SIGTERM)
-            eventually(lambda: process.lines("drain.started"))
-            assert process.lines("drain.started")[0]["running"] == 1
+            eventually(lambda: process.lines("stopping"))
+            assert process.lines("stopping")[0]["running"] == 1
             watcher.send(request(b"", "/health/ready", "GET", content_length="", content_type=""))
             ready = watcher.reply()
             assert (ready.status, ready.json["status"], ready.json["running"]) == (503, "draining", 1)
@@ -179,7 +179,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
             client.post(body(True))
             client.see(b"Hello")
             process.signal(signal.SIGTERM)
-            eventually(lambda: process.lines("drain.started"))
+            eventually(lambda: process.lines("stopping"))
             began = time.monotonic()
             process.signal(signal.SIGTERM)
             process.ended()

@@ -428,15 +428,15 @@ def test_usage_is_asked_for_and_kept_from_a_client_that_did_not_ask() -> None:
         assert b'"usage"' not in told.body
         assert all(chunk["choices"] for chunk in told.chunks)
         ended = s.finished()
-        assert ended.usage is not None
-        assert ended.usage.output_tokens == 5
+        assert ended.spent.usage is not None
+        assert ended.spent.usage.output_tokens == 5
 
 
 def test_usage_is_given_to_a_client_that_asked() -> None:
     with stand("primary") as s:
         told = s.ask(True, stream_options={"include_usage": True})
         assert [bool(chunk["usage"]) for chunk in told.chunks][-2:] == [False, True]
-        assert s.finished().usage is not None
+        assert s.finished().spent.usage is not None
 
 
 def test_other_stream_options_are_kept_when_usage_is_asked_for() -> None:
@@ -453,9 +453,9 @@ def test_usage_told_unusually_is_read_and_breaks_no_reader_of_choices(quirk: str
         assert (told.text, told.finish, told.done) == (SAID, "stop", True)
         assert all(chunk["choices"] for chunk in told.chunks)
         ended = s.finished()
-        assert (ended.usage is None) == (quirk == "no_usage")
-        if ended.usage:
-            assert ended.usage.output_tokens == 5
+        assert (ended.spent.usage is None) == (quirk == "no_usage")
+        if ended.spent.usage:
+            assert ended.spent.usage.output_tokens == 5
 
 
 # --- a break that comes with the first output

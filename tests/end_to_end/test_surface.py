@@ -262,7 +262,7 @@ def test_a_key_is_taken_in_every_form(header: str) -> None:
     with stand("primary", extra=KEYS) as s, s.client() as client:
         assert s.ask(headers={header: FORMS[header].format("sk-caller-all")}).status == 200
         assert get(client, MODELS, **{header: FORMS[header].format("sk-caller-all")}).status == 200
-        assert s.of(events.RequestReceived)[0].caller == "all"
+        assert s.of(events.RequestUnderstood)[0].caller == "all"
         for wrong in ("sk-caller-nobody", "", "é", "sk-caller-all "[:-2]):
             told = s.ask(headers={header: FORMS[header].format(wrong)})
             assert (told.status, told.error["code"]) == (401, "invalid_api_key")

@@ -1,0 +1,123 @@
+"""Writes log lines: JSON for machines, plain text for people, in batches and by a thread of its own.
+
+A line that cannot be written (the disk is full, nobody reads) is counted as lost: the gateway serves on.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import msgspec
+
+# Lines that may wait for a reader that has stopped reading.
+MOST_WAITING = 20_000
+
+Line = tuple[str, str, dict[str, Any]]
+"""Level, name of the event, fields; fields that are None are left out."""
+
+_json = msgspec.json.Encoder()
+
+
+def written(line: Line, at: float, format: str) -> str:
+    """A line as it is written, its line feed included."""
+    return (_for_people if format == "console" else _for_machines)(line, at)
+
+
+def remark(level: str, name: str, message: str, format: str) -> None:
+    """A line for what is told outside of the gateway's own events: by the command that runs it."""
+    _write(written((level, name, {"message": message}), time.time(), format), None)
+
+
+class Writer:
+    """Lines go in at any time and come out in order. ``lost`` hears how many were not written."""
+
+    def __init__(self, out: TextIO | None = None, lost: Callable[[int], None] = lambda count: None) -> None:
+        self._out, self._lost = out, lost
+        self._waiting: deque[str] = deque()
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._busy = self._closed = False
+
+    def put(self, lines: list[str]) -> None:
+        """Never waits."""
+        with self._wake:
+            room = MOST_WAITING - len(self._waiting)
+            self._waiting.extend(lines[:room])
+            if len(lines) > room:
+                self._lost(len(lines) - room)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+
+    def close(self, deadline: float) -> None:
+        """Waits at most so many seconds for what is still to be written; the rest is lost."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+            self._wake.wait_for(lambda: not self._waiting and not self._busy, deadline)
+            if self._waiting:
+                self._lost(len(self._waiting))
+                self._waiting.clear()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._busy = False
+                self._wake.notify_all()
+                self._wake.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return
+                batch, self._busy = list(self._waiting), True
+                self._waiting.clear()
+            if not _write("".join(batch), self._out):
+                self._lost(len(batch))
+
+
+def _write(text: str, out: TextIO | None) -> bool:
+    stream = out or sys.stderr
+    if stream is None:  # as it is when the process was started without one
+        return True
+    with suppress(OSError, ValueError):
+        stream.write(text)
+        stream.flush()
+        return True
+    return False
+
+
+def _for_machines(line: Line, at: float) -> str:
+    level, name, fields = line
+    said = {"ts": _time(at), "level": level, "event": name}
+    said.update((key, value) for key, value in fields.items() if value is not None)
+    return _json.encode(said).decode() + "\n"
+
+
+def _for_people(line: Line, at: float) -> str:
+    level, name, fields = line
+    told = "".join(_told(key, value) for key, value in fields.items() if value is not None)
+    return f"{_time(at)[11:23]} {level:7} {name:18}{told}\n"
+
+
+def _told(key: str, value: Any) -> str:
+    """On the line; a traceback below it, each of its lines marked, so that none can look like a line of ours."""
+    if key == "traceback":
+        return "".join(f"\n    | {_safe(line)}" for line in str(value).splitlines())
+    if isinstance(value, dict | list):
+        return f" {key}={_safe(_json.encode(value).decode())}" if value else ""
+    return f" {key}={_safe(str(value))}"
+
+
+def _safe(text: str) -> str:
+    """Without what a terminal would act on, or would not show."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,366 @@
+"""Counts what happens into the series of the catalogue: each fact once, at its own grain, under known names."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NamedTuple
+
+from gateway import events
+from gateway.chat import Usage
+from gateway.observe import families as f
+from gateway.observe.limits import remaining
+from gateway.observe.record import Record, Try
+from gateway.observe.series import Book, Labels
+from gateway.observe.vocabulary import OF_FAULT, OUTCOMES
+from gateway.routing import Target
+
+UNKNOWN = "_other"
+# Tools, and who gives feedback, are named by clients: so many names are kept, those that came first.
+MOST_TOOLS = 30
+MOST_SOURCES = 10
+# Models are named by clients: names that no configuration knows are kept once a vendor has answered for them.
+MOST_ANSWERED = 200
+MOST_ANSWERS = 10_000
+
+BREAKER = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
+TOKEN_TYPES = ("input_uncached", "cache_read", "cache_write", "output", "reasoning")
+PHASES = ("parse", "auth", "route", "convert", "connect", "deliver")
+
+
+class Known(NamedTuple):
+    """The names that configuration and listings know."""
+
+    model: Callable[[str], bool]
+    target: Callable[[Target], bool]
+
+
+class Reading(NamedTuple):
+    """One gauge's value at the moment of a scrape."""
+
+    family: f.Family
+    labels: Labels
+    value: float
+
+
+class _FirstNames:
+    """The names that came first, up to a number; all others share one."""
+
+    def __init__(self, most: int) -> None:
+        self._names: set[str] = set()
+        self._most = most
+
+    def __call__(self, name: str) -> str:
+        if name in self._names:
+            return name
+        if len(self._names) >= self._most or not name:
+            return UNKNOWN
+        self._names.add(name)
+        return name
+
+
+class Metrics:
+    """A sink. ``known``: the names of the configuration at work; ``readings``: gauges that are looked up for a page."""
+
+    def __init__(
+        self, book: Book, known: Callable[[], Known], readings: Callable[[], Iterable[Reading]], version: str
+    ) -> None:
+        self.book, self._known, self._readings = book, known, readings
+        self._tool, self._source = _FirstNames(MOST_TOOLS), _FirstNames(MOST_SOURCES)
+        self._answered: set[Target] = set()
+        self._answers: dict[str, tuple[str, str]] = {}
+        self._bind(book)
+        self._count: dict[type[events.Event], Callable[[Any, Any], None]] = {
+            events.RequestReceived: self._received,
+            events.RequestUnderstood: self._conduct,
+            events.PlanMade: self._planned,
+            events.AttemptStarted: self._started,
+            events.AttemptSucceeded: self._succeeded,
+            events.AttemptFailed: self._ended,
+            events.AttemptAbandoned: self._ended,
+            events.ExchangeFinished: self._finished,
+            events.BreakerMoved: self._breaker_moved,
+            events.LoopLooked: self._looked,
+            events.GatewayStarted: self._gateway_started,
+            events.ConfigReloaded: self._reloaded,
+            events.ConfigRefused: self._refused,
+            events.RequestTurnedAway: self._turned_away,
+            events.FeedbackGiven: self._judged,
+        }
+        self.hears = tuple(self._count)
+        book.numbers(f.BUILD_INFO).set((version, platform.python_version()), 1)
+        for name in f.FAMILIES:
+            self._overflows.expect((name,))
+        for phase in PHASES:
+            self._phases.expect((phase,))
+        for result in ("taken", "refused"):
+            self._reloads.expect((result,))
+
+    def _bind(self, book: Book) -> None:
+        numbers, histogram = book.numbers, book.histogram
+        self._requests, self._request_errors = numbers(f.REQUESTS), numbers(f.REQUEST_ERRORS)
+        self._duration, self._first_token = histogram(f.REQUEST_DURATION), histogram(f.TIME_TO_FIRST_TOKEN)
+        self._overhead, self._phases = histogram(f.OVERHEAD), histogram(f.PHASES)
+        self._tried, self._in_flight = histogram(f.REQUEST_ATTEMPTS), numbers(f.IN_FLIGHT)
+        self._disconnects, self._rejections = numbers(f.DISCONNECTS), numbers(f.REJECTIONS)
+        self._attempts, self._attempt_errors = numbers(f.ATTEMPTS), numbers(f.ATTEMPT_ERRORS)
+        self._attempt_duration, self._attempt_ttft = histogram(f.ATTEMPT_DURATION), histogram(f.ATTEMPT_TTFT)
+        self._per_token, self._stalls = histogram(f.TIME_PER_OUTPUT_TOKEN), numbers(f.STALLS)
+        self._backoff, self._limits = numbers(f.BACKOFF), numbers(f.RATE_LIMIT_LEFT)
+        self._switches, self._failovers = numbers(f.SWITCHES), numbers(f.FAILOVERS)
+        self._breaker, self._breaker_moves = numbers(f.BREAKER_STATE), numbers(f.BREAKER_TRANSITIONS)
+        self._decisions = numbers(f.ROUTE_DECISIONS)
+        self._tool_calls, self._tool_retries = numbers(f.TOOL_CALLS), numbers(f.TOOL_CALL_RETRIES)
+        self._context, self._growth = histogram(f.CONTEXT_TOKENS), histogram(f.CONTEXT_GROWTH)
+        self._compactions, self._window = numbers(f.COMPACTIONS), histogram(f.WINDOW_RATIO)
+        self._effectiveness, self._feedback = histogram(f.EFFECTIVENESS), numbers(f.FEEDBACK)
+        self._tokens, self._cost = numbers(f.TOKENS), numbers(f.COST)
+        self._wasted_tokens, self._wasted_cost = numbers(f.WASTED_TOKENS), numbers(f.WASTED_COST)
+        self._unpriced, self._usage_missing = numbers(f.UNPRICED), numbers(f.USAGE_MISSING)
+        self._overflows, self._series = numbers(f.SERIES_OVERFLOW), numbers(f.SERIES)
+        self._loop_lag, self._reloads = histogram(f.LOOP_LAG), numbers(f.CONFIG_RELOADS)
+        self._config = numbers(f.CONFIG_INFO)
+        self._dropped, self._exported = numbers(f.TELEMETRY_DROPPED), numbers(f.TELEMETRY_EXPORTED)
+        self._export_seconds = histogram(f.EXPORT_SECONDS)
+
+    # A sink
+
+    def take(self, event: events.Event, record: Record | None) -> None:
+        """Called with ``book.lock`` held."""
+        self._count[type(event)](event, record)
+
+    def settle(self) -> None:
+        """Nothing is written in batches."""
+
+    def read(self) -> None:
+        """Looks up the gauges, ahead of a scrape."""
+        book = self.book
+        with book.lock:
+            for reading in self._readings():
+                book.numbers(reading.family).set(reading.labels, reading.value)
+            for name, size in book.sizes().items():
+                self._series.set((name,), size)
+            for name, count in book.overflows().items():
+                self._overflows.set((name,), count)
+
+    def expect(self, models: Collection[str], targets: Collection[Target], routes: Collection[str]) -> None:
+        """Series that are known to come are there at 0: the first failure of all is an increase, too."""
+        with self.book.lock:
+            for route in routes:
+                self._in_flight.expect((route,))
+            for model in models:
+                for outcome in OUTCOMES:
+                    for stream in ("true", "false"):
+                        self._requests.expect((model, outcome, stream))
+                for stage in ("before_first_token", "mid_stream"):
+                    self._disconnects.expect((model, stage))
+                self._compactions.expect((model,))
+            for target in targets:
+                self._expect_target((target.provider, target.model))
+
+    def _expect_target(self, names: Labels) -> None:
+        for kind, outcome in (("primary", "ok"), ("primary", "error"), ("retry", "ok"), ("fallback", "ok")):
+            self._attempts.expect((*names, kind, outcome))
+        for whose in OF_FAULT.values():
+            self._attempt_errors.expect((*names, whose))
+        for type in TOKEN_TYPES:
+            self._tokens.expect((*names, type))
+        for series in (self._cost, self._unpriced, self._usage_missing, self._stalls, self._breaker):
+            series.expect(names)
+        for state in BREAKER:
+            self._breaker_moves.expect((*names, state))
+
+    # Of the telemetry itself; called from any thread
+
+    def lost(self, sink: str, reason: str, count: int) -> None:
+        with self.book.lock:
+            self._dropped.add((sink, reason), count)
+
+    def exported(self, sink: str, count: int) -> None:
+        with self.book.lock:
+            self._exported.add((sink,), count)
+
+    def timed(self, sink: str, result: str, seconds: float) -> None:
+        with self.book.lock:
+            self._export_seconds.add((sink, result), seconds)
+
+    # Of exchanges
+
+    def _received(self, event: events.RequestReceived, record: Record) -> None:
+        self._in_flight.add((event.route,))
+
+    def _planned(self, event: events.PlanMade, record: Record) -> None:
+        plan = event.plan
+        self._decisions.add((plan.strategy, plan.role, *self.names(plan.targets[0])))
+
+    def _started(self, event: events.AttemptStarted, record: Record) -> None:
+        if event.delay:
+            self._backoff.add((event.target.provider, event.cause), event.delay)
+
+    def _succeeded(self, event: events.AttemptSucceeded, record: Record) -> None:
+        if event.target not in self._answered and len(self._answered) < MOST_ANSWERED:
+            self._answered.add(event.target)
+        names = self.names(event.target)
+        one = self._attempt(event, record, names)
+        usage = event.spent.usage
+        if record.stream and one.output_at is not None:
+            first = one.output_at - one.started.at
+            self._attempt_ttft.add(names, first, _exemplar(record), event.at)
+            if usage and usage.output_tokens > 1:
+                self._per_token.add(names, (event.seconds - first) / (usage.output_tokens - 1))
+        if event.heard.stalls:
+            self._stalls.add(names, event.heard.stalls)
+        self._charge(names, usage, event)
+        for kind, ratio in remaining(event.limits):
+            self._limits.set((event.target.provider, str(one.started.key), kind), ratio)
+
+    def _charge(self, names: Labels, usage: Usage | None, event: events.AttemptSucceeded) -> None:
+        if usage is None:
+            self._usage_missing.add(names)
+            return
+        for type, count in usage.parts().items():
+            if count:
+                self._tokens.add((*names, type), count)
+        if event.spent.cost is None:
+            self._unpriced.add(names)
+        else:
+            self._cost.add(names, event.spent.cost.usd)
+
+    def _ended(self, event: events.AttemptFailed | events.AttemptAbandoned, record: Record) -> None:
+        names = self.names(event.target)
+        one = self._attempt(event, record, names)
+        whose = one.error_type or ""
+        if isinstance(event, events.AttemptFailed):
+            self._attempt_errors.add((*names, whose))
+        if usage := event.spent.usage:
+            self._wasted_tokens.add((*names, whose), usage.input_tokens + usage.output_tokens)
+            if event.spent.cost is not None:
+                self._wasted_cost.add((*names, whose), event.spent.cost.usd)
+
+    def _attempt(
+        self,
+        event: events.AttemptSucceeded | events.AttemptFailed | events.AttemptAbandoned,
+        record: Record,
+        names: Labels,
+    ) -> Try:
+        one = record.tries[event.number - 1]
+        outcome = one.outcome or ""
+        self._attempts.add((*names, one.started.kind, outcome))
+        self._attempt_duration.add((*names, outcome), event.seconds, _exemplar(record), event.at)
+        return one
+
+    def _finished(self, event: events.ExchangeFinished, record: Record) -> None:
+        model, outcome, trace_id = self._model(record), record.outcome or "", _exemplar(record)
+        stream = "true" if event.stream else "false"
+        self._requests.add((model, outcome, stream))
+        self._duration.add((model, outcome, stream), event.seconds, trace_id, event.at)
+        if record.received:
+            self._in_flight.add((record.route,), -1)
+            self._overhead.add((record.route,), event.overhead)
+        for phase, seconds in event.phases.items():
+            self._phases.add((phase,), seconds)
+        if record.error_type:
+            self._request_errors.add((model, record.error_type))
+        if outcome == "cancelled":
+            self._disconnects.add((model, "mid_stream" if event.begun else "before_first_token"))
+        if record.tries:
+            self._tried.add((model,), len(record.tries))
+        elif record.error_type and outcome != "cancelled":
+            self._rejections.add((record.error_type,))
+        if event.stream and record.first_output is not None:
+            self._first_token.add((model,), record.first_output, trace_id, event.at)
+        self._moves(record)
+        self._size(event, record, model)
+        self._answer(event, record)
+
+    def _moves(self, record: Record) -> None:
+        for switch in record.switches:
+            before, after = self.names(switch.before), self.names(switch.after)
+            self._switches.add(("/".join(before), "/".join(after), switch.reason))
+            if switch.scope == "request":
+                result = "ok" if record.tries[switch.number - 1].outcome == "ok" else "failed"
+                self._failovers.add((before[0], after[0], switch.why, result))
+
+    def _size(self, event: events.ExchangeFinished, record: Record, model: str) -> None:
+        if event.spent.usage is None or event.target is None:
+            return
+        tokens = event.spent.usage.input_tokens
+        self._context.add((model,), tokens)
+        if event.window:
+            self._window.add((self.names(event.target)[1],), tokens / event.window)
+        if record.compacted:
+            self._compactions.add((model,))
+        elif record.growth is not None and record.growth >= 0:
+            self._growth.add((model,), record.growth)
+
+    def _answer(self, event: events.ExchangeFinished, record: Record) -> None:
+        """What a later verdict on the answer will want to know, and what is known of it already."""
+        if event.target is None:
+            return
+        served = self.names(event.target)[1], record.task
+        self._answers[record.id] = served
+        if len(self._answers) > MOST_ANSWERS:
+            del self._answers[next(iter(self._answers))]
+        if "length" in event.heard.finish_reasons:
+            self._effectiveness.add(served, 0.0)
+
+    def _conduct(self, event: events.RequestUnderstood, record: Record) -> None:
+        for call in record.tools:
+            target = self.names(call.target)[1] if call.target else UNKNOWN
+            tool = self._tool(call.tool)
+            self._tool_calls.add((target, tool, call.outcome))
+            if call.repeated:
+                self._tool_retries.add((target, tool))
+        if record.score is not None and record.scored:
+            self._effectiveness.add((self.names(record.scored)[1], record.task), record.score)
+
+    # Of the gateway
+
+    def _breaker_moved(self, event: events.BreakerMoved, record: Record | None) -> None:
+        names = self.names(event.target)
+        self._breaker.set(names, BREAKER[event.after])
+        self._breaker_moves.add((*names, event.after))
+
+    def _looked(self, event: events.LoopLooked, record: Record | None) -> None:
+        self._loop_lag.add((), event.late)
+
+    def _gateway_started(self, event: events.GatewayStarted | events.ConfigReloaded, record: Record | None) -> None:
+        self._config.values.clear()
+        self._config.set((event.digest,), 1)
+
+    def _reloaded(self, event: events.ConfigReloaded, record: Record | None) -> None:
+        self._reloads.add(("taken",))
+        self._gateway_started(event, record)
+
+    def _refused(self, event: events.ConfigRefused, record: Record | None) -> None:
+        self._reloads.add(("refused",))
+
+    def _turned_away(self, event: events.RequestTurnedAway, record: Record | None) -> None:
+        self._rejections.add((f"policy_{event.code}",))
+
+    def _judged(self, event: events.FeedbackGiven, record: Record | None) -> None:
+        answer = self._answers.get(event.exchange_id, (UNKNOWN, UNKNOWN))
+        verdict = "good" if event.score > 0.5 else "bad" if event.score < 0.5 else "neutral"
+        self._feedback.add((*answer, self._source(event.source), verdict))
+        if answer[0] != UNKNOWN:
+            self._effectiveness.add(answer, event.score)
+
+    # Names
+
+    def _model(self, record: Record) -> str:
+        """Configured models by their name, targets by theirs if they are known."""
+        name = record.model
+        if self._known().model(name):
+            return name
+        provider, _, model = name.partition("/")
+        return "/".join(self.names(Target(provider, model))) if model and record.plan else UNKNOWN
+
+    def names(self, target: Target) -> Labels:
+        """``provider`` and ``target_model``, the latter only if it is known."""
+        known = target in self._answered or self._known().target(target)
+        return (target.provider, target.model if known else UNKNOWN)
+
+
+def _exemplar(record: Record) -> str | None:
+    """The trace, when somebody can look it up."""
+    return record.trace.trace_id if record.trace and record.trace.sampled else None

@@ -1,0 +1,204 @@
+"""Tells what happens in one exchange as events: fills in who, when, what it cost, so that the story need not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from gateway import events
+from gateway.attempt import Exchange, Opened, Terms
+from gateway.chat import Called, Cost, Heard, Usage
+from gateway.errors import Fault
+from gateway.events import AttemptKind, Outcome, Spent
+from gateway.resilience.failover import Attempt
+from gateway.resilience.failover import Outcome as Past
+from gateway.resilience.health import Ticket
+from gateway.routing import Plan, Target
+
+Pricing = Callable[[Target, Usage], Cost | None]
+
+
+class Teller:
+    """One exchange's voice. ``content``: telemetry was asked to carry what is said."""
+
+    def __init__(
+        self, emit: events.Observer, clock: Callable[[], float], exchange: Exchange, cost: Pricing, *, content: bool
+    ) -> None:
+        self._emit, self._clock, self._exchange, self._cost, self._content = emit, clock, exchange, cost, content
+        self._id, self._span = exchange.id, exchange.trace.server if exchange.trace else 0
+
+    def understood(self, terms: Terms) -> None:
+        exchange = self._exchange
+        self._emit(
+            events.RequestUnderstood(
+                at=self._clock(),
+                exchange_id=self._id,
+                span=self._span,
+                dialect=exchange.dialect.NAME,
+                facts=terms.facts,
+                caller=exchange.caller,
+                session=exchange.session,
+                pinned=exchange.pin is not None and terms.facts.named,
+                prompt=exchange.prompt,
+                body=exchange.body,
+            )
+        )
+
+    def planned(self, plan: Plan) -> None:
+        self._emit(events.PlanMade(at=self._clock(), exchange_id=self._id, span=self._span, plan=plan))
+
+    def started(self, attempt: Attempt, ticket: Ticket, url: str, history: list[Past]) -> None:
+        self._emit(
+            events.AttemptStarted(
+                at=ticket.began,
+                exchange_id=self._id,
+                span=self._span,
+                number=attempt.number,
+                target=attempt.target,
+                url=url,
+                reason=attempt.reason,
+                kind=_kind(attempt, ticket),
+                delay=attempt.delay,
+                cause=_cause(history),
+                key=ticket.place,
+            )
+        )
+
+    def output(self, attempt: Attempt, ticket: Ticket, now: float) -> None:
+        self._emit(
+            events.OutputStarted(
+                at=now,
+                exchange_id=self._id,
+                span=self._span,
+                number=attempt.number,
+                target=attempt.target,
+                seconds=now - ticket.began,
+            )
+        )
+
+    def succeeded(self, opened: Opened, now: float) -> None:
+        attempt = opened.attempt
+        self._emit(
+            events.AttemptSucceeded(
+                at=now,
+                exchange_id=self._id,
+                span=self._span,
+                number=attempt.number,
+                target=attempt.target,
+                seconds=now - opened.ticket.began,
+                spent=self.spent(opened),
+                heard=self.heard(opened),
+                limits=tuple(opened.passed_on),
+            )
+        )
+
+    def failed(
+        self, attempt: Attempt, ticket: Ticket, fault: Fault, now: float, after_output: bool, usage: Usage | None
+    ) -> None:
+        self._emit(
+            events.AttemptFailed(
+                at=now,
+                exchange_id=self._id,
+                span=self._span,
+                number=attempt.number,
+                target=attempt.target,
+                fault=fault,
+                seconds=now - ticket.began,
+                after_output=after_output,
+                spent=self._priced(attempt.target, usage),
+            )
+        )
+
+    def abandoned(self, attempt: Attempt, ticket: Ticket, now: float, opened: Opened | None) -> None:
+        self._emit(
+            events.AttemptAbandoned(
+                at=now,
+                exchange_id=self._id,
+                span=self._span,
+                number=attempt.number,
+                target=attempt.target,
+                seconds=now - ticket.began,
+                spent=self.spent(opened) if opened and opened.ticket is ticket else Spent(),
+            )
+        )
+
+    def finished(
+        self,
+        terms: Terms,
+        opened: Opened | None,
+        *,
+        outcome: Outcome,
+        status: int,
+        attempts: int,
+        began: float,
+        begun: bool,
+        overhead: float,
+        window: int | None,
+        fault: Fault | None,
+        code: str | None,
+    ) -> None:
+        exchange, now = self._exchange, self._clock()
+        passing = opened.passing if opened else None
+        self._emit(
+            events.ExchangeFinished(
+                at=now,
+                exchange_id=self._id,
+                span=self._span,
+                model=terms.plan.model or terms.facts.model,
+                stream=terms.facts.stream,
+                outcome=outcome,
+                status=status,
+                attempts=attempts,
+                seconds=now - began,
+                target=opened.attempt.target if opened else None,
+                spent=self.spent(opened) if opened else Spent(),
+                heard=self.heard(opened) if opened else Heard(),
+                window=window,
+                begun=begun,
+                overhead=max(0.0, overhead),
+                phases=exchange.phases,
+                skipped=passing.digest.skipped if passing else 0,
+                fault=fault,
+                code=code,
+                caller=exchange.caller,
+                session=exchange.session,
+            )
+        )
+
+    def spent(self, opened: Opened) -> Spent:
+        """Asked for more than once, worked out once: when the answer is over."""
+        if opened.spent is None or not opened.ended:
+            opened.spent = self._priced(opened.attempt.target, opened.usage)
+        return opened.spent
+
+    def heard(self, opened: Opened) -> Heard:
+        if opened.passing is not None:
+            return opened.passing.digest.heard(content=self._content)
+        whole = opened.whole
+        if whole is None:
+            return Heard()
+        return Heard(
+            id=whole.id,
+            model=whole.model,
+            finish_reasons=tuple(filter(None, whole.finish_reasons)),
+            calls=tuple(
+                Called(part.id, part.tool, part.arguments if self._content else "")
+                for part in whole.calls
+                if part.id or part.tool
+            ),
+            bytes=len(opened.head),
+            text=self._exchange.dialect.spoken(opened.head) if self._content else None,
+        )
+
+    def _priced(self, target: Target, usage: Usage | None) -> Spent:
+        return Spent(usage=usage, cost=self._cost(target, usage)) if usage else Spent()
+
+
+def _kind(attempt: Attempt, ticket: Ticket) -> AttemptKind:
+    if ticket.probe:
+        return "probe"
+    return "primary" if attempt.number == 1 else "retry" if ticket.retry else "fallback"
+
+
+def _cause(history: list[Past]) -> Literal["retry_after", "backoff"]:
+    return "retry_after" if history and history[-1].fault.retry_after is not None else "backoff"
