@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 from litestar import Litestar
 
-from gateway import __version__, events, prices
+from gateway import events, prices
 from gateway.access.keys import Caller, Doorkeeper
 from gateway.api.inbound import CHAT, EMBEDDINGS, Inbound
 from gateway.api.routes import build_routes
@@ -34,7 +34,8 @@ from gateway.errors import OperatorError, Problem
 from gateway.listings import Listings
 from gateway.observe import FLUSH, families
 from gateway.observe.metrics import BREAKER, Known, Reading
-from gateway.observe.observability import Logging, Observability
+from gateway.observe.observability import Logging
+from gateway.observing import Observing
 from gateway.prices import PriceBook
 from gateway.relay import Gateway
 from gateway.resilience.breaker import State
@@ -81,8 +82,9 @@ class Runtime:
         of the file's. ``logging``: where none is given, no lines are written. ``told``: False for no telemetry at all.
         """
         self.clock = SteadyClock()
-        self.observability = Observability(__version__, self.clock, logging)
         self.config, self._env, self._given = config, env, given
+        self._observing = Observing(config, env, self.clock, self._vendor, logging)
+        self.observability = self._observing.observability
         self.emit = events.broadcast((self.observability, emit) if told else (emit,))
         # A gateway that began with a file stays with it: without it the environment alone might open every door.
         self._path = config.source if os.path.isfile(config.source) else path
@@ -105,6 +107,9 @@ class Runtime:
             live=self.observability.live,
             metrics=self.observability.page,
             worker=logging.worker if logging else None,
+            sample_ratio=self._observing.sample_ratio,
+            feedback=self._observing.feedback,
+            prompts=self._observing if self._observing.langfuse else None,
         )
         if config.server.workers > 1:
             self.service.metrics, self.service.metrics_elsewhere = None, elsewhere(config)
@@ -291,6 +296,10 @@ class Runtime:
         await asyncio.to_thread(self.observability.close, FLUSH)
 
     # For telemetry
+
+    def _vendor(self, provider: str) -> str:
+        found = self.gateway.providers.get(provider)
+        return found.vendor.name if found else provider
 
     def _expect(self) -> None:
         """The names of this configuration: their series are there from the start."""

@@ -215,8 +215,7 @@ class _Named(msgspec.Struct, gc=False):
 
 
 class _Tool(msgspec.Struct, gc=False):
-    """In all its shapes: ``function`` and ``custom`` tools, legacy functions, tools of the vendor's own."""
-
+    # In all its shapes: function and custom tools, legacy functions, tools of the vendor's own.
     function: _Named | None = None
     custom: _Named | None = None
     name: Any = None
@@ -230,8 +229,7 @@ class _Request(msgspec.Struct):
 
 
 class _Loose(msgspec.Struct):
-    """The same where something has another shape than it should."""
-
+    # The same where something has another shape than it should.
     messages: msgspec.Raw = _ABSENT
     tools: msgspec.Raw = _ABSENT
     functions: msgspec.Raw = _ABSENT
@@ -543,10 +541,12 @@ def _exit_code(said: _Said, call: Call) -> tuple[int | None, str]:
         return code, f"exit code {code}"
     told = _EXIT_HEAD.match(said.text[: 2 * ENDS])
     if told is None and not _shows(said, call):
+        # Searching for the pattern costs ten times as much as looking for its words, from shortly before where they are
+        # (counted from the end: small letters may be more than the great ones were).
         tail = said.text[-ENDS:]
         lower = tail.lower()
-        # Searching for the pattern costs ten times as much as looking for its words.
-        told = _EXIT_TAIL.search(tail) if any(hint in lower for hint in _EXIT_HINTS) else None
+        hint = max(map(lower.rfind, _EXIT_HINTS))
+        told = _EXIT_TAIL.search(tail, max(0, len(tail) - len(lower) + hint - 60)) if hint >= 0 else None
     return (int(told["code"]), told["marker"].strip()) if told else (None, "")
 
 

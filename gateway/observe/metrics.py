@@ -158,6 +158,14 @@ class Metrics:
             for target in targets:
                 self._expect_target((target.provider, target.model))
 
+    def expect_outlet(self, name: str) -> None:
+        with self.book.lock:
+            self._exported.expect((name,))
+            for reason in ("queue_full", "failed", "shutdown"):
+                self._dropped.expect((name, reason))
+            for result in ("ok", "failed"):
+                self._export_seconds.expect((name, result))
+
     def _expect_target(self, names: Labels) -> None:
         for kind, outcome in (("primary", "ok"), ("primary", "error"), ("retry", "ok"), ("fallback", "ok")):
             self._attempts.expect((*names, kind, outcome))

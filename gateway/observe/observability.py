@@ -30,8 +30,8 @@ LOSS_EVERY = 10.0
 class Outlet(Protocol):
     """A way out of the process, with a queue."""
 
-    name: str
-
+    @property
+    def name(self) -> str: ...
     @property
     def waiting(self) -> int: ...
     def close(self, deadline: float, /) -> None:
@@ -81,7 +81,13 @@ class Observability:
     def add(self, name: str, sink: Sink, *outlets: Outlet) -> None:
         """One more sink, told after those that are there, and the ways out it uses."""
         self._telemetry.listen(name, sink)
-        self._outlets += outlets
+        for outlet in outlets:
+            self.add_outlet(outlet)
+
+    def add_outlet(self, outlet: Outlet) -> None:
+        """A way out that is emptied at the end, and whose losses are there at 0 from the start."""
+        self._outlets.append(outlet)
+        self.metrics.expect_outlet(outlet.name)
 
     def settle(self) -> None:
         """Tells all that waits. In the event loop."""

@@ -85,7 +85,7 @@ class Labels:
                 raise Mistake("histogram_quantile needs le")
             case "histogram_quantile":
                 return given[0] - {"le"}
-            case "rate" | "increase":
+            case "rate" | "increase" | "clamp_max":
                 return given[0]
         raise NotImplementedError(f"{expr.func.name}: teach this file what its labels are")
 

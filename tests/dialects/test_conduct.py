@@ -131,6 +131,11 @@ CONVERSATIONS: dict[str, tuple[list[Any], Any, list[str]]] = {
         ["shell ok"],
     ),
     "unanswered is no error": ([calls(call("1")), USER, calls(call("2")), result("2")], None, ["shell ok"]),
+    "an id used again is another call": (
+        [calls(call("1")), USER, calls(call("1", "edit")), result("1", "Error: x"), calls(call("2")), result("2")],
+        None,
+        ["shell ok"],
+    ),
     "calls that are none": ([calls(5, None, call("a"), {}), result("a")], None, ["shell ok", " unanswered"]),  # type: ignore[arg-type]
     "calls that are no list": ([{"role": "assistant", "tool_calls": {"a": 1}}, USER], None, []),
     "messages that are none": ([5, None, [], TWO, "x", result("a"), result("b")], None, ["shell ok", "edit ok"]),
@@ -218,6 +223,24 @@ def test_what_cannot_be_read_tells_nothing(sent: bytes):
 def test_bytes_that_are_no_text_hide_nothing():
     sent = body(USER, calls(call("a")), result("a", "Error: ?")).replace(b"?", b"\xff")
     assert told(judged(sent)) == ["shell error"]
+
+
+# The tail has 400 characters, and so has the head.
+EDGES: dict[str, tuple[str, str]] = {
+    "a tail that begins inside a line": ("x" * 500 + "make: *** y" + "z" * 389, "ok"),
+    "a tail's line": ("x" * 500 + "\nmake: *** y" + "z" * 380, "error"),
+    "a complaint that is all there is": ("x: permission denied" + "!" * 380, "error"),
+    "a complaint that is not": ("x: permission denied" + "!" * 381, "ok"),
+    "an exit code in Turkish": ("İ" * 300 + " exit code 3", "error"),
+    "too many lines after it": ("make: *** y\n" + "z\n" * 4, "ok"),
+    "few lines after it": ("make: *** y\n" + "z\n" * 3, "error"),
+}
+
+
+@pytest.mark.parametrize(("content", "verdict"), EDGES.values(), ids=EDGES)
+def test_where_words_count(content: str, verdict: str):
+    [found] = judged(body(calls(call("a")), result("a", content)))
+    assert found.outcome == verdict
 
 
 def test_very_many_blocks_are_no_trouble():
