@@ -21,7 +21,7 @@ class Turn(msgspec.Struct, frozen=True):
     evidence: str = ""
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a plan may depend on. ``size`` is the body's length in bytes."""
 
     operation: Operation = "chat"
@@ -43,7 +43,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """How the model is to answer: ``max_tokens``, ``temperature`` and the like, as they were sent."""
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Token counts as the OTel GenAI conventions count: cached inside input, reasoning inside output."""
 
     input_tokens: int = 0
@@ -73,14 +73,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-class Cost(msgspec.Struct, frozen=True):
+class Cost(msgspec.Struct, frozen=True, gc=False):
     """US dollars, and who says so: the vendor, the configuration, or the price table."""
 
     usd: float
     source: Literal["vendor", "override", "table"]
 
 
-class Called(msgspec.Struct, frozen=True):
+class Called(msgspec.Struct, frozen=True, gc=False):
     """A tool the model called. ``arguments`` is content: kept only when that was asked for."""
 
     id: str
@@ -88,7 +88,7 @@ class Called(msgspec.Struct, frozen=True):
     arguments: str = ""
 
 
-class Heard(msgspec.Struct, frozen=True, kw_only=True):
+class Heard(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What was heard of an answer while it passed."""
 
     id: str | None = None
@@ -104,7 +104,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """Content: kept only when that was asked for."""
 
 
-class Prompt(msgspec.Struct, frozen=True):
+class Prompt(msgspec.Struct, frozen=True, gc=False):
     """A managed prompt the request was made with."""
 
     name: str

@@ -39,7 +39,7 @@ class FaultKind(enum.Enum):
     REFUSED = "refused"
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
+class Fault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why one attempt failed.
 
     ``status``, ``type``, ``code``, ``param`` and ``body`` are the vendor's own words where it said any (``body`` cut

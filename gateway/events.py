@@ -20,8 +20,8 @@ AttemptKind = Literal["primary", "retry", "fallback", "probe"]
 """The first; the same target again; another target; one that finds out whether a sick target is well again."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact, and when (epoch seconds)."""
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A fact, and when (epoch seconds). No part of one leads back to it: the garbage collector need not look."""
 
     at: float
 
@@ -86,7 +86,7 @@ class OutputStarted(ExchangeEvent, frozen=True, kw_only=True):
     """From the start of the attempt."""
 
 
-class Spent(msgspec.Struct, frozen=True, kw_only=True):
+class Spent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an attempt used, as far as its vendor has said."""
 
     usage: Usage | None = None

@@ -15,7 +15,7 @@ _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f
 _LONGEST_STATE = 512
 
 
-class Trace(msgspec.Struct, frozen=True):
+class Trace(msgspec.Struct, frozen=True, gc=False):
     """Where an exchange stands in a trace. Its spans count up from ``first``: server, call, then its attempts.
 
     So every id is known from the start and nothing has to be remembered to find a span again.

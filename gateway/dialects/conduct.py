@@ -47,7 +47,7 @@ NOT_AN_OBJECT = Finding("invalid_args", "arguments are no JSON object")
 
 ENDS = 400
 """Characters of a result's head, of its tail, and the most a short result has."""
-LAST_LINES = 4
+LAST_LINES = 4  # a tail's
 _NAME = r"[\w.:/-]{1,64}"
 _TIMED_OUT = r"(?:the |your )?(?:\w{1,20} )?(?:command|tool|request|operation|process|call|execution) timed out\b"
 
@@ -194,8 +194,7 @@ _LONGEST_COMMAND = 1000
 
 T = TypeVar("T")
 _ABSENT = msgspec.Raw(b"")
-_RESULT_ROLES = ("tool", "function")
-_FEW = 8
+_RESULT_ROLES, _FEW = ("tool", "function"), 8
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -541,8 +540,7 @@ def _exit_code(said: _Said, call: Call) -> tuple[int | None, str]:
         return code, f"exit code {code}"
     told = _EXIT_HEAD.match(said.text[: 2 * ENDS])
     if told is None and not _shows(said, call):
-        # Searching for the pattern costs ten times as much as looking for its words, from shortly before where they are
-        # (counted from the end: small letters may be more than the great ones were).
+        # Looking for its words first is ten times faster. Counted from the end: lower() may make a text longer.
         tail = said.text[-ENDS:]
         lower = tail.lower()
         hint = max(map(lower.rfind, _EXIT_HINTS))

@@ -94,9 +94,8 @@ def _write(text: str, out: TextIO | None) -> bool:
 
 def _for_machines(line: Line, at: float) -> str:
     level, name, fields = line
-    said = {"ts": _time(at), "level": level, "event": name}
-    said.update((key, value) for key, value in fields.items() if value is not None)
-    return _json.encode(said).decode() + "\n"
+    said = {key: value for key, value in fields.items() if value is not None}
+    return _json.encode({"ts": _time(at), "level": level, "event": name, **said}).decode() + "\n"
 
 
 def _for_people(line: Line, at: float) -> str:

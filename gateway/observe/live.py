@@ -12,12 +12,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import msgspec
-
 from gateway import events
 from gateway.observe.lately import Lately
 from gateway.observe.record import Record
-from gateway.observe.sightings import Seen, detail, row, seen_of, shown_switch
+from gateway.observe.sightings import Seen, detail, parts, row, seen_of, shown_switch, without_content
 from gateway.observe.watching import Watcher
 
 KEPT = 2000
@@ -29,11 +27,8 @@ MOST_RUNNING = 2000
 MOST_TARGETS = 500
 
 
-class _Running(msgspec.Struct):
-    """An exchange under way, and how many of its switches have been told."""
-
-    record: Record
-    told: int = 0
+# An exchange of more parts than this is made compact at once; most are when somebody looks.
+MOST_PARTS = 16
 
 
 class Live:
@@ -54,8 +49,9 @@ class Live:
     def __init__(self, clock: Callable[[], float], kept: int = KEPT) -> None:
         self._clock = clock
         self.before: Callable[[], None] = lambda: None
-        self._running: OrderedDict[int, _Running] = OrderedDict()
-        self._finished: deque[Seen] = deque(maxlen=kept)
+        self._running: OrderedDict[int, Record] = OrderedDict()
+        self._finished: deque[Seen | Record] = deque(maxlen=kept)
+        self._fresh: list[Record] = []
         self._switches: deque[dict[str, Any]] = deque(maxlen=SWITCHES_KEPT)
         self._targets: OrderedDict[str, Lately] = OrderedDict()
         self._watchers: set[Watcher] = set()
@@ -67,39 +63,47 @@ class Live:
             if isinstance(event, events.BreakerMoved):
                 self._lately(str(event.target)).moved = event
             return
-        if isinstance(event, events.RequestReceived):
-            self._begin(record)
-            return
-        running = self._running.get(record.span)
-        if running is not None and len(record.switches) > running.told:
-            self._tell_switches(record, running.told)
-            running.told = len(record.switches)
         match event:
+            case events.RequestReceived():
+                self._begin(record)
+            case events.AttemptStarted():
+                if record.switches:
+                    self._tell_switches(record, event.number)
             case events.AttemptSucceeded() | events.AttemptFailed():
                 self._lately(str(event.target)).ended(event, record.tries[event.number - 1], record.stream)
             case events.ExchangeFinished():
-                self._end(record, running)
+                self._end(record)
 
     def settle(self) -> None:
-        """Nothing is written in batches here."""
+        """All sinks have seen what has finished: content is let go of."""
+        for record in self._fresh:
+            without_content(record)
+        self._fresh.clear()
 
     def _begin(self, record: Record) -> None:
-        self._running[record.span] = _Running(record)
+        self._running[record.span] = record
         if len(self._running) > MOST_RUNNING:
             self._running.popitem(last=False)
 
-    def _end(self, record: Record, running: _Running | None) -> None:
-        if running is None:
-            self._tell_switches(record, 0)
+    def _end(self, record: Record) -> None:
         self._running.pop(record.span, None)
-        seen = seen_of(record, self._clock())
-        self._finished.append(seen)
-        wanting = [watcher for watcher in self._watchers if _fits(seen, watcher.filters)]
-        if wanting:
-            self._publish("request", row(seen), wanting)
+        if record.switches:
+            self._tell_switches(record, None)
+        if self._watchers or parts(record) > MOST_PARTS:
+            seen = seen_of(record, self._clock())
+            self._finished.append(seen)
+            wanting = [watcher for watcher in self._watchers if _fits(seen, watcher.filters)]
+            if wanting:
+                self._publish("request", row(seen), wanting)
+        else:
+            self._finished.append(record)
+            self._fresh.append(record)
 
-    def _tell_switches(self, record: Record, told: int) -> None:
-        for switch in record.switches[told:]:
+    def _tell_switches(self, record: Record, number: int | None) -> None:
+        """Those of one attempt; or those that are known only at the end (None)."""
+        for switch in record.switches:
+            if (switch.number if switch.scope == "request" else None) != number:
+                continue
             shown = shown_switch(switch, record)
             self._switches.append(shown)
             self._publish("switch", shown, self._watchers)
@@ -151,8 +155,8 @@ class Live:
         """``provider/model`` -> how its calls went in the last one and five minutes."""
         in_flight: dict[str, int] = {}
         self.before()
-        for running in self._running.values():
-            for one in running.record.tries:
+        for record in self._running.values():
+            for one in record.tries:
                 if one.end is None:
                     in_flight[str(one.target)] = in_flight.get(str(one.target), 0) + 1
         now = self._clock()
@@ -173,9 +177,14 @@ class Live:
     def _seen(self) -> Iterable[Seen]:
         self.before()
         now = self._clock()
-        yield from self._finished
-        for running in list(self._running.values()):
-            yield seen_of(running.record, now)
+        if any(isinstance(each, Record) for each in self._finished):
+            compact = (seen_of(each, now) if isinstance(each, Record) else each for each in self._finished)
+            self._finished = deque(compact, maxlen=self._finished.maxlen)
+        for each in self._finished:
+            if isinstance(each, Seen):
+                yield each
+        for record in list(self._running.values()):
+            yield seen_of(record, now)
 
 
 def _models(seen: Seen) -> set[str]:

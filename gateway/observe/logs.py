@@ -176,7 +176,7 @@ def _durations(event: events.ExchangeFinished, record: Record) -> dict[str, floa
     }
     if event.stream and record.first_output is not None:
         said["ttft"] = record.first_output
-    return {name: round(seconds, 6) for name, seconds in said.items()}
+    return {name: int(seconds * 1e6) / 1e6 for name, seconds in said.items()}
 
 
 def _tokens(usage: Usage | None) -> dict[str, int] | None:

@@ -213,7 +213,7 @@ class Metrics:
         usage = event.spent.usage
         if record.stream and one.output_at is not None:
             first = one.output_at - one.started.at
-            self._attempt_ttft.add(names, first, _exemplar(record), event.at)
+            self._attempt_ttft.add(names, first, record.exemplar, event.at)
             if usage and usage.output_tokens > 1:
                 self._per_token.add(names, (event.seconds - first) / (usage.output_tokens - 1))
         if event.heard.stalls:
@@ -254,11 +254,11 @@ class Metrics:
         one = record.tries[event.number - 1]
         outcome = one.outcome or ""
         self._attempts.add((*names, one.started.kind, outcome))
-        self._attempt_duration.add((*names, outcome), event.seconds, _exemplar(record), event.at)
+        self._attempt_duration.add((*names, outcome), event.seconds, record.exemplar, event.at)
         return one
 
     def _finished(self, event: events.ExchangeFinished, record: Record) -> None:
-        model, outcome, trace_id = self._model(record), record.outcome or "", _exemplar(record)
+        model, outcome, trace_id = self._model(record), record.outcome or "", record.exemplar
         stream = "true" if event.stream else "false"
         self._requests.add((model, outcome, stream))
         self._duration.add((model, outcome, stream), event.seconds, trace_id, event.at)
@@ -367,8 +367,3 @@ class Metrics:
         """``provider`` and ``target_model``, the latter only if it is known."""
         known = target in self._answered or self._known().target(target)
         return (target.provider, target.model if known else UNKNOWN)
-
-
-def _exemplar(record: Record) -> str | None:
-    """The trace, when somebody can look it up."""
-    return record.trace.trace_id if record.trace and record.trace.sampled else None

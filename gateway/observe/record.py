@@ -14,7 +14,7 @@ from gateway.routing import Plan, Target
 from gateway.trace_context import Trace
 
 
-class Try(msgspec.Struct, kw_only=True):
+class Try(msgspec.Struct, kw_only=True, gc=False):
     """One call to a vendor. Moments are epoch seconds."""
 
     started: events.AttemptStarted
@@ -39,7 +39,7 @@ class Try(msgspec.Struct, kw_only=True):
         return self.end.seconds if self.end else 0.0
 
 
-class Switch(msgspec.Struct, frozen=True, kw_only=True):
+class Switch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A change of target. ``number``: the attempt that made it, where it was inside an exchange."""
 
     at: float
@@ -53,7 +53,7 @@ class Switch(msgspec.Struct, frozen=True, kw_only=True):
     """The evidence: the fault, or what the plan said."""
 
 
-class ToolOutcome(msgspec.Struct, frozen=True, kw_only=True):
+class ToolOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of a tool call. ``target``: who had made it, where that is known."""
 
     id: str
@@ -66,7 +66,7 @@ class ToolOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """From the answer that called to the request with the result."""
 
 
-class Record(msgspec.Struct, kw_only=True):
+class Record(msgspec.Struct, kw_only=True, gc=False):
     """Grows with every event of its exchange; ``outcome`` is None until the last."""
 
     id: str
@@ -100,6 +100,12 @@ class Record(msgspec.Struct, kw_only=True):
     @property
     def trace(self) -> Trace | None:
         return self.received.trace if self.received else None
+
+    @property
+    def exemplar(self) -> str | None:
+        """The trace's id, when somebody can look it up."""
+        trace = self.received.trace if self.received else None
+        return trace.trace_id if trace and trace.sampled else None
 
     @property
     def route(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway import events
-from gateway.chat import Cost, Usage
+from gateway.chat import Called, Cost, Heard, Usage
 from gateway.errors import Fault
 from gateway.observe.record import Record, Switch, ToolOutcome, Try
 from gateway.observe.vocabulary import Outcome
@@ -23,7 +23,7 @@ from gateway.trace_context import Trace
 LONGEST, LONGEST_NAME, LONGEST_SENTENCE, MOST = 128, 320, 500, 50
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt. ``ended`` and ``outcome`` are None while it runs."""
 
     started: events.AttemptStarted
@@ -46,7 +46,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return self.started.target
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One exchange. ``outcome`` is None while it runs, ``seconds`` then what it has taken so far."""
 
     id: str
@@ -141,6 +141,27 @@ def seen_of(record: Record, now: float) -> Seen:
         compacted=record.compacted,
         crashed=record.crashed is not None,
     )
+
+
+def parts(record: Record) -> int:
+    """How many things a record holds that come in any number."""
+    heard = len(record.finished.heard.calls) if record.finished else 0
+    plan = len(record.plan.targets) + len(record.plan.left_out) if record.plan else 0
+    return heard + plan + len(record.tries) + len(record.tools) + len(record.switches)
+
+
+def without_content(record: Record) -> None:
+    """Takes out what was asked and answered, once nobody will want it any more."""
+    if record.understood and record.understood.body:
+        record.understood = msgspec.structs.replace(record.understood, body=b"")
+    finished = record.finished
+    if finished and (finished.heard.text is not None or any(call.arguments for call in finished.heard.calls)):
+        calls = tuple(Called(call.id, call.tool) for call in finished.heard.calls)
+        heard = msgspec.structs.replace(finished.heard, text=None, calls=calls)
+        record.finished = msgspec.structs.replace(finished, heard=heard)
+        for one in record.tries:
+            if isinstance(one.end, events.AttemptSucceeded):
+                one.end = msgspec.structs.replace(one.end, heard=Heard(bytes=one.end.heard.bytes))
 
 
 def _model(record: Record) -> str:

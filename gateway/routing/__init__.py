@@ -23,14 +23,14 @@ class Target(msgspec.Struct, frozen=True, order=True):
         return f"{self.provider}/{self.model}"
 
 
-class LeftOut(msgspec.Struct, frozen=True):
+class LeftOut(msgspec.Struct, frozen=True, gc=False):
     """A target that is not in the plan, and why."""
 
     target: Target
     reason: str
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Ordered targets, the reason for the order, and what was left out and why."""
 
     model: str

@@ -1,0 +1,180 @@
+"""A real Prometheus scrapes the demo: every panel and every rule has data, and every latency leads to a trace."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import httpx
+import promql_parser as promql
+import pytest
+
+from dashboards.reading import queries
+from gateway.observe.families import FAMILIES, Family
+from tests.backends import Prometheus, Receiver, promtool
+from tests.dashboards.labels import selectors
+from tests.deploy.rules import ROOT, RULE_FILES, alerts, recorded
+
+DEMO = [sys.executable, "-P", "-m", "gateway", "demo", "--rate", "20"]
+# The demo changes its configuration, by a mistake and then well, at 30 % and 60 % of its time.
+SECONDS, PATIENCE = 50, 30.0
+# Families that have no more to show than zeros while all is well with telemetry.
+ALL_IS_WELL = {"skein_telemetry_dropped_total", "skein_telemetry_queue_depth", "skein_metric_series_overflow_total"}
+# The same gateway is scraped as this job too, with other names for these families: one of each kind.
+MISNAMED, OTHER_NAMES = "misnamed", ("skein_tool_calls_total", "skein_breaker_state", "skein_context_growth_tokens")
+
+
+class Scene(NamedTuple):
+    url: str
+    """Of the gateway."""
+    prometheus: Prometheus
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A demo before, during and after the first scrape; once that is done, every kind of its traffic again."""
+    with ExitStack() as stack:
+        collector = stack.enter_context(Receiver())
+        url = stack.enter_context(demo({"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}))
+        prometheus = Prometheus(
+            {"skein": [url]}, rule_files=RULE_FILES, scrape_interval=0.5, scrape_configs=[misnaming(url)]
+        )
+        stack.enter_context(prometheus)
+        prometheus.wait_scraped()
+        subprocess.run(
+            [*DEMO, "--url", url, "--seconds", "3"], cwd=ROOT, env=environment(), capture_output=True, check=True
+        )
+        yield Scene(url, prometheus)
+
+
+@contextmanager
+def demo(variables: dict[str, str]) -> Iterator[str]:
+    """The URL of its gateway."""
+    command = [*DEMO, "--seconds", str(SECONDS)]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(variables), stderr=-1, stdout=-1, text=True) as process:
+        try:
+            assert process.stderr is not None
+            found = re.match(r"gateway on (\S+)/v1", said := process.stderr.readline())
+            assert found, said
+            yield found[1]
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+
+
+def environment(variables: dict[str, str] = {}) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **variables}
+
+
+def misnaming(url: str) -> dict[str, Any]:
+    return {
+        "job_name": MISNAMED,
+        "static_configs": [{"targets": [url.removeprefix("http://")]}],
+        "metric_relabel_configs": [
+            {
+                "source_labels": ["__name__"],
+                "regex": f"({'|'.join(OTHER_NAMES)})(.*)",
+                "target_label": "__name__",
+                "replacement": "other_$1$2",
+            }
+        ],
+    }
+
+
+# Asking ---------------------------------------------------------------------------------------------------------------
+
+
+def asked(job: str = "skein") -> dict[str, str]:
+    """Query of a panel of this job -> the panel."""
+    everything = 'job=~".*"'
+    assert all(everything in each.expression for each in queries())
+    return {each.expression.replace(everything, f'job="{job}"'): f"{each.dashboard} › {each.panel}" for each in queries()}
+
+
+def unanswered(prometheus: Prometheus, expressions: Iterable[str]) -> list[str]:
+    """Those that have no finite number in their answer, for as long as patience lasts."""
+    left, deadline = list(expressions), time.monotonic() + PATIENCE
+    while left and time.monotonic() < deadline:
+        left = [each for each in left if not is_answered(prometheus, each)]
+        time.sleep(0.2 if left else 0)
+    return left
+
+
+def is_answered(prometheus: Prometheus, expression: str) -> bool:
+    return any(math.isfinite(sample.value) for sample in prometheus.query(expression))
+
+
+def without_thresholds(expression: str) -> str:
+    """A rule's expression with data as soon as there is any to compare: comparisons answer 0 or 1 and let everything
+    through, and what a week ago was is what is now. Which labels have to match which stays as it is.
+    """
+    told, comparisons = re.subn(r"(?<=\s)(==|!=|<=|>=|<|>)(?=\s)", r"\1 bool", expression)
+    assert comparisons, "an alert compares something"
+    return re.sub(r" offset \w+", "", told)
+
+
+def shown(family: Family) -> str:
+    """Whether it was ever more than nothing. As an instance of a series may be gone already, over time."""
+    return f"max(max_over_time({family.name}{'_count' * (family.kind == 'histogram')}{{job='skein'}}[5m])) > 0"
+
+
+# Tests ----------------------------------------------------------------------------------------------------------------
+
+
+def test_every_query_of_every_panel_has_data(scene: Scene) -> None:
+    panels = asked()
+    assert [(panels[each], each) for each in unanswered(scene.prometheus, panels)] == []
+
+
+def test_the_demo_shows_every_metric_at_work(scene: Scene) -> None:
+    families = {shown(family): name for name, family in FAMILIES.items() if name not in ALL_IS_WELL}
+    assert [families[each] for each in unanswered(scene.prometheus, families)] == []
+
+
+def test_every_rule_is_loaded_and_has_data(scene: Scene) -> None:
+    rules = scene.prometheus.wait_until(lambda p: [r for r in p.rules() if r["health"] != "unknown"] == p.rules() and p.rules())
+    assert {rule["name"] for rule in rules} == {*recorded(), *alerts()}
+    assert [(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"] == []
+    compared = {without_thresholds(rule["expr"]): name for name, rule in alerts().items()}
+    names = {name: name for name in recorded()} | compared
+    assert [names[each] for each in unanswered(scene.prometheus, names)] == []
+
+
+def test_every_latency_leads_to_a_trace_that_the_gateway_gave(scene: Scene) -> None:
+    examples = {
+        name: scene.prometheus.exemplars(f'{name}_bucket{{job="skein"}}')
+        for name, family in FAMILIES.items()
+        if family.exemplars
+    }
+    assert [name for name, given in examples.items() if not given] == []
+    rows = httpx.get(f"{scene.url}/admin/requests?limit=1000", trust_env=False).json()["requests"]
+    given = {row["trace_id"] for row in rows}
+    traces = {example.labels["trace_id"] for given in examples.values() for example in given}
+    assert traces <= given
+
+
+def test_promtool_has_nothing_to_say_against_the_page(scene: Scene) -> None:
+    page = httpx.get(f"{scene.url}/metrics", trust_env=False)
+    checked = promtool("check", "metrics", stdin=page.text)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_a_metric_under_another_name_is_missed_on_each_of_its_panels(scene: Scene) -> None:
+    """The gateway and its panels agree on names or this file fails: in the other job they do not."""
+    panels = asked(MISNAMED)
+    named = {
+        each
+        for each in panels
+        if any(selector.name.startswith(OTHER_NAMES) for selector in selectors(promql.parse(each)))
+    }
+    assert {family for family in OTHER_NAMES if any(family in each for each in named)} == set(OTHER_NAMES)
+    assert {each for each in named if is_answered(scene.prometheus, each)} == set()
+    assert unanswered(scene.prometheus, panels.keys() - named) == []
