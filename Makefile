@@ -1,6 +1,6 @@
 # Needs a Python >= 3.11 with its venv module, and nothing else. PYTHON=... chooses one; ARGS=... goes to the command.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench schema lock clean
+.PHONY: help run demo test lint format bench schema dashboards lock clean
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -16,6 +16,9 @@ help: ## This list
 
 run: $(RUNTIME) ## Start the gateway (make run ARGS="--port 4001")
 	@exec $(BIN)/skein serve $(ARGS)
+
+demo: $(RUNTIME) ## A gateway over the simulator, with traffic and faults (make demo ARGS="--seconds 300")
+	@exec $(BIN)/skein demo $(ARGS)
 
 test: $(DEV) ## All tests, in parallel (make test ARGS="-k breaker")
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
@@ -38,6 +41,9 @@ schema: $(RUNTIME) ## Write docs/skein.schema.json from the settings' types
 	@mkdir -p docs
 	$(BIN)/skein config schema > docs/skein.schema.json.new
 	@mv docs/skein.schema.json.new docs/skein.schema.json
+
+dashboards: $(DEV) ## Write dashboards/*.json from the Python beside them
+	$(BIN)/python -m dashboards
 
 # The development lock is resolved first and the other two within it: what runs is what was tested.
 # Pins stay as they are while pyproject.toml allows them; UPGRADE=--upgrade, or "--upgrade-package httpx", moves them.

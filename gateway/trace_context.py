@@ -11,8 +11,14 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-# A tracestate longer than this is left behind, as the specification allows.
+# A tracestate longer than this is left behind, as the specification allows, and so is one that cannot be read:
+# https://www.w3.org/TR/trace-context-1/#tracestate-header-field-values
 _LONGEST_STATE = 512
+_MOST_MEMBERS = 32
+_MEMBER = re.compile(
+    r"[ \t]*(?:(?:[a-z0-9][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
+    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e][ \t]*)?"
+)
 
 
 class Trace(msgspec.Struct, frozen=True, gc=False):
@@ -61,17 +67,25 @@ def trace_of(headers: Mapping[str, str], chance: Callable[[int], int], ratio: fl
     first = chance(62) + 1
     found = _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip())
     if found and found[1] != "ff" and (found[1] != "00" or not found[5]) and int(found[2], 16) and int(found[3], 16):
-        sampled, state = bool(int(found[4], 16) & 1), headers.get("tracestate", "")
+        sampled = bool(int(found[4], 16) & 1)
         return Trace(
             id=int(found[2], 16),
             first=first,
             sampled=sampled,
             parent=int(found[3], 16),
             parent_sampled=sampled,
-            state=state if len(state) <= _LONGEST_STATE and state.isprintable() and state.isascii() else "",
+            state=_state(headers.get("tracestate", "")),
         )
     id = chance(128) or 1
     return Trace(id=id, first=first, sampled=(id & _LOW) < ratio * (_LOW + 1))
+
+
+def _state(sent: str) -> str:
+    """The ``tracestate`` to hand on: as it was sent, or nothing."""
+    members = sent.split(",")
+    if len(sent) > _LONGEST_STATE or not all(_MEMBER.fullmatch(member) for member in members):
+        return ""
+    return sent if sum(not member.isspace() for member in members if member) <= _MOST_MEMBERS else ""
 
 
 # The part of an id that decides, as OpenTelemetry's TraceIdRatioBased sampler has it.

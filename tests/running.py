@@ -15,6 +15,7 @@ from gateway import events
 from gateway.app import Runtime, build_app
 from gateway.cli.bounded import BoundedProtocol
 from gateway.config import parse
+from gateway.observe.observability import Logging
 
 
 class RunningGateway:
@@ -33,6 +34,10 @@ class RunningGateway:
         """The events of one kind, in order."""
         return [event for event in self.events if isinstance(event, kind)]
 
+    def page(self, accept: str = "text/plain") -> str:
+        """The page of metrics, as a scrape would get it."""
+        return self.runtime.observability.render(accept)[0].decode()
+
     def call(self, function: Callable[[], Any]) -> Any:
         """Runs a function in the gateway's loop and returns what it gives."""
         assert self.loop is not None
@@ -45,11 +50,25 @@ class RunningGateway:
 
 @contextmanager
 def running_gateway(
-    config: str, env: dict[str, str] | None = None, path: str | None = None
+    config: str,
+    env: dict[str, str] | None = None,
+    path: str | None = None,
+    logging: Logging | None = None,
+    listen: Callable[[events.Event], None] | None = None,
 ) -> Iterator[RunningGateway]:
-    """A gateway with this configuration (YAML), stopped at the end. ``path``: the file to reload from."""
+    """A gateway with this configuration (YAML), stopped at the end.
+
+    ``path``: the file to reload from. ``logging``: lines are written, to ``logging.out``. ``listen`` hears every event
+    once it is among ``events``.
+    """
     seen: list[events.Event] = []
-    runtime = Runtime(parse(config, env or {}, path or "test"), seen.append, env or {}, path)
+
+    def observe(event: events.Event) -> None:
+        seen.append(event)
+        if listen:
+            listen(event)
+
+    runtime = Runtime(parse(config, env or {}, path or "test"), observe, env or {}, path, logging=logging)
     gateway = RunningGateway(runtime, seen)
     settings = uvicorn.Config(
         build_app(runtime), port=0, http=BoundedProtocol, ws="none", lifespan="on", log_config=None, server_header=False

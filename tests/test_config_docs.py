@@ -66,6 +66,8 @@ def written(value: Any, unit: str | None) -> str:
         return f"{value // 2**20}MiB"
     if unit == "duration":
         return f"{value * 1000:g}ms" if value < 1 else f"{value / 60:g}m" if value >= 60 else f"{value:g}s"
+    if isinstance(value, tuple) and value:
+        return f"[{', '.join(value)}]"
     return str(value)
 
 

@@ -297,9 +297,10 @@ def test_more_problems_than_anybody_reads() -> None:
     assert said[-1].what == "has more problems than these 200"
 
 
-def test_what_is_not_used_yet_is_noted() -> None:
-    notes = good("example").notes
-    assert notes == ("observe.prices is set, but this version does not use it yet",)
+def test_what_will_not_work_is_noted() -> None:
+    assert good("example").notes == ()
+    notes = config.parse("server: {workers: 2}", {}, "test").notes
+    assert notes == ("server.workers is more than 1 without server.metrics_port: metrics cannot be scraped",)
 
 
 def names_and_values() -> st.SearchStrategy[Any]:

@@ -105,12 +105,9 @@ def _built(tree: Node, source: str, found: Findings) -> Config:
 
 
 def _notes(config: Config) -> tuple[str, ...]:
-    server, observe = config.server, config.observe
-    later = {
-        "server.metrics_port": server.metrics_port is not None,
-        "observe.prices": bool(observe.prices),
-    }
-    notes = [f"{setting} is set, but this version does not use it yet" for setting, said in later.items() if said]
+    notes = []
+    if config.server.workers > 1 and config.server.metrics_port is None:
+        notes.append("server.workers is more than 1 without server.metrics_port: metrics cannot be scraped")
     with_entra = [name for name, provider in config.providers.items() if provider.credential]
     if with_entra and not is_installed("azure.identity"):
         notes.append(f"{' and '.join(with_entra)} cannot sign in: azure-identity is not installed: {INSTALL_ENTRA}")

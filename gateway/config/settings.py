@@ -55,7 +55,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout: Duration = 30.0
     """How long running requests may take to finish after a stop was asked for."""
     metrics_port: Port | None = None
-    """A port of its own for `/metrics`."""
+    """A port of its own for `/metrics`; with several workers the first of as many."""
     client_timeout: Duration = 30.0
     """How long a client may pause while sending its request."""
 

@@ -5,6 +5,7 @@ A line that cannot be written (the disk is full, nobody reads) is counted as los
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
@@ -18,6 +19,8 @@ import msgspec
 
 # Lines that may wait for a reader that has stopped reading.
 MOST_WAITING = 20_000
+# Lines written in one go: when that fails it is not known how many of them got through, and all count as lost.
+BATCH = 500
 
 Line = tuple[str, str, dict[str, Any]]
 """Level, name of the event, fields; fields that are None are left out."""
@@ -43,42 +46,54 @@ class Writer:
         self._waiting: deque[str] = deque()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._busy = self._closed = False
+        self._idle, self._closed = True, False
+        self._under_way = 0
 
     def put(self, lines: list[str]) -> None:
         """Never waits."""
         with self._wake:
-            room = MOST_WAITING - len(self._waiting)
+            room = 0 if self._closed else MOST_WAITING - len(self._waiting)
             self._waiting.extend(lines[:room])
-            if len(lines) > room:
-                self._lost(len(lines) - room)
-            if self._thread is None:
+            if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
                 self._thread.start()
-            self._wake.notify()
+            self._wake.notify_all()
+        # Told without the lock: who hears of it has locks of its own, and may hold one while it waits for this one.
+        if len(lines) > room:
+            self._lost(len(lines) - room)
 
     def close(self, deadline: float) -> None:
         """Waits at most so many seconds for what is still to be written; the rest is lost."""
         with self._wake:
             self._closed = True
-            self._wake.notify()
-            self._wake.wait_for(lambda: not self._waiting and not self._busy, deadline)
-            if self._waiting:
-                self._lost(len(self._waiting))
-                self._waiting.clear()
+            self._wake.notify_all()
+            self._wake.wait_for(lambda: self._idle and not self._waiting, deadline)
+            left = len(self._waiting) + self._under_way
+            self._waiting.clear()
+            self._under_way = 0
+        if left:
+            self._lost(left)
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                self._busy = False
-                self._wake.notify_all()
-                self._wake.wait_for(lambda: self._waiting or self._closed)
-                if not self._waiting:
-                    return
-                batch, self._busy = list(self._waiting), True
-                self._waiting.clear()
-            if not _write("".join(batch), self._out):
-                self._lost(len(batch))
+        while batch := self._next():
+            if not _write("".join(batch), self._out) and (count := self._given_up()):
+                self._lost(count)
+
+    def _next(self) -> list[str]:
+        """What is to be written now: nothing when it is over."""
+        with self._wake:
+            self._idle, self._under_way = True, 0
+            self._wake.notify_all()
+            self._wake.wait_for(lambda: self._waiting or self._closed)
+            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            self._idle, self._under_way = not batch, len(batch)
+            return batch
+
+    def _given_up(self) -> int:
+        """Lines of the batch under way that nobody has counted yet: ``close`` does not wait for ever."""
+        with self._wake:
+            count, self._under_way = self._under_way, 0
+            return count
 
 
 def _write(text: str, out: TextIO | None) -> bool:
@@ -95,7 +110,7 @@ def _write(text: str, out: TextIO | None) -> bool:
 def _for_machines(line: Line, at: float) -> str:
     level, name, fields = line
     said = {key: value for key, value in fields.items() if value is not None}
-    return _json.encode({"ts": _time(at), "level": level, "event": name, **said}).decode() + "\n"
+    return _encoded({"ts": _time(at), "level": level, "event": name, **said}) + "\n"
 
 
 def _for_people(line: Line, at: float) -> str:
@@ -109,8 +124,16 @@ def _told(key: str, value: Any) -> str:
     if key == "traceback":
         return "".join(f"\n    | {_safe(line)}" for line in str(value).splitlines())
     if isinstance(value, dict | list):
-        return f" {key}={_safe(_json.encode(value).decode())}" if value else ""
+        return f" {key}={_safe(_encoded(value))}" if value else ""
     return f" {key}={_safe(str(value))}"
+
+
+def _encoded(value: Any) -> str:
+    try:
+        return _json.encode(value).decode()
+    except UnicodeEncodeError:
+        # Half a character, as the name of a file may hold: told escaped.
+        return json.dumps(value)
 
 
 def _safe(text: str) -> str:

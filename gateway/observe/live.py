@@ -34,7 +34,7 @@ MOST_PARTS = 16
 class Live:
     """A sink of ``Telemetry``, to be put after those that add to the record. All of it runs in the event loop.
 
-    ``clock`` is epoch seconds. ``before`` is called ahead of every look: it has told what is still waiting.
+    ``clock`` is epoch seconds; ``kept`` left out is ``KEPT``. ``before`` is called ahead of every look: it has told what is still waiting.
     """
 
     hears = (
@@ -46,11 +46,11 @@ class Live:
         events.BreakerMoved,
     )
 
-    def __init__(self, clock: Callable[[], float], kept: int = KEPT) -> None:
+    def __init__(self, clock: Callable[[], float], kept: int | None = None) -> None:
         self._clock = clock
         self.before: Callable[[], None] = lambda: None
         self._running: OrderedDict[int, Record] = OrderedDict()
-        self._finished: deque[Seen | Record] = deque(maxlen=kept)
+        self._finished: deque[Seen | Record] = deque(maxlen=KEPT if kept is None else kept)
         self._fresh: list[Record] = []
         self._switches: deque[dict[str, Any]] = deque(maxlen=SWITCHES_KEPT)
         self._targets: OrderedDict[str, Lately] = OrderedDict()

@@ -12,6 +12,7 @@ from gateway import events
 from gateway.chat import Usage
 from gateway.observe.lines import Line, Writer, written
 from gateway.observe.record import Record, Switch, ToolOutcome, Try
+from gateway.routing import Target
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -220,16 +221,21 @@ def _decision(record: Record) -> dict[str, Any]:
     plan = record.plan
     if plan is None:
         return {}
+    # Targets that are shut stand at the end of the plan all the same, as the last resort.
+    rejected = {each.target: each.reason for each in plan.left_out}
     return {
         "policy": plan.strategy,
         "reason": plan.reason,
         "role": plan.role,
         "chosen": str(plan.targets[0]),
         "candidates": [
-            *({"target": str(target)} for target in plan.targets),
-            *({"target": str(each.target), "rejected_because": each.reason} for each in plan.left_out),
+            _candidate(target, rejected.get(target)) for target in dict.fromkeys((*plan.targets, *rejected))
         ],
     }
+
+
+def _candidate(target: Target, why_not: str | None) -> dict[str, str]:
+    return {"target": str(target), "rejected_because": why_not} if why_not else {"target": str(target)}
 
 
 def _switch(switch: Switch) -> dict[str, Any]:

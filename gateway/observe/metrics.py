@@ -273,7 +273,7 @@ class Metrics:
             self._disconnects.add((model, "mid_stream" if event.begun else "before_first_token"))
         if record.tries:
             self._tried.add((model,), len(record.tries))
-        elif record.error_type and outcome != "cancelled":
+        elif record.error_type and outcome != "cancelled" and not record.crashed:
             self._rejections.add((record.error_type,))
         if event.stream and record.first_output is not None:
             self._first_token.add((model,), record.first_output, trace_id, event.at)

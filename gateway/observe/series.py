@@ -16,6 +16,7 @@ from typing import Any
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar, Sample
+from prometheus_client.utils import floatToGoString
 
 from gateway.observe.families import FAMILIES, Family
 
@@ -82,7 +83,7 @@ class Histogram:
     def __init__(self, family: Family, overflowed: Callable[[str], None], cap: int = CAP) -> None:
         self.family, self._overflowed, self._cap = family, overflowed, cap
         self._bounds = tuple(float(bound) for bound in family.buckets)
-        self._les = (*map(_number, self._bounds), "+Inf")
+        self._les = (*map(floatToGoString, self._bounds), "+Inf")
         self.cells: dict[Labels, _Cells] = {}
 
     def add(self, labels: Labels, value: float, trace_id: str | None = None, at: float = 0.0) -> None:
@@ -169,8 +170,3 @@ class Book(Collector):
             metric = Metric(name.removesuffix("_total"), family.help, family.kind)
             metric.samples = list(series.samples(self.lock))
             yield metric
-
-
-def _number(bound: float) -> str:
-    """As prometheus_client writes it: ``0.5``, ``1.0``."""
-    return repr(bound)

@@ -47,16 +47,22 @@ OF_FAULT = {
     FaultKind.CONTEXT_TOO_LONG: "context_overflow",
 }
 
+# What health says of targets it leaves out: resilience/health.py.
+SHUT = {"breaker": "breaker_open", "no usable key": "rate_limited"}
+
 K = TypeVar("K")
 V = TypeVar("V")
 
 
 class _Session(msgspec.Struct):
-    """One conversation with one public model."""
+    """One conversation, by the model the client asks for."""
 
     target: Target
     role: str
-    failed_over: bool
+    model: str
+    """The public one."""
+    missed: frozenset[Target]
+    """Targets that could not serve the last request: they failed, or were shut."""
     tokens: int | None
 
 
@@ -177,15 +183,15 @@ class Sessions:
         if not record.session or record.plan is None:
             return
         # Requests with and without tools are two conversations: agents ask for titles and summaries in between.
-        key = (record.session, record.model, record.understood.facts.tools)
+        key = (record.session, record.asked, record.understood.facts.tools)
         known = self._sessions.pop(key, None)
         tokens = event.spent.usage.input_tokens if event.spent.usage else None
         if known is not None:
             self._between(known, record, target)
             self._grown(known, record, tokens)
-        session = _Session(target, record.plan.role, target != record.plan.targets[0], tokens)
         if tokens is None and known is not None:
-            session.tokens = known.tokens
+            tokens = known.tokens
+        session = _Session(target, record.plan.role, record.model, _missed(record, target), tokens)
         _put(self._sessions, key, session, MOST_SESSIONS)
 
     def _grown(self, session: _Session, record: Record, tokens: int | None) -> None:
@@ -196,21 +202,33 @@ class Sessions:
 
 
 def _why(session: _Session, record: Record) -> tuple[str, str]:
-    """1. Chosen by the caller. 2. Another role. 3. The last one is shut. 4. It is open again. 5. Taking turns."""
+    """1. Another model was chosen by hand. 2. Another role. 3. It is shut. 4. One that was is open again. 5. Turns."""
     plan = record.plan
     assert plan is not None  # noqa: S101
-    if record.understood and record.understood.pinned:
-        return "manual", "x-skein-model"
-    if session.role != plan.role:
-        if plan.role == "worker":
-            return "lead_to_worker", plan.reason
+    if session.model != plan.model:
+        # The client asks for the same by name as before: its header, or the configuration, says otherwise now.
+        return "manual", f"{session.model} before, {plan.model} now"
+    if (session.role, plan.role) == ("lead", "worker"):
+        return "lead_to_worker", plan.reason
+    if (session.role, plan.role) == ("worker", "lead"):
         return ("tool_failures" if "failed" in plan.reason else "worker_to_lead"), plan.reason
-    left_out = next((each.reason for each in plan.left_out if each.target == session.target), None)
-    if left_out:
-        return ("breaker_open" if "breaker" in left_out else "rate_limited"), left_out
-    if session.failed_over and record.tries[0].target == plan.targets[0]:
-        return "recovered", "the first choice answers again"
+    shut = next((each.reason for each in plan.left_out if each.target == session.target), "")
+    if reason := _shut(shut):
+        return reason, shut
+    if record.tries[0].target in session.missed:
+        return "recovered", "it could not serve the last request, and can again"
     return "balanced", f"{plan.strategy}; {plan.reason}"
+
+
+def _missed(record: Record, served: Target) -> frozenset[Target]:
+    plan = record.plan
+    shut = (each.target for each in plan.left_out if _shut(each.reason)) if plan else ()
+    return frozenset((*shut, *(one.target for one in record.tries))) - {served}
+
+
+def _shut(why: str) -> str | None:
+    """The reason for a switch, if this is health's reason to leave a target out; callers and vendors have others."""
+    return next((reason for word, reason in SHUT.items() if word in why), None)
 
 
 def _owner(event: events.RequestUnderstood) -> str:
@@ -220,5 +238,6 @@ def _owner(event: events.RequestUnderstood) -> str:
 
 def _put(memory: OrderedDict[K, V], key: K, value: V, most: int) -> None:
     memory[key] = value
+    memory.move_to_end(key)
     if len(memory) > most:
         memory.popitem(last=False)

@@ -55,16 +55,30 @@ class Telemetry:
         self._hearing: dict[type[events.Event], list[tuple[str, Take]]] = {}
         self._waiting: deque[events.Event] = deque()
         self._records: dict[int, Record] = {}
+        # Exchanges, by their span, of which an event was lost: what follows would not fit what came before.
+        self._torn: set[int] = set()
         self._scheduled = False
 
     def __call__(self, event: events.Event) -> None:
-        if len(self._waiting) >= MOST_WAITING:
+        if (self._torn or len(self._waiting) >= MOST_WAITING) and self._refused(event):
             self._lost("events", "queue_full", 1)
             return
         self._waiting.append(event)
         if not self._scheduled:
             self._scheduled = True
             self._later(PAUSE, self._tell)
+
+    def _refused(self, event: events.Event) -> bool:
+        """The end of an exchange is let in: without it, what is kept of the exchange would be kept for ever."""
+        span = event.span if isinstance(event, events.ExchangeEvent) else 0
+        if span and type(event) is events.ExchangeFinished:
+            self._torn.discard(span)
+            return False
+        if span not in self._torn and len(self._waiting) < MOST_WAITING:
+            return False
+        if span:
+            self._torn.add(span)
+        return True
 
     def listen(self, name: str, sink: Sink) -> None:
         """One more sink, told after the others."""

@@ -256,7 +256,8 @@ def call_attributes(record: Record, provider: str, why: str) -> Attributes:
     if facts.structured:
         told["gen_ai.output.type"] = "json"
     if record.session:
-        told["gen_ai.conversation.id"] = record.session
+        # As the client calls it: our own name for it also says whose key it came with.
+        told["gen_ai.conversation.id"] = record.session.removeprefix(f"{record.caller}:")
     if heard.id:
         told["gen_ai.response.id"] = heard.id
     if heard.model:

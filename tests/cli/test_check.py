@@ -33,7 +33,7 @@ models:
   spread: {strategy: weighted, targets: [{target: openai/gpt-5, weight: 3}, azure-eu/gpt-4.1]}
   coder: {strategy: lead_worker, lead: fast, worker: spread}
 aliases: {gpt-4o: fast}
-observe: {content: full}
+server: {workers: 2}
 """
 ENV = {"MY_KEY": SECRET, "AZURE_OPENAI_API_KEY": "azure-secret-0001"}
 
@@ -52,7 +52,7 @@ def test_the_final_url_of_each_operation_is_shown(skein: Skein) -> None:
     assert "spread  weighted     openai/gpt-5 (weight 3), azure-eu/gpt-4.1" in ran.out
     assert "lead fast, worker spread" in ran.out
     assert "gpt-4o  -> fast" in ran.out
-    assert ran.err == "note: observe.content is set, but this version does not use it yet\n"
+    assert ran.err == "note: server.workers is more than 1 without server.metrics_port: metrics cannot be scraped\n"
 
 
 def test_how_each_provider_signs_in_is_told_without_its_secret(skein: Skein) -> None:

@@ -307,9 +307,13 @@ def stand(
     model: dict[str, Any] | None = None,
     providers: dict[str, dict[str, Any]] | None = None,
     extra: dict[str, Any] | None = None,
+    running: dict[str, Any] | None = None,
     **resilience: Any,
 ) -> Iterator[Stand]:
-    """A gateway before a scripted vendor per name; ``others`` are providers without one, and come first."""
+    """A gateway before a scripted vendor per name; ``others`` are providers without one, and come first.
+
+    ``running``: more for ``running_gateway``.
+    """
     with contextlib.ExitStack() as stack:
         vendors = {name: stack.enter_context(ScriptedVendor.in_thread()) for name in names}
         accounts = dict(others or {})
@@ -321,7 +325,7 @@ def stand(
             "resilience": merged(QUICK, resilience),
         }
         config = merged(config, extra or {})
-        gateway = stack.enter_context(running_gateway(json.dumps(config), path=path))
+        gateway = stack.enter_context(running_gateway(json.dumps(config), path=path, **(running or {})))
         for vendor in vendors.values():  # the listing that is asked for at the start is nobody's call
             vendor.wait_until(lambda each: each.listed and each.listed[0].outcome == "answered")
             vendor.forget()
