@@ -33,7 +33,7 @@ from gateway.credentials import Credential, EntraCredential, KeyCredential, Toke
 from gateway.errors import OperatorError, Problem
 from gateway.listings import Listings
 from gateway.observe import FLUSH, families
-from gateway.observe.metrics import BREAKER, Known, Reading
+from gateway.observe.metrics import BREAKER, UNKNOWN, Known, Reading
 from gateway.observe.observability import Logging
 from gateway.observing import Observing
 from gateway.prices import PriceBook
@@ -323,6 +323,8 @@ class Runtime:
         now = self.clock()
         for target, breaker in self.health.breakers().items():
             names = self.observability.metrics.names(target)
+            if names[1] == UNKNOWN:
+                continue
             succeeded, failed = breaker.counts(now)
             window = span_of(breaker.settings.window)
             yield Reading(families.BREAKER_STATE, names, BREAKER[breaker.state.value])

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from gateway.api.replies import lower, request_id, send_error
 from gateway.api.service import Service
 from gateway.errors import CallerError, nearest
+from gateway.events import RequestTurnedAway
 
 CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
@@ -110,8 +111,11 @@ class Inbound:
         route = normalise(scope["raw_path"].decode("ascii", "replace"))
         headers = lower(scope)
         if self.service.local_only and (why := foreign(headers)):
+            name = request_id(headers)
             error = CallerError(403, "foreign_request", why, type="permission_error", origin="gateway")
-            await send_error(send, error, request_id(headers))
+            at = self.service.gateway.clock()
+            self.service.emit(RequestTurnedAway(at=at, exchange_id=name, code=error.code))
+            await send_error(send, error, name)
             return
         if route is None:
             await self._unknown(scope, send)

@@ -34,9 +34,9 @@ _NAMES = frozenset(tool["function"]["name"] for tool in TOOLS)
 
 
 class Agent:
-    """``chance`` decides what its tools say and when its user interrupts."""
+    """``chance`` decides what its tools say and when its user interrupts; ``history``: words that were said before."""
 
-    def __init__(self, name: str, chance: random.Random) -> None:
+    def __init__(self, name: str, chance: random.Random, history: int = 0) -> None:
         self.name, self.model = name, chance.choice(MODELS)
         self.results: Counter[str] = Counter()
         self.turns = self.compactions = 0
@@ -44,7 +44,8 @@ class Agent:
         self._system = {"role": "system", "content": f"You are {name}. {words(chance, 120)}"}
         self._messages: list[dict[str, Any]] = []
         self._words = 0
-        self._begin(self._system, self._task())
+        before = [{"role": "user", "content": f"Where we were: {words(chance, history)}"}] if history else []
+        self._begin(self._system, *before, self._task())
 
     @property
     def finished(self) -> bool:

@@ -14,13 +14,15 @@ from typing import Any, Literal
 import httpx
 import msgspec
 
-from gateway.cli.demo_agent import Agent, words
+from gateway.cli.demo_agent import LONGEST, Agent, words
 
 CHAT, EMBEDDINGS, FEEDBACK = "/v1/chat/completions", "/v1/embeddings", "/v1/feedback"
 MOST_AT_ONCE = 64
 # Longer than the demo's gateway ever takes; a gateway that hangs is to be seen as one.
 LONGEST_WAIT = 60.0
 NEW_AGENT, GIVES_FEEDBACK = 0.04, 0.3
+# Turns after which an agent's long day is over in any case.
+LONG_TASK = 15
 
 Outcome = Literal["ok", "error", "broken", "left", "unanswered"]
 """An answer; a status that is none; a stream that broke off; we left; nothing came, or only half of it."""
@@ -168,8 +170,11 @@ class Traffic:
         """One that has time, or a new one; given back with ``rest``."""
         if self._idle and chance.random() >= NEW_AGENT:
             return self._idle.pop(chance.randrange(len(self._idle)))
+        return self.new_agent(chance)
+
+    def new_agent(self, chance: random.Random, history: int = 0) -> Agent:
         seed = chance.getrandbits(32)
-        self.agents.append(Agent(f"demo-{len(self.agents) + 1}-{seed:08x}", random.Random(seed)))  # noqa: S311
+        self.agents.append(Agent(f"demo-{len(self.agents) + 1}-{seed:08x}", random.Random(seed), history))  # noqa: S311
         return self.agents[-1]
 
     def rest(self, agent: Agent) -> None:
@@ -245,12 +250,27 @@ def chat(*models: str, stream: bool | None = None, headers: Mapping[str, str] = 
 async def agent_turn(traffic: Traffic, kind: str, chance: random.Random) -> None:
     agent = traffic.agent(chance)
     try:
-        asked = Asked(body=agent.request(), headers={"x-skein-session": agent.name})
-        heard = await traffic.ask(kind, agent.model, asked)
-        if heard.message and agent.hear(heard.message):
-            await traffic.tell(heard, {"score": round(chance.betavariate(6, 2), 2)})
+        await _turn(traffic, kind, agent, chance)
     finally:
         traffic.rest(agent)
+
+
+async def long_day(traffic: Traffic, kind: str, chance: random.Random) -> None:
+    """One that has said so much already that it is compacted at the end of its task, and goes on for a turn."""
+    agent = traffic.new_agent(chance, LONGEST)
+    for _ in range(LONG_TASK):
+        compacted = agent.compactions > 0
+        heard = await _turn(traffic, kind, agent, chance)
+        if compacted or heard.outcome == "unanswered":
+            return
+
+
+async def _turn(traffic: Traffic, kind: str, agent: Agent, chance: random.Random) -> Heard:
+    asked = Asked(body=agent.request(), headers={"x-skein-session": agent.name})
+    heard = await traffic.ask(kind, agent.model, asked)
+    if heard.message and agent.hear(heard.message):
+        await traffic.tell(heard, {"score": round(chance.betavariate(6, 2), 2)})
+    return heard
 
 
 async def embed(traffic: Traffic, kind: str, chance: random.Random) -> None:
@@ -286,6 +306,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("stalled stream", 0.4, chat("stalling", stream=True)),
     Kind("timeouts", 1, chat("sluggish")),
     Kind("timeouts, nobody else", 0.5, chat("mute")),
+    Kind("agent at its limit", 0.5, long_day),
     Kind("agent", 44, agent_turn),
     Kind("chat", 10, chat("steady")),
     Kind("weighted", 8, chat("spread")),

@@ -5,6 +5,7 @@ A line that cannot be written (the disk is full, nobody reads) is counted as los
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import threading
@@ -142,4 +143,12 @@ def _safe(text: str) -> str:
 
 
 def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    """RFC 3339, to the microsecond."""
+    seconds, micros = divmod(round(at * 1e6), 1_000_000)
+    return f"{_second(seconds)}.{micros:06d}Z"
+
+
+@functools.lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    """Most lines are of the same few seconds."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

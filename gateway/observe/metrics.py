@@ -23,7 +23,11 @@ MOST_SOURCES = 10
 MOST_ANSWERED = 200
 MOST_ANSWERS = 10_000
 
+# Gauges that have a value at any moment, and are looked up when a page is asked for.
+LOOKED_UP = (f.BREAKER_STATE, f.TARGET_ERROR_RATIO, f.CONNECTIONS, f.QUEUE_DEPTH)
+
 BREAKER = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
+EXPECTED_ATTEMPTS = tuple((kind, outcome) for kind in ("primary", "retry", "fallback") for outcome in ("ok", "error"))
 TOKEN_TYPES = ("input_uncached", "cache_read", "cache_write", "output", "reasoning")
 PHASES = ("parse", "auth", "route", "convert", "connect", "deliver")
 
@@ -68,6 +72,7 @@ class Metrics:
         self.book, self._known, self._readings = book, known, readings
         self._tool, self._source = _FirstNames(MOST_TOOLS), _FirstNames(MOST_SOURCES)
         self._answered: set[Target] = set()
+        self._targets: tuple[Target, ...] = ()
         self._answers: dict[str, tuple[str, str]] = {}
         self._bind(book)
         self._count: dict[type[events.Event], Callable[[Any, Any], None]] = {
@@ -95,6 +100,8 @@ class Metrics:
             self._phases.expect((phase,))
         for result in ("taken", "refused"):
             self._reloads.expect((result,))
+        for lost in (("events", "queue_full"), ("logs", "not_written")):
+            self._dropped.expect(lost)
 
     def _bind(self, book: Book) -> None:
         numbers, histogram = book.numbers, book.histogram
@@ -136,6 +143,11 @@ class Metrics:
         """Looks up the gauges, ahead of a scrape."""
         book = self.book
         with book.lock:
+            for family in LOOKED_UP:
+                # What is not there any more (a provider that was taken out) has no value any more.
+                book.numbers(family).values.clear()
+            for target in self._targets:
+                self._breaker.expect((target.provider, target.model))
             for reading in self._readings():
                 book.numbers(reading.family).set(reading.labels, reading.value)
             for name, size in book.sizes().items():
@@ -155,6 +167,7 @@ class Metrics:
                 for stage in ("before_first_token", "mid_stream"):
                     self._disconnects.expect((model, stage))
                 self._compactions.expect((model,))
+            self._targets = tuple(targets)
             for target in targets:
                 self._expect_target((target.provider, target.model))
 
@@ -167,7 +180,7 @@ class Metrics:
                 self._export_seconds.expect((name, result))
 
     def _expect_target(self, names: Labels) -> None:
-        for kind, outcome in (("primary", "ok"), ("primary", "error"), ("retry", "ok"), ("fallback", "ok")):
+        for kind, outcome in EXPECTED_ATTEMPTS:
             self._attempts.expect((*names, kind, outcome))
         for whose in OF_FAULT.values():
             self._attempt_errors.expect((*names, whose))
@@ -211,11 +224,9 @@ class Metrics:
         names = self.names(event.target)
         one = self._attempt(event, record, names)
         usage = event.spent.usage
-        if record.stream and one.output_at is not None:
+        if record.stream and one.output_at is not None and usage and usage.output_tokens > 1:
             first = one.output_at - one.started.at
-            self._attempt_ttft.add(names, first, record.exemplar, event.at)
-            if usage and usage.output_tokens > 1:
-                self._per_token.add(names, (event.seconds - first) / (usage.output_tokens - 1))
+            self._per_token.add(names, (event.seconds - first) / (usage.output_tokens - 1))
         if event.heard.stalls:
             self._stalls.add(names, event.heard.stalls)
         self._charge(names, usage, event)
@@ -255,6 +266,9 @@ class Metrics:
         outcome = one.outcome or ""
         self._attempts.add((*names, one.started.kind, outcome))
         self._attempt_duration.add((*names, outcome), event.seconds, record.exemplar, event.at)
+        if record.stream and one.output_at is not None:
+            # Whatever became of it afterwards.
+            self._attempt_ttft.add(names, one.output_at - one.started.at, record.exemplar, event.at)
         return one
 
     def _finished(self, event: events.ExchangeFinished, record: Record) -> None:
@@ -325,9 +339,7 @@ class Metrics:
     # Of the gateway
 
     def _breaker_moved(self, event: events.BreakerMoved, record: Record | None) -> None:
-        names = self.names(event.target)
-        self._breaker.set(names, BREAKER[event.after])
-        self._breaker_moves.add((*names, event.after))
+        self._breaker_moves.add((*self.names(event.target), event.after))
 
     def _looked(self, event: events.LoopLooked, record: Record | None) -> None:
         self._loop_lag.add((), event.late)

@@ -64,7 +64,8 @@ class Observability:
         self.metrics = Metrics(self.book, self._known, self._read, version)
         self.live = Live(clock)
         self.live.before = self.settle
-        self._writer = Writer(logging.out if logging else None, lost=lambda count: self.lost("logs", "not_written", count))
+        out = logging.out if logging else None
+        self._writer = Writer(out, lost=lambda count: self.lost("logs", "not_written", count))
         self.logs = Logs(logging.level, logging.format, self._writer, version, logging.worker) if logging else None
         self._telemetry = Telemetry(self._later, self.lost, self.book.lock)
         # First what adds to the record, then what reads it.

@@ -8,10 +8,13 @@ import re
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import events
 from gateway.errors import FaultKind
@@ -228,6 +231,31 @@ def request(body: bytes | dict[str, Any], path: str = CHAT, method: str = "POST"
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + data
 
 
+# --- the page of metrics
+
+
+class Page:
+    """What a scrape brought: samples, by name and labels."""
+
+    def __init__(self, text: str) -> None:
+        self.samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def by(self, name: str, *labels: str, **where: str) -> Counter[Any]:
+        """The values of a metric, added up by these labels (one: by its value, several: by tuples), without zeros."""
+        found = Counter[Any]()
+        for sample in self.samples:
+            if sample.name == name and all(sample.labels.get(label) == value for label, value in where.items()):
+                key = tuple(sample.labels[label] for label in labels)
+                found[key[0] if len(key) == 1 else key] += sample.value
+        return Counter({key: value for key, value in found.items() if value})
+
+    def total(self, name: str, **where: str) -> float:
+        return sum(self.by(name, **where).values())
+
+    def names(self) -> set[str]:
+        return {sample.name for sample in self.samples}
+
+
 # --- a gateway between vendors and clients
 
 
@@ -283,6 +311,10 @@ class Stand:
         runtime = self.gateway.runtime
         breaker = runtime.health.breaker(Target(provider, "gpt-4.1"))
         return self.gateway.call(lambda: breaker.allows(runtime.clock()))
+
+    def metrics(self) -> Page:
+        """What a scrape would bring now."""
+        return Page(self.gateway.page())
 
     def keys(self, provider: str) -> list[str]:
         runtime = self.gateway.runtime

@@ -201,3 +201,61 @@ def told() -> Telling:
     telling.plain(9, BEGAN + 20, fault=TYPO)
     telling.tell(received(10, BEGAN + 30), understood(10, BEGAN + 30, session=None))
     return telling
+
+
+class Tale:
+    """An exchange, told event by event, an eighth of a second apart. ``events``: what was told."""
+
+    def __init__(self, span: int = 1, at: float = BEGAN, **changes: Any) -> None:
+        self.span, self.now, self.number, self.target = span, at, 0, OPENAI
+        self.stream, self.spent = True, events.Spent()
+        self.events: list[events.Event] = []
+        trace = Trace(id=0xABC0 + span, first=span, sampled=True)
+        self._add(events.RequestReceived, **{"route": "/v1/chat/completions", "trace": trace} | changes)
+
+    def understood(self, *, facts: dict[str, Any] | None = None, **changes: Any) -> Tale:
+        asked = Facts(**{"model": "coder", "stream": True} | (facts or {}))
+        self.stream = asked.stream
+        usual = {"dialect": "openai_chat", "caller": "ci", "session": "ci:s-1", "body": SECRETS[0].encode()}
+        return self._add(events.RequestUnderstood, facts=asked, **usual | changes)
+
+    def plan(self, *targets: Target, **changes: Any) -> Tale:
+        usual = {"model": "coder", "targets": targets or (OPENAI, CLAUDE), "reason": "as listed"}
+        return self._add(events.PlanMade, plan=Plan(**usual | changes))
+
+    def asked(self, *targets: Target, **facts: Any) -> Tale:
+        return self.understood(facts=facts).plan(*targets)
+
+    def attempt(self, target: Target = OPENAI, kind: str = "primary", **told: Any) -> Tale:
+        self.number, self.target = self.number + 1, target
+        return self._add(events.AttemptStarted, **self._of(), url="https://x", reason="next", kind=kind, **told)
+
+    def output(self) -> Tale:
+        return self._add(events.OutputStarted, **self._of(), seconds=0.125)
+
+    def answered(self, usage: Usage | None = USAGE, usd: float | None = 0.25, **told: Any) -> Tale:
+        self.spent = events.Spent(usage=usage, cost=None if usd is None else Cost(usd, "table"))
+        return self._add(events.AttemptSucceeded, **self._of(), **{"seconds": 0.5, "spent": self.spent} | told)
+
+    def failed(self, fault: Fault, **told: Any) -> Tale:
+        return self._add(events.AttemptFailed, **self._of(), fault=fault, **{"seconds": 0.25} | told)
+
+    def left(self, **told: Any) -> Tale:
+        return self._add(events.AttemptAbandoned, **self._of(), **{"seconds": 0.25} | told)
+
+    def crashed(self, traceback: str = "Traceback: no") -> Tale:
+        return self._add(events.HandlerCrashed, traceback=traceback)
+
+    def finished(self, outcome: str = "ok", status: int = 200, **told: Any) -> Tale:
+        usual: dict[str, Any] = {"model": "coder", "stream": self.stream, "attempts": self.number, "seconds": 2.0}
+        if outcome == "ok":
+            usual |= {"target": self.target, "spent": self.spent, "begun": True}
+        return self._add(events.ExchangeFinished, outcome=outcome, status=status, **usual | told)
+
+    def _of(self) -> dict[str, Any]:
+        return {"number": self.number, "target": self.target}
+
+    def _add(self, what: type[events.ExchangeEvent], **told: Any) -> Tale:
+        self.events.append(what(at=self.now, exchange_id=f"req-{self.span}", span=self.span, **told))
+        self.now += 0.125
+        return self
