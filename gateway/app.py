@@ -287,6 +287,11 @@ class Runtime:
             if running.task:
                 running.task.cancel()
 
+    def warm(self) -> None:
+        """Has threads import and read what the first requests would wait for."""
+        asyncio.get_running_loop().run_in_executor(None, prices.load)
+        self._observing.warm()
+
     async def stop(self) -> None:
         """The last act: what telemetry still holds is delivered, as far as that is possible in time."""
         await self.listings.close()
@@ -458,9 +463,8 @@ def build_app(runtime: Runtime) -> Inbound:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        house = loop.create_task(runtime.keep_house())
-        loop.run_in_executor(None, prices.load)
+        house = asyncio.get_running_loop().create_task(runtime.keep_house())
+        runtime.warm()
         runtime.listings.refresh(runtime.gateway)
         try:
             yield

@@ -100,12 +100,18 @@ class Observing:
             sink = OtelMetrics(to, known=self._known, vendor=self._vendor, resource=self._resource, **self._told)
             self.observability.add("otel_metrics", sink, sink)
 
+    def warm(self) -> None:
+        """Imports what the first prompt and the first score need; in a thread."""
+        if self.langfuse:
+            self.langfuse.warm()
+
     # For the HTTP surface
 
     def feedback(self, given: FeedbackGiven, trace_id: str | None) -> None:
         """A verdict on an answer becomes a score of its trace."""
         if self.langfuse and trace_id:
-            self.langfuse.score(trace_id, given.name, given.score, at=given.at, comment=given.comment)
+            told = {"source": given.source}
+            self.langfuse.score(trace_id, given.name, given.score, at=given.at, comment=given.comment, metadata=told)
 
     async def fetch(self, name: str, variables: Mapping[str, str]) -> ManagedPrompt:
         """A managed prompt: ``name``, ``name@label`` or ``name#version``. Raises ``CallerError``."""

@@ -22,7 +22,7 @@ from gateway.resilience.failover import Attempt, Outcome, Policy, next_attempt
 from gateway.resilience.health import Health, Ticket
 from gateway.resilience.verdict import error_of, most_telling, retry_after_of, status_of
 from gateway.routing import Plan, Target
-from gateway.telling import Pricing, Teller
+from gateway.telling import Pricing, Teller, unfailing
 from gateway.translate import Passing, translator
 from gateway.upstream import Opener, shown_url, without_secrets
 
@@ -80,7 +80,8 @@ class Story:
     def __init__(self, gateway: Gateway, exchange: Exchange) -> None:
         self.gateway, self.exchange = gateway, exchange
         self.began = gateway.clock() if exchange.began is None else exchange.began
-        self._tell = Teller(gateway.emit, gateway.clock, exchange, gateway.cost, content=gateway.content)
+        self._cost = unfailing(gateway.cost)
+        self._tell = Teller(gateway.emit, gateway.clock, exchange, self._cost, content=gateway.content)
         self.terms = _nothing_agreed(exchange, gateway.jitter)
         self.history: list[Outcome] = []
         self.opened: Opened | None = None
@@ -198,7 +199,7 @@ class Story:
         self._calling = attempt, ticket
         keep = gateway.content or self.terms.policy.exchange.on_broken_stream == "resume"
         try:
-            calling = Calling(self.terms, provider, attempt, ticket, gateway.clock, gateway.cost, resume, keep)
+            calling = Calling(self.terms, provider, attempt, ticket, gateway.clock, self._cost, resume, keep)
             self._tell.started(attempt, ticket, shown_url(calling.url), self.history)
             reply = await calling.open(gateway.upstream)
         except BaseException:

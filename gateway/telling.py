@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
 from gateway import events
@@ -192,6 +193,17 @@ class Teller:
 
     def _priced(self, target: Target, usage: Usage | None) -> Spent:
         return Spent(usage=usage, cost=self._cost(target, usage)) if usage else Spent()
+
+
+def unfailing(cost: Pricing) -> Pricing:
+    """The same prices; one that cannot be worked out is unknown, and is counted as such: no answer is lost over it."""
+
+    def priced(target: Target, usage: Usage) -> Cost | None:
+        with suppress(Exception):
+            return cost(target, usage)
+        return None
+
+    return priced
 
 
 def _kind(attempt: Attempt, ticket: Ticket) -> AttemptKind:

@@ -7,7 +7,7 @@ import random
 import traceback
 import zlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import msgspec
@@ -68,6 +68,8 @@ class Passage:
         self._read = self._refusing = False
         # The last byte is on its way: a client that leaves now has had its answer.
         self._told = False
+        # Seconds that were not the gateway's: the client took them to send its request, or others to give its prompt.
+        self._waited = 0.0
         self.id = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -97,7 +99,8 @@ class Passage:
         except CallerError as error:
             self._refusing = True
             if not self._read:
-                await self._discard()
+                with self._waiting():
+                    await self._discard()
             await self._refuse(error)
         except Aborted:
             # Returning without an end makes the server cut the connection: agents take that for a fault, not an answer.
@@ -111,17 +114,11 @@ class Passage:
                     traceback=traceback.format_exc(),
                 )
             )
-            if not self._started:
-                await self._refuse(
-                    CallerError(
-                        500,
-                        "internal_error",
-                        "the gateway failed; its log says why",
-                        type="server_error",
-                        origin="gateway",
-                    )
-                )
-            self._finish("error" if not self._started else "broken", 500, code="internal_error")
+            if self._started:
+                self._finish("broken", 200, code="internal_error")
+            else:
+                said = "the gateway failed; its log says why"
+                await self._refuse(CallerError(500, "internal_error", said, type="server_error", origin="gateway"))
         finally:
             # Whatever happened: an exchange ends once, and is told.
             self._finish("cancelled", CLIENT_CLOSED)
@@ -183,11 +180,11 @@ class Passage:
         if hops >= MOST_HOPS:
             said = f"the request has passed {hops} gateways: a provider's base_url points back at the gateway"
             raise CallerError(508, "loop_detected", said, type="server_error", origin="gateway")
-        began = clock()
-        sent = await self._body(headers)
-        waited = clock() - began
+        with self._waiting():
+            sent = await self._body(headers)
         body = decompressed(sent, headers.get("content-encoding", ""), service.max_body)
-        prompt = await self._prompt(headers)
+        with self._waiting():
+            prompt = await self._prompt(headers)
         if prompt:
             body = self._dialect.prepended(body, prompt.messages)
         return Exchange(
@@ -196,7 +193,7 @@ class Passage:
             body=body,
             trace=self._trace,
             began=self._began,
-            waited=waited,
+            waited=self._waited,
             phases=phases,
             prompt=prompt.prompt if prompt else None,
             forward=(
@@ -211,6 +208,15 @@ class Passage:
             allowed=caller.may_use,
             restricted=caller.models is not None,
         )
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        clock = self._service.gateway.clock
+        began = clock()
+        try:
+            yield
+        finally:
+            self._waited += clock() - began
 
     async def _prompt(self, headers: Mapping[str, str]) -> ManagedPrompt | None:
         """The managed prompt the client asks for (``x-skein-prompt``), to stand before its own messages."""
@@ -336,7 +342,14 @@ class Passage:
     def _finish(self, outcome: events.Outcome, status: int, code: str | None = None) -> None:
         """Also what never became a story (no key, too large) is an exchange that is counted once."""
         if self._story is None:
-            empty = Exchange(id=self.id, dialect=self._dialect, body=b"", trace=self._trace, began=self._began)
+            empty = Exchange(
+                id=self.id,
+                dialect=self._dialect,
+                body=b"",
+                trace=self._trace,
+                began=self._began,
+                waited=self._waited,
+            )
             self._story = Story(self._service.gateway, empty)
         self._story.finish(outcome, status, code=code)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway import events
 from gateway.observe.record import Try
-from gateway.observe.sightings import LONGEST_SENTENCE, shown_time
+from gateway.observe.sightings import said_of, shown_time
 
 # Seconds of a slice, and the windows shown.
 SLICE = 5
@@ -114,7 +114,7 @@ def _error(event: events.AttemptFailed, one: Try) -> dict[str, Any]:
         "error_type": one.error_type,
         "fault": fault.kind.value,
         "status": fault.status,
-        "message": fault.message[:LONGEST_SENTENCE],
+        "message": said_of(fault),
     }
 
 

@@ -34,8 +34,8 @@ MOST_PARTS = 16
 class Live:
     """A sink of ``Telemetry``, to be put after those that add to the record. All of it runs in the event loop.
 
-    ``clock`` is epoch seconds; ``kept`` left out is ``KEPT``. ``before`` is called ahead of every look: it has told what
-    is still waiting.
+    ``clock`` is epoch seconds; ``kept`` left out is ``KEPT``. ``before`` is called ahead of every look: it has told
+    what is still waiting.
     """
 
     hears = (

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway import events
 from gateway.chat import Called, Cost, Heard, Usage
-from gateway.errors import Fault
+from gateway.errors import Fault, FaultKind
 from gateway.observe.record import Record, Switch, ToolOutcome, Try
 from gateway.observe.vocabulary import Outcome
 from gateway.routing import Plan, Target
@@ -126,7 +126,7 @@ def seen_of(record: Record, now: float) -> Seen:
         status=finished.status if finished else None,
         seconds=finished.seconds if finished else now - began,
         fault=fault.kind.value if fault else None,
-        message=_cut(fault.message if fault else None, LONGEST_SENTENCE),
+        message=said_of(fault),
         code=finished.code if finished else None,
         usage=finished.spent.usage if finished else None,
         cost=finished.spent.cost if finished else None,
@@ -170,6 +170,16 @@ def _model(record: Record) -> str:
     return record.finished.model
 
 
+def said_of(fault: Fault | None) -> str | None:
+    """The message of a fault. What a vendor says against the request itself is left out: it may quote the prompt."""
+    if fault is None or (fault.origin == "vendor" and fault.kind in _QUOTING):
+        return None
+    return _cut(fault.message, LONGEST_SENTENCE)
+
+
+_QUOTING = frozenset((FaultKind.BAD_REQUEST, FaultKind.CONTEXT_TOO_LONG, FaultKind.REFUSED))
+
+
 def _call(one: Try, began: float, now: float) -> Call:
     fault: Fault | None = one.fault
     started, spent = one.started, one.end.spent if one.end else events.Spent()
@@ -184,7 +194,7 @@ def _call(one: Try, began: float, now: float) -> Call:
         after_output=one.after_output,
         fault=fault.kind.value if fault else None,
         status=_status(one),
-        message=_cut(fault.message if fault else None, LONGEST_SENTENCE),
+        message=said_of(fault),
         retry_after=fault.retry_after if fault else None,
         usage=spent.usage,
         cost=spent.cost,

@@ -18,7 +18,9 @@ import promql_parser as promql
 import pytest
 
 from dashboards.reading import queries
-from gateway.observe.families import FAMILIES, Family
+from gateway.observe.families import FAMILIES
+from gateway.observe.metrics import TOKEN_TYPES
+from gateway.observe.vocabulary import OUTCOMES
 from tests.backends import Prometheus, Receiver, promtool
 from tests.dashboards.labels import selectors
 from tests.deploy.rules import ROOT, RULE_FILES, alerts, recorded
@@ -32,6 +34,22 @@ ALL_IS_WELL = {"skein_telemetry_dropped_total", "skein_telemetry_queue_depth", "
 MISNAMED, OTHER_NAMES = "misnamed", ("skein_tool_calls_total", "skein_breaker_state", "skein_context_growth_tokens")
 
 
+# What a closed set of names has, the demo shows: family, label, values.
+SHOWN = (
+    ("skein_requests_total", "outcome", OUTCOMES),
+    ("skein_client_disconnects_total", "stage", ("before_first_token", "mid_stream")),
+    ("skein_attempts_total", "kind", ("primary", "retry", "fallback", "probe")),
+    ("skein_attempts_total", "outcome", ("ok", "error", "timeout", "cancelled")),
+    ("skein_failovers_total", "result", ("ok", "failed")),
+    ("skein_model_switches_total", "reason", ("failover", "rate_limited", "timeout", "lead_to_worker")),
+    ("skein_breaker_transitions_total", "to", ("open", "half_open")),  # what closes again takes a minute
+    ("skein_tool_calls_total", "outcome", ("ok", "error", "invalid_args", "unknown_tool", "unanswered")),
+    ("skein_tokens_total", "type", TOKEN_TYPES),
+    ("skein_feedback_total", "verdict", ("good", "bad", "neutral")),
+    ("skein_config_reloads_total", "result", ("taken", "refused")),
+)
+
+
 class Scene(NamedTuple):
     url: str
     """Of the gateway."""
@@ -43,7 +61,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A demo before, during and after the first scrape; once that is done, every kind of its traffic again."""
     with ExitStack() as stack:
         collector = stack.enter_context(Receiver())
-        url = stack.enter_context(demo({"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}))
+        url = stack.enter_context(demo(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url))
         prometheus = Prometheus(
             {"skein": [url]}, rule_files=RULE_FILES, scrape_interval=0.5, scrape_configs=[misnaming(url)]
         )
@@ -56,10 +74,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 @contextmanager
-def demo(variables: dict[str, str]) -> Iterator[str]:
+def demo(**variables: str) -> Iterator[str]:
     """The URL of its gateway."""
     command = [*DEMO, "--seconds", str(SECONDS)]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(variables), stderr=-1, stdout=-1, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=environment(**variables), stderr=-1, stdout=-1, text=True) as process:
         try:
             assert process.stderr is not None
             found = re.match(r"gateway on (\S+)/v1", said := process.stderr.readline())
@@ -70,7 +88,7 @@ def demo(variables: dict[str, str]) -> Iterator[str]:
             process.communicate(timeout=30)
 
 
-def environment(variables: dict[str, str] = {}) -> dict[str, str]:
+def environment(**variables: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **variables}
 
 
@@ -131,9 +149,11 @@ def without_thresholds(expression: str) -> str:
     return re.sub(r" offset \w+", "", told).replace('="_OTHER"', '=~".+"')
 
 
-def shown(family: Family) -> str:
-    """Whether it was ever more than nothing: a gauge may be back at it."""
-    return f"max(max_over_time({family.name}{'_count' * (family.kind == 'histogram')}{{job='skein'}}[5m])) > 0"
+def shown(name: str, *matchers: str) -> str:
+    """Whether a family was ever more than nothing: a gauge may be back at it."""
+    suffix = "_count" if FAMILIES[name].kind == "histogram" else ""
+    where = ", ".join(('job="skein"', *matchers))
+    return f"max(max_over_time({name}{suffix}{{{where}}}[5m])) > 0"
 
 
 # Tests ----------------------------------------------------------------------------------------------------------------
@@ -145,8 +165,13 @@ def test_every_query_of_every_panel_has_data(scene: Scene) -> None:
 
 
 def test_the_demo_shows_every_metric_at_work(scene: Scene) -> None:
-    families = {shown(family): name for name, family in FAMILIES.items() if name not in ALL_IS_WELL}
-    assert [families[each] for each in unanswered(scene.prometheus, families)] == []
+    names = {shown(name): name for name in FAMILIES if name not in ALL_IS_WELL}
+    names |= {
+        shown(name, f'{label}="{value}"'): f"{name} with {label} {value}"
+        for name, label, values in SHOWN
+        for value in values
+    }
+    assert [names[each] for each in unanswered(scene.prometheus, names)] == []
 
 
 def test_every_rule_is_loaded_and_has_data(scene: Scene) -> None:

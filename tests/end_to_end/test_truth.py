@@ -20,20 +20,20 @@ from gateway import events
 from gateway.observe import live
 from gateway.observe.observability import Logging
 from gateway.observe.record import Record
-from tests.scripted import hanging, refusing
+from tests.scripted import ScriptedVendor, hanging, refusing
 
 from .setting import Page, Stand, at, eventually, secret, stand
 from .traffic import FAILING, KEY, LIMITED_KEY, MODEL, TURNS, Asked, Book, Clients, kinds_of, stories
 
 SEED = 20_25
 AT_ONCE = 150
-VENDORS = ("a", "b", "c", "locked", "sick", "quiet", "drip", "stale", "lead", "work")
+VENDORS = ("a", "b", "c", "locked", "sick", "quiet", "drip", "stale", "closing", "lead", "work")
 # Their calls are not, or not only, in the vendors' book: nobody listens, or the connection was closed under them.
 PREFIX = {
     "dead": [("dead", "provider_connection_failed")] * 2,
     "hanging": [("hang", "provider_timeout_connect")],
 }
-KINDS_TOLD = {"a", "b", "c", "locked", "quiet", "drip", "lead", "work", "dead", "hang"}
+KINDS_TOLD = {"a", "b", "c", "locked", "quiet", "drip", "closing", "lead", "work", "dead", "hang"}
 
 
 def targets(*providers: str, **settings: Any) -> dict[str, Any]:
@@ -56,6 +56,7 @@ MODELS: dict[str, Any] = {
     "hanging": targets("hang", "b"),
     "drip": targets("drip", "b"),
     "stale": targets("stale"),
+    "closing": targets("closing"),
     "quiet": targets("quiet"),
     "watched": targets("quiet", keepalive="100ms"),
     "patient": targets("quiet", backoff={"initial": "60s", "max": "60s", "jitter": "none"}),
@@ -359,6 +360,11 @@ def by(counts: Counter[Any], place: int) -> Counter[Any]:
     return found
 
 
+def has_closed(vendor: ScriptedVendor) -> bool:
+    """Its connections are gone, and the other side can know it: a transport closes some turns after it was told to."""
+    return not vendor.open_connections and vendor.run(asyncio.sleep(0.01)) is None
+
+
 def test_telemetry_says_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "KEPT", 100_000)
     book, written = Book(), io.StringIO()
@@ -373,7 +379,7 @@ def test_telemetry_says_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
             s.gateway.call(lambda: s.gateway.runtime.observability.add("careless", sink))
             for name, vendor in s.vendors.items():
                 book.keep(name, vendor)
-            clients = Clients(s.gateway.url, book)
+            clients = Clients(s.gateway.url, book, lambda asked: asked.model != "closing" or has_closed(s.closing))
             asyncio.run(clients.all(stories(SEED), AT_ONCE))
             eventually(lambda: not s.gateway.runtime.service.running)
             eventually(lambda: not any(vendor.playing for vendor in s.vendors.values()))

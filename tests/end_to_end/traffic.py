@@ -112,10 +112,14 @@ _MAKES: dict[str, tuple[str, str] | str] = {
 }
 # Each takes a clock of seconds to be noticed.
 SLOW = frozenset(name for name in _MAKES if "timeout_" in str(_MAKES[name])) | {"error_body_never_comes"}
-# The last kills the key it was refused with, and with it the target; those that close a kept connection make calls the
-# vendor never sees: both have providers of their own, or none.
+# These have providers of their own. What kills the key it was refused with: everybody's target would be gone.
 KILLERS = ("bad_credentials", "out_of_credit")
-UNSEEN = ("stale_connection", "dropped_connection")
+# A kept connection that is closed when it is used again: a call that the vendor counts apart.
+STALE = "stale_connection"
+# One that is closed unannounced after a whole answer: whoever used it in that instant would call unheard, so that these
+# are asked for one after the other.
+CLOSING = ("dropped_connection", "closed_terminated", "closed_after_role_terminated")
+APART = (*KILLERS, STALE, *CLOSING)
 
 
 def _plays() -> Iterator[tuple[str, Played]]:
@@ -265,11 +269,11 @@ class Seen(NamedTuple):
 
 
 class Clients:
-    """Send requests, many at once, and note what comes back."""
+    """Send requests, many at once, and note what comes back. ``may``: is it time for this one?"""
 
-    def __init__(self, url: str, book: Book) -> None:
+    def __init__(self, url: str, book: Book, may: Callable[[Asked], bool]) -> None:
         self.host, port = url.removeprefix("http://").split(":")
-        self.port, self.book = int(port), book
+        self.port, self.book, self._may = int(port), book, may
         self.seen: list[Seen] = []
 
     async def all(self, stories: Iterable[list[Asked]], at_once: int) -> None:
@@ -279,6 +283,7 @@ class Clients:
         async def client() -> None:
             for story in waiting:
                 for asked in story:
+                    await self._until(lambda asked=asked: self._may(asked))  # type: ignore[misc]
                     self.book.of[asked.name] = asked
                     self.seen.append(await asyncio.wait_for(self._one(asked), 90))
 
@@ -307,6 +312,7 @@ class Clients:
                 return
             case "keepalive":
                 await reader.readuntil(b": keep-alive")
+                await self._until(lambda: self.book.nth[asked.name] > 0)
             case "stream":
                 await reader.readuntil(b'"content":"Hello')
             case "backoff":
@@ -403,11 +409,11 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 def mixture() -> list[Kind]:
-    common = [name for name in _MAKES if name not in KILLERS and name not in SLOW]
+    common = [name for name in _MAKES if name not in APART and name not in SLOW]
     broken = [name for name in common if PLAYS[name].stream == "provider_broken_stream"]
     return [
-        *(Kind(770, model) for model in ("first", "shared")),
-        *(Kind(8, "first", (name,)) for name in HARMLESS if name not in UNSEEN),
+        *(Kind(800, model) for model in ("first", "shared")),
+        *(Kind(8, "first", (name,)) for name in HARMLESS if name not in APART),
         # Every fault once, then an answer; every fault for good.
         *(Kind(10, model, (name, "answer")) for name in common for model in ("first", "held")),
         *(Kind(6, "shared", (name,)) for name in common),
@@ -427,7 +433,7 @@ def mixture() -> list[Kind]:
         Kind(40, "dead"),
         Kind(6, "hanging"),
         Kind(2, "drip", ("timeout_total", "answer")),
-        Kind(60, "stale", ("stale_connection",)),
+        Kind(60, "stale", (STALE,)),
         Kind(8, "quiet", ("deadline",), more={"headers": {"x_skein_timeout": "1s"}}),
         # Clients that leave.
         Kind(100, "quiet", ("left_before_head",), more={"leaves": "head"}),
@@ -453,6 +459,8 @@ def stories(seed: int) -> list[list[Asked]]:
     """All of the traffic: single requests and sessions of agents, shuffled; what takes long begins first."""
     single = [asked for number, kind in enumerate(mixture()) for asked in _requests(number, kind)]
     told = [[asked] for asked in single] + [session(number) for number in range(40)]
+    closing = [Kind(6, "closing", (name, "connection_close")) for name in CLOSING]
+    told.append([asked for number, kind in enumerate(closing, 1000) for asked in _requests(number, kind)])
     random.Random(seed).shuffle(told)
     return sorted(told, key=lambda story: not SLOW & set(story[0].plays))
 

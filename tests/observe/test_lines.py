@@ -67,7 +67,7 @@ def test_a_line_for_machines():
 def test_a_line_for_people():
     fields = {"text": "é 1", "none": None, "list": [1], "empty": [], "dict": {"a": 1}, "no": False}
     assert written(("warning", "a.b", fields), 1.5, "console") == (
-        '00:00:01.500 warning a.b               text=é 1 list=[1] dict={"a":1} no=False\n'
+        '00:00:01.500 warning a.b                text=é 1 list=[1] dict={"a":1} no=False\n'
     )
 
 
@@ -218,7 +218,6 @@ def test_a_line_after_the_end_is_lost_and_counted():
             writer.put(["in time\n"])
         writer.close(10)
         writer.put(numbered(0, 4))
-        writer.close(10)
         assert (out.getvalue(), lost.total) == ("in time\n" if used else "", 4)
 
 

@@ -6,6 +6,7 @@ import math
 import random
 import threading
 from bisect import bisect_left
+from contextlib import AbstractContextManager
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -151,6 +152,32 @@ def test_random_numbers_add_up():
         expected = [sum(bisect_left(family.buckets, value) <= place for value in drawn) for place in range(len(found))]
         assert [each.value for each in found] == expected
         assert [float(each.labels["le"]) for each in found] == [*map(float, family.buckets), math.inf]
+
+
+def test_what_is_written_is_what_was_there_under_the_lock():
+    """More is counted the moment the lock is free: none of it is on this page."""
+    one = book()
+    hits, sizes = one.numbers(HITS), one.histogram(SIZES)
+    freed = 0
+
+    def count() -> None:
+        hits.add(("a", "x"))
+        sizes.add(("a",), 1.0, "ab" * 16, 1.0)
+
+    class Lock(AbstractContextManager[None]):
+        def __exit__(self, *error: object) -> None:
+            nonlocal freed
+            freed += 1
+            count()
+
+    count()
+    assert [sample.value for sample in hits.samples(Lock())] == [1]
+    told = [(sample.value, sample.exemplar) for sample in sizes.samples(Lock())]
+    # Two counts by now: one more came when the first page's lock was free.
+    assert [value for value, _ in told] == [0, 2, 2, 2, 2.0, 2]
+    assert [place for place, (_, exemplar) in enumerate(told) if exemplar] == [1]
+    assert freed == 2
+    assert hits.values["a", "x"] == 3
 
 
 def test_a_page_written_meanwhile_is_never_torn():

@@ -203,6 +203,12 @@ def told() -> Telling:
     return telling
 
 
+def kinds(root: type[events.Event] = events.Event) -> set[type[events.Event]]:
+    """Every event of gateway/events.py that can happen."""
+    below = {kind for each in root.__subclasses__() for kind in kinds(each)}
+    return {kind for kind in below or {root} if kind.__module__ == events.__name__}
+
+
 class Tale:
     """An exchange, told event by event, an eighth of a second apart. ``events``: what was told."""
 

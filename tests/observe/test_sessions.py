@@ -1,0 +1,349 @@
+"""What memory adds to a request: why its target is another, how its context grew, what became of the tool calls."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.chat import Called, Heard, Turn, Usage
+from gateway.errors import Fault, FaultKind
+from gateway.observe import sessions as module
+from gateway.observe.record import Record
+from gateway.observe.sessions import OF_FAULT, REASONS, Sessions
+from gateway.resilience import BreakerSettings
+from gateway.resilience.health import Health
+from gateway.resilience.keys import Keys
+from gateway.routing import LeftOut, Plan, Target
+from gateway.routing.lead_worker import LeadWorker
+from tests.observe.told import AZURE, BEGAN, BUSY, CLAUDE, LIMITED, OPENAI, TYPO, Tale
+
+
+class Memory:
+    """Sessions, told whole exchanges."""
+
+    def __init__(self) -> None:
+        self.sessions, self.span = Sessions(), 0
+
+    def tell(self, tale: Tale) -> Record:
+        record = Record(id=tale.events[0].exchange_id, span=tale.span)
+        for event in tale.events:
+            record.take(event)
+            if type(event) in self.sessions.hears:
+                self.sessions.take(event, record)
+        return record
+
+
+def fault(kind: FaultKind) -> Fault:
+    return Fault(kind=kind, message="")
+
+
+def told(record: Record) -> list[tuple[str, str, str, str]]:
+    return [(str(each.before), str(each.after), each.reason, each.scope) for each in record.switches]
+
+
+# Switches ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", FaultKind)
+def test_the_reason_for_another_target_within_a_request(kind: FaultKind):
+    tale = Tale().asked().attempt().failed(fault(kind)).attempt(CLAUDE, "fallback").answered().finished()
+    record = Memory().tell(tale)
+    expected = {
+        FaultKind.RATE_LIMITED: "rate_limited",
+        FaultKind.CONTEXT_TOO_LONG: "context_overflow",
+        **{each: "timeout" for each in FaultKind if each.name.startswith("TIMEOUT")},
+    }.get(kind, "failover")
+    assert told(record) == [("openai/gpt-5", "claude/sonnet", expected, "request")]
+    assert (record.switches[0].number, record.switches[0].why) == (2, record.tries[0].error_type)
+    assert set(OF_FAULT.values()) <= set(REASONS)
+
+
+def test_each_change_of_target_is_told_once_and_a_retry_is_none():
+    tale = Tale().asked().attempt().failed(LIMITED).attempt(kind="retry").failed(BUSY)
+    tale.attempt(AZURE, "fallback").failed(LIMITED).attempt(CLAUDE, "fallback").answered().finished()
+    assert told(Memory().tell(tale)) == [
+        ("openai/gpt-5", "azure/gpt-4.1", "failover", "request"),
+        ("azure/gpt-4.1", "claude/sonnet", "rate_limited", "request"),
+    ]
+
+
+def served(*targets: Target, fails: int = 0, **plan: Any) -> Tale:
+    """A request of the session, its plan, and who served: the first that does not fail."""
+    tale = Tale().understood(pinned=plan.pop("pinned", False), facts=plan.pop("facts", None)).plan(*targets, **plan)
+    for number, target in enumerate(targets[: fails + 1]):
+        tale.attempt(target, "fallback" if number else "primary")
+        if number < fails:
+            tale.failed(BUSY)
+    return tale.answered().finished()
+
+
+def roles(*failed: bool) -> dict[str, Any]:
+    """What lead_worker says after turns that failed, or did not."""
+    role, why = LeadWorker(lead="a/b", worker="c/d").role([Turn(failed=each) for each in failed])
+    return {"role": role, "reason": why, "strategy": "lead_worker"}
+
+
+def shut(kind: FaultKind) -> dict[str, Any]:
+    """What health leaves out of a plan when the first target has failed so."""
+    settings = BreakerSettings(consecutive=1)
+    health = Health(lambda target: settings)
+    health.adopt(lambda target: settings, {"openai": Keys(("key",))})
+    health.fail(health.begin(OPENAI, health.keys("openai"), 0.0, retry=False, streamed=True), fault(kind), 0.0)
+    return {"left_out": health.triage(Plan(model="m", targets=(OPENAI, CLAUDE), reason=""), 0.0).left_out}
+
+
+LEAD, WORKER, FAILING = roles(), roles(False, False, False), roles(False, False, False, True, True)
+OPEN, COOLING, DEAD = shut(FaultKind.OVERLOADED), shut(FaultKind.RATE_LIMITED), shut(FaultKind.BAD_CREDENTIALS)
+# As the planner words it: routing/planner.py.
+ALONE = {"left_out": (LeftOut(CLAUDE, "x-skein-no-fallback"),)}
+UNABLE = {"left_out": (LeftOut(OPENAI, "its vendor has no chat"),)}
+
+BETWEEN: dict[str, tuple[list[Tale], str | None]] = {
+    "the same": ([served(OPENAI), served(OPENAI)], None),
+    "the same after a failover": ([served(OPENAI, CLAUDE, fails=1), served(OPENAI, CLAUDE, fails=1)], None),
+    "another conversation: without tools": ([served(OPENAI), served(CLAUDE, facts={"tools": True})], None),
+    "another conversation: another model": (
+        [served(OPENAI), served(CLAUDE, facts={"model": "fast"}, model="fast")],
+        None,
+    ),
+    "lead_to_worker": ([served(OPENAI, CLAUDE, **LEAD), served(CLAUDE, OPENAI, **WORKER)], "lead_to_worker"),
+    "worker_to_lead": (
+        [served(OPENAI, CLAUDE, **WORKER), served(CLAUDE, OPENAI, **LEAD)],
+        "worker_to_lead",
+    ),
+    "tool_failures": ([served(OPENAI, CLAUDE, **WORKER), served(CLAUDE, OPENAI, **FAILING)], "tool_failures"),
+    "breaker_open": ([served(OPENAI, CLAUDE), served(CLAUDE, OPENAI, **OPEN)], "breaker_open"),
+    "rate_limited": ([served(OPENAI, CLAUDE), served(CLAUDE, OPENAI, **COOLING)], "rate_limited"),
+    "a dead key": ([served(OPENAI, CLAUDE), served(CLAUDE, OPENAI, **DEAD)], "rate_limited"),
+    "recovered after a failover": ([served(OPENAI, CLAUDE, fails=1), served(OPENAI, CLAUDE)], "recovered"),
+    "recovered after it was shut": (
+        [served(OPENAI, CLAUDE), served(CLAUDE, OPENAI, **OPEN), served(OPENAI, CLAUDE)],
+        "recovered",
+    ),
+    "balanced": (
+        [served(OPENAI, CLAUDE, strategy="weighted"), served(CLAUDE, OPENAI, strategy="weighted")],
+        "balanced",
+    ),
+    "manual": ([served(OPENAI), served(CLAUDE, model="claude/sonnet", pinned=True)], "manual"),
+    "manual, and back": ([served(CLAUDE, model="claude/sonnet", pinned=True), served(OPENAI)], "manual"),
+    # A client that says the same in a header each time has not changed its mind.
+    "a role, by a header that stays": (
+        [served(OPENAI, CLAUDE, pinned=True, **LEAD), served(CLAUDE, OPENAI, pinned=True, **WORKER)],
+        "lead_to_worker",
+    ),
+    # Others leave targets out, too, and say nothing of their health.
+    "no fallback wanted": ([served(OPENAI, CLAUDE, fails=1), served(OPENAI, **ALONE)], "recovered"),
+    "left out for what it cannot do": ([served(OPENAI, CLAUDE), served(CLAUDE, **UNABLE)], "balanced"),
+    "a role that is none any more": ([served(OPENAI, CLAUDE, **WORKER), served(CLAUDE, OPENAI)], "balanced"),
+}
+
+
+@pytest.mark.parametrize("story", BETWEEN)
+def test_the_reason_for_another_target_than_last_time(story: str):
+    tales, reason = BETWEEN[story]
+    memory = Memory()
+    for tale in tales[:-1]:
+        memory.tell(tale)
+    record = memory.tell(tales[-1])
+    switches = [each for each in record.switches if each.scope == "session"]
+    assert [each.reason for each in switches] == ([reason] if reason else [])
+    for each in switches:
+        assert each.before == tales[-2].target
+        assert each.after == tales[-1].target
+        assert each.at == record.tries[0].started.at
+        assert each.why
+
+
+# Of the closed set, what nothing in the gateway does yet: no strategy watches error rates or money.
+UNUSED = {"error_rate_spike", "cost_cap"}
+
+
+def test_every_reason_is_told_of_or_known_never_to_occur():
+    between = {reason for _, reason in BETWEEN.values() if reason}
+    assert between | set(OF_FAULT.values()) | {"failover"} == set(REASONS) - UNUSED
+
+
+def test_a_switch_between_requests_comes_before_those_within():
+    memory = Memory()
+    memory.tell(served(AZURE))
+    record = memory.tell(served(OPENAI, CLAUDE, fails=1))
+    assert told(record) == [
+        ("azure/gpt-4.1", "openai/gpt-5", "balanced", "session"),
+        ("openai/gpt-5", "claude/sonnet", "failover", "request"),
+    ]
+
+
+def test_without_a_session_or_an_answer_nothing_is_remembered():
+    memory = Memory()
+    memory.tell(served(OPENAI))
+    memory.tell(Tale().asked(CLAUDE).attempt(CLAUDE).failed(TYPO).finished("error", 400, fault=TYPO))
+    memory.tell(Tale().asked(CLAUDE).attempt(CLAUDE).left().finished("cancelled", 499))
+    memory.tell(Tale().understood(session=None).plan(CLAUDE).attempt(CLAUDE).answered().finished())
+    assert memory.tell(served(OPENAI)).switches == []
+    assert len(memory.sessions._sessions) == 1
+
+
+# Context -------------------------------------------------------------------------------------------------------------
+
+
+def sized(tokens: int | None, **changes: Any) -> Tale:
+    usage = None if tokens is None else Usage(input_tokens=tokens, output_tokens=1)
+    return Tale().understood(**changes).plan().attempt().answered(usage).finished()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "grown", "compacted"),
+    [
+        ([1000], None, False),
+        ([1000, 1500], 500, False),
+        ([1000, 1000], 0, False),
+        ([1000, 800], -200, False),
+        ([1000, 799], -201, True),
+        ([None, 1000], None, False),
+        ([1000, None], None, False),
+        # An answer without usage in between: the last that is known counts.
+        ([1000, None, 1200], 200, False),
+        ([1000, 100, 300], 200, False),
+    ],
+)
+def test_growth(sizes: list[int | None], grown: int | None, compacted: bool):
+    memory = Memory()
+    records = [memory.tell(sized(tokens)) for tokens in sizes]
+    assert (records[-1].growth, records[-1].compacted) == (grown, compacted)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"session": "ci:other"}, {"facts": {"tools": True}}, {"facts": {"model": "other"}}, {"session": None}],
+    ids=repr,
+)
+def test_growth_is_of_one_conversation(changes: dict[str, Any]):
+    memory = Memory()
+    memory.tell(sized(1000))
+    assert memory.tell(sized(100, **changes)).growth is None
+    assert memory.tell(sized(1100)).growth == 100
+
+
+# Tools ---------------------------------------------------------------------------------------------------------------
+
+
+def body(*calls: tuple[str, str, str]) -> bytes:
+    """A request with results: id, tool, what it said."""
+    made = [{"id": id, "type": "function", "function": {"name": tool, "arguments": "{}"}} for id, tool, _ in calls]
+    tools = [{"type": "function", "function": {"name": name}} for name in ("shell", "edit")]
+    results = [{"role": "tool", "tool_call_id": id, "content": said} for id, _, said in calls]
+    messages = [{"role": "user", "content": "go"}, {"role": "assistant", "tool_calls": made}, *results]
+    return json.dumps({"messages": messages, "tools": tools}).encode()
+
+
+def calling(target: Target, *ids: str, **changes: Any) -> Tale:
+    heard = Heard(calls=tuple(Called(id, "shell") for id in ids))
+    tale = Tale().understood(facts={"tools": True}, **changes).plan(target).attempt(target)
+    return tale.answered(heard=heard).finished(heard=heard)
+
+
+def bringing(*calls: tuple[str, str, str], **changes: Any) -> Tale:
+    """Ten seconds later."""
+    return Tale(at=BEGAN + 10).understood(**{"facts": {"tools": True}, "body": body(*calls)} | changes)
+
+
+GOOD, BAD = ("c1", "shell", "done"), ("c2", "edit", "Error: no")
+
+
+def outcomes(record: Record) -> list[tuple[str, str, Target | None]]:
+    return [(each.id, each.outcome, each.target) for each in record.tools]
+
+
+def test_the_target_of_a_call_is_known_from_the_answer_that_made_it():
+    memory = Memory()
+    memory.tell(calling(CLAUDE, "c1", "c2"))
+    record = memory.tell(bringing(GOOD, BAD, ("c3", "rm", "x")))
+    assert outcomes(record) == [("c1", "ok", CLAUDE), ("c2", "error", CLAUDE), ("c3", "unknown_tool", None)]
+    assert [(each.tool, each.repeated) for each in record.tools] == [("shell", False), ("edit", False), ("rm", False)]
+    # From the end of the answer, five events later than the request, to the request that brought the result.
+    assert [each.seconds for each in record.tools] == [9.5, 9.5, None]
+    assert (record.score, record.scored) == (0.5, CLAUDE), "what nobody is known to have made is not scored"
+
+
+def test_a_call_is_judged_once_however_often_it_is_sent():
+    memory = Memory()
+    memory.tell(calling(CLAUDE, "c1"))
+    assert outcomes(memory.tell(bringing(GOOD))) == [("c1", "ok", CLAUDE)]
+    again = memory.tell(bringing(GOOD))
+    assert (outcomes(again), again.score) == ([], None)
+    assert outcomes(memory.tell(bringing(GOOD, BAD))) == [("c2", "error", None)]
+
+
+def test_an_id_that_an_answer_uses_again_is_a_new_call():
+    memory = Memory()
+    for target in (CLAUDE, OPENAI):
+        memory.tell(calling(target, "c1"))
+        assert outcomes(memory.tell(bringing(GOOD))) == [("c1", "ok", target)]
+
+
+@pytest.mark.parametrize(
+    ("whose", "same"),
+    [
+        ({"session": "ci:s-1"}, True),
+        ({"session": "ci:s-2"}, False),
+        ({"session": None, "caller": "ci"}, False),
+    ],
+)
+def test_calls_are_one_sessions_own(whose: dict[str, Any], same: bool):
+    memory = Memory()
+    memory.tell(calling(CLAUDE, "c1"))
+    assert outcomes(memory.tell(bringing(GOOD, **whose))) == [("c1", "ok", CLAUDE if same else None)]
+
+
+def test_without_a_session_calls_are_the_callers():
+    memory, whose = Memory(), {"session": None, "caller": "ci"}
+    memory.tell(calling(CLAUDE, "c1", **whose))
+    assert outcomes(memory.tell(bringing(GOOD, **whose))) == [("c1", "ok", CLAUDE)]
+    assert outcomes(memory.tell(bringing(GOOD, **whose))) == []
+
+
+def test_requests_without_tools_are_not_read():
+    assert Memory().tell(bringing(GOOD, facts={"tools": False})).tools == []
+
+
+def test_a_request_that_is_refused_has_been_judged_all_the_same():
+    memory = Memory()
+    memory.tell(calling(CLAUDE, "c1"))
+    refused = bringing(GOOD).plan().attempt().failed(TYPO).finished("error", 400, fault=TYPO)
+    assert len(memory.tell(refused).tools) == 1
+    assert memory.tell(bringing(GOOD)).tools == []
+
+
+# Memory --------------------------------------------------------------------------------------------------------------
+
+
+def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "MOST_SESSIONS", 10)
+    monkeypatch.setattr(module, "MOST_CALLS", 20)
+    memory = Memory()
+    memory.tell(calling(CLAUDE, "kept", session="ci:kept"))
+    sizes: list[tuple[int, int, int]] = []
+    for number in range(100):
+        session = f"ci:{number}"
+        memory.tell(calling(OPENAI, f"a{number}", f"b{number}", session=session))
+        kept = memory.sessions
+        sizes.append((len(kept._sessions), len(kept._calls), len(kept._judged)))
+        memory.tell(bringing((f"a{number}", "shell", "done"), session=session))
+        # Who is heard of lately is remembered, however long ago it began.
+        memory.tell(calling(CLAUDE, "kept", session="ci:kept"))
+    assert [max(each) for each in zip(*sizes, strict=True)] == [10, 20, 20]
+    record = memory.tell(bringing(("kept", "shell", "done"), session="ci:kept"))
+    assert outcomes(record) == [("kept", "ok", CLAUDE)]
+    switched = memory.tell(calling(OPENAI, session="ci:kept"))
+    assert len(switched.switches) == 1
+
+
+def test_a_call_that_is_made_again_is_as_young_as_its_last_answer(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "MOST_CALLS", 20)
+    memory = Memory()
+    for some in ("a", "b"):
+        memory.tell(calling(CLAUDE, "kept"))
+        memory.tell(calling(OPENAI, *(f"{some}{number}" for number in range(15))))
+    assert outcomes(memory.tell(bringing(("kept", "shell", "done")))) == [("kept", "ok", CLAUDE)]
