@@ -56,6 +56,18 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cost: float | None = None
     """US dollars, where the vendor itself says what it charged."""
 
+    def plus(self, other: Usage) -> Usage:
+        """Both together."""
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            input_audio_tokens=self.input_audio_tokens + other.input_audio_tokens,
+            output_audio_tokens=self.output_audio_tokens + other.output_audio_tokens,
+        )
+
     def parts(self) -> dict[str, int]:
         """The same tokens as kinds that do not overlap: none is negative, their sum is input and output together.
 

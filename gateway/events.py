@@ -134,6 +134,7 @@ class ExchangeFinished(ExchangeEvent, frozen=True, kw_only=True):
     seconds: float
     target: Target | None = None
     spent: Spent = Spent()
+    """What the client was given, over all attempts that gave something."""
     heard: Heard = Heard()
     window: int | None = None
     """The target's context window in tokens, where it is known."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
@@ -413,10 +413,16 @@ class Story:
             began=self.began,
             begun=begun,
             overhead=self._own_time(now) if self._overhead is None else self._overhead,
-            window=self.gateway.windows(opened.attempt.target) if opened else None,
+            window=self._window(opened.attempt.target) if opened else None,
             fault=fault or self.broken,
             code=code,
         )
+
+    def _window(self, target: Target) -> int | None:
+        """For the record alone: where it cannot be found out the exchange ends all the same."""
+        with suppress(Exception):
+            return self.gateway.windows(target)
+        return None
 
     def _own_time(self, now: float) -> float:
         """Seconds of the gateway's own: what is left when all waiting for others is taken off."""

@@ -27,6 +27,7 @@ class Teller:
     ) -> None:
         self._emit, self._clock, self._exchange, self._cost, self._content = emit, clock, exchange, cost, content
         self._id, self._span = exchange.id, exchange.trace.server if exchange.trace else 0
+        self._spent = Spent()
 
     def understood(self, terms: Terms) -> None:
         exchange = self._exchange
@@ -79,6 +80,7 @@ class Teller:
 
     def succeeded(self, opened: Opened, now: float) -> None:
         attempt = opened.attempt
+        self._spend(self.spent(opened))
         self._emit(
             events.AttemptSucceeded(
                 at=now,
@@ -96,6 +98,9 @@ class Teller:
     def failed(
         self, attempt: Attempt, ticket: Ticket, fault: Fault, now: float, after_output: bool, usage: Usage | None
     ) -> None:
+        spent = self._priced(attempt.target, usage)
+        if after_output:
+            self._spend(spent)
         self._emit(
             events.AttemptFailed(
                 at=now,
@@ -106,11 +111,13 @@ class Teller:
                 fault=fault,
                 seconds=now - ticket.began,
                 after_output=after_output,
-                spent=self._priced(attempt.target, usage),
+                spent=spent,
             )
         )
 
     def abandoned(self, attempt: Attempt, ticket: Ticket, now: float, opened: Opened | None) -> None:
+        spent = self.spent(opened) if opened and opened.ticket is ticket else Spent()
+        self._spend(spent)
         self._emit(
             events.AttemptAbandoned(
                 at=now,
@@ -119,7 +126,7 @@ class Teller:
                 number=attempt.number,
                 target=attempt.target,
                 seconds=now - ticket.began,
-                spent=self.spent(opened) if opened and opened.ticket is ticket else Spent(),
+                spent=spent,
             )
         )
 
@@ -152,7 +159,7 @@ class Teller:
                 attempts=attempts,
                 seconds=now - began,
                 target=opened.attempt.target if opened else None,
-                spent=self.spent(opened) if opened else Spent(),
+                spent=self._spent,
                 heard=self.heard(opened) if opened else Heard(),
                 window=window,
                 begun=begun,
@@ -190,6 +197,17 @@ class Teller:
             bytes=len(opened.head),
             text=self._exchange.dialect.spoken(opened.head) if self._content else None,
         )
+
+    def _spend(self, spent: Spent) -> None:
+        """What reached the client adds up over the attempts it came from."""
+        before = self._spent
+        if spent.usage is None or before.usage is None:
+            self._spent = before if spent.usage is None else spent
+            return
+        cost = None
+        if spent.cost and before.cost:
+            cost = Cost(before.cost.usd + spent.cost.usd, spent.cost.source)
+        self._spent = Spent(usage=before.usage.plus(spent.usage), cost=cost)
 
     def _priced(self, target: Target, usage: Usage | None) -> Spent:
         return Spent(usage=usage, cost=self._cost(target, usage)) if usage else Spent()

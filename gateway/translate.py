@@ -35,6 +35,8 @@ class Digest(msgspec.Struct):
     text: list[str] = []
     identity: dict[str, Any] = {}
     calls: dict[str, CallPart] = {}
+    arguments: dict[str, list[str]] = {}
+    """By the calls' places, in the pieces they came in."""
     id: str | None = None
     model: str | None = None
     chunks: int = 0
@@ -56,7 +58,10 @@ class Digest(msgspec.Struct):
 
     def heard(self, *, content: bool) -> Heard:
         """What may be told of the answer; ``content``: what it said, too."""
-        calls = (Called(part.id, part.tool, part.arguments if content else "") for part in self.calls.values())
+        calls = (
+            Called(part.id, part.tool, "".join(self.arguments.get(part.place, ())) if content else "")
+            for part in self.calls.values()
+        )
         return Heard(
             id=self.id,
             model=self.model,
@@ -90,9 +95,12 @@ class Digest(msgspec.Struct):
         """The pieces of one call: its id and name come first, its arguments bit by bit."""
         if part.place not in self.calls and not (part.id or part.tool):
             return
-        begun = self.calls.get(part.place, CallPart(part.place))
-        arguments = begun.arguments + part.arguments if self.keep else ""
-        self.calls[part.place] = CallPart(part.place, begun.id or part.id, begun.tool or part.tool, arguments)
+        begun = self.calls.get(part.place)
+        if begun is None or (part.id and not begun.id) or (part.tool and not begun.tool):
+            begun = begun or CallPart(part.place)
+            self.calls[part.place] = CallPart(part.place, begun.id or part.id, begun.tool or part.tool)
+        if self.keep and part.arguments:
+            self.arguments.setdefault(part.place, []).append(part.arguments)
 
 
 class Passing:

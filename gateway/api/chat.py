@@ -394,7 +394,8 @@ def forwarded(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def _variables(said: str) -> dict[str, str]:
     """Raises ``CallerError`` (400)."""
     try:
-        found = msgspec.json.decode(said or "{}", type=dict[str, str | int | float])
+        # Headers are read as Latin-1; what stands in this one is JSON, and that is UTF-8.
+        found = msgspec.json.decode(said.encode("latin-1") or b"{}", type=dict[str, str | int | float])
     except (ValueError, RecursionError):
         what = "x-skein-prompt-variables must be a JSON object of texts and numbers"
         raise CallerError(400, "invalid_prompt", what, param="x-skein-prompt-variables") from None

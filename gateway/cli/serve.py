@@ -28,6 +28,9 @@ LAST_WORDS = 2.0
 # And how long connections that are still open have after that.
 CLOSING = 3
 
+# Seconds a thread keeps the interpreter when another one wants it; Python's own 5 ms are many requests.
+SWITCH = 0.0005
+
 DESCRIPTION = """\
 Runs the gateway until SIGTERM or ^C; the second of them does not wait for running requests.
 SIGHUP reads the configuration again, and so does a change of the file."""
@@ -146,6 +149,8 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
     # What uvicorn has to say is said by our own events; an answer that was cut on purpose is no error.
     logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing" not in record.getMessage())
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    # A page of metrics is written by a thread: while it has the interpreter, every pass of the event loop waits for it.
+    sys.setswitchinterval(SWITCH)
     worker = int(env["SKEIN_WORKER"]) if arguments.fd is not None and "SKEIN_WORKER" in env else None
     logging_ = Logging(config.observe.logs.level, log_format(arguments, config), worker)
     told = not arguments.untold

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from gateway.chat import Turn
+from gateway.chat import LONGEST_NAME, Turn
 
 Verdict = Literal["ok", "error", "invalid_args", "unknown_tool", "unanswered"]
 Place = Literal["head", "whole", "tail", "last"]
@@ -37,6 +37,9 @@ class Finding(NamedTuple):
     verdict: Verdict
     evidence: str = ""
 
+
+# No agent calls more tools at once; a body may claim anything.
+MOST_CALLS = 200
 
 OK = Finding("ok")
 NO_RESULT = Finding("unanswered", "no result")
@@ -266,13 +269,13 @@ def judged(body: bytes) -> tuple[Judged, ...]:
     last = next((place for place in range(len(messages) - 1, -1, -1) if messages[place].role == "assistant"), None)
     if last is None or not any(isinstance(message.role, str) for message in messages[last + 1 :]):
         return ()
-    calls = _calls(messages[last], last)
+    calls = _calls(messages[last], last)[:MOST_CALLS]
     if not calls:
         return ()
     offered = _offered(request)
     failed = _failed_before(messages[:last], {call.tool for call in calls}, offered)
     return tuple(
-        Judged(call.id, call.tool, *_judge(call, result, offered), call.tool in failed)
+        Judged(call.id[:LONGEST_NAME], call.tool[:LONGEST_NAME], *_judge(call, result, offered), call.tool in failed)
         for call, result in _answered(calls, messages[last + 1 :])
     )
 

@@ -35,7 +35,12 @@ class _Format(msgspec.Struct):
     type: Any = None
 
 
+_ABSENT = msgspec.Raw(b"")
+
+
 class _Peek(msgspec.Struct):
+    """Fields that are only told, and decide nothing, are looked at later: they must not make a request fail."""
+
     model: str | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
@@ -43,18 +48,18 @@ class _Peek(msgspec.Struct):
     functions: list[msgspec.Raw] | None = None
     response_format: _Format | None = None
     n: int | None = None
-    max_tokens: Any = None
-    max_completion_tokens: Any = None
-    temperature: Any = None
-    top_p: Any = None
-    frequency_penalty: Any = None
-    presence_penalty: Any = None
-    seed: Any = None
-    stop: Any = None
-    reasoning_effort: Any = None
-    user: Any = None
-    prompt_cache_key: Any = None
-    metadata: Any = None
+    max_tokens: msgspec.Raw = _ABSENT
+    max_completion_tokens: msgspec.Raw = _ABSENT
+    temperature: msgspec.Raw = _ABSENT
+    top_p: msgspec.Raw = _ABSENT
+    frequency_penalty: msgspec.Raw = _ABSENT
+    presence_penalty: msgspec.Raw = _ABSENT
+    seed: msgspec.Raw = _ABSENT
+    stop: msgspec.Raw = _ABSENT
+    reasoning_effort: msgspec.Raw = _ABSENT
+    user: msgspec.Raw = _ABSENT
+    prompt_cache_key: msgspec.Raw = _ABSENT
+    metadata: msgspec.Raw = _ABSENT
 
 
 _peek = msgspec.json.Decoder(_Peek)
@@ -77,38 +82,49 @@ def peek(body: bytes, named: str | None = None) -> Facts:
         choices=asked.n or 1,
         size=len(body),
         session=_session(asked),
-        user=short(asked.user),
+        user=short(_told(asked.user)),
         parameters=_parameters(asked),
     )
 
 
-# Numbers and words that say how to answer; anything longer is no parameter, and may be content.
+# Numbers and words that say how to answer. As many stops as OpenAI takes; longer ones may be content.
+_MOST_STOPS, _LONGEST_STOP = 4, 64
 _NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "seed")
 _LONGEST = 256
 
 
 def _parameters(asked: _Peek) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    limit = asked.max_completion_tokens or asked.max_tokens
+    limit = _told(asked.max_completion_tokens) or _told(asked.max_tokens)
     if isinstance(limit, int):
         found["max_tokens"] = limit
     for name in _NUMBERS:
-        if isinstance(value := getattr(asked, name), int | float):
+        if isinstance(value := _told(getattr(asked, name)), int | float):
             found[name] = value
-    if asked.stop:
-        stops = asked.stop if isinstance(asked.stop, list) else [asked.stop]
-        found["stop_sequences"] = [each[:_LONGEST] for each in stops if isinstance(each, str)]
+    if stop := _told(asked.stop):
+        stops = stop if isinstance(stop, list) else [stop]
+        found["stop_sequences"] = [each[:_LONGEST_STOP] for each in stops[:_MOST_STOPS] if isinstance(each, str)]
     if (asked.n or 1) != 1:
         found["choice.count"] = asked.n
-    if effort := short(asked.reasoning_effort):
+    if effort := short(_told(asked.reasoning_effort)):
         found["reasoning.level"] = effort
     return found
 
 
+def _told(raw: msgspec.Raw) -> Any:
+    """What a field says, or None when it cannot be read."""
+    if raw is _ABSENT:
+        return None
+    with suppress(ValueError, RecursionError):
+        return msgspec.json.decode(raw)
+    return None
+
+
 def _session(asked: _Peek) -> str | None:
     """What the body calls the conversation, for clients that send no header for it."""
-    metadata = asked.metadata if isinstance(asked.metadata, dict) else {}
-    named = (asked.prompt_cache_key, metadata.get("user_id"), metadata.get("session_id"), asked.user)
+    metadata = _told(asked.metadata)
+    metadata = metadata if isinstance(metadata, dict) else {}
+    named = (_told(asked.prompt_cache_key), metadata.get("user_id"), metadata.get("session_id"), _told(asked.user))
     return next(filter(None, map(short, named)), None)
 
 

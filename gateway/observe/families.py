@@ -193,8 +193,8 @@ TOKENS = _counter(
     *(*_TARGET, "type"),
 )
 COST = _counter("cost_usd", "US dollars for answers, by list price.", *_TARGET)
-WASTED_TOKENS = _counter("wasted_tokens", "Tokens of attempts whose answer was thrown away.", *_TARGET, "reason")
-WASTED_COST = _counter("wasted_cost_usd", "US dollars for attempts whose answer was thrown away.", *_TARGET, "reason")
+WASTED_TOKENS = _counter("wasted_tokens", "Tokens of attempts of which the client got nothing.", *_TARGET, "reason")
+WASTED_COST = _counter("wasted_cost_usd", "US dollars for attempts of which the client got nothing.", *_TARGET, "reason")
 UNPRICED = _counter(
     "unpriced_requests", "Answers with usage for which no price is known: missing in the cost.", *_TARGET
 )

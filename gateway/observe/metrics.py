@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
 from gateway import events
-from gateway.chat import Usage
 from gateway.observe import families as f
 from gateway.observe.limits import remaining
 from gateway.observe.record import Record, Try
@@ -16,9 +15,11 @@ from gateway.observe.vocabulary import OF_FAULT, OUTCOMES
 from gateway.routing import Target
 
 UNKNOWN = "_other"
-# Tools, and who gives feedback, are named by clients: so many names are kept, those that came first.
+# Tools are named by clients: so many names are kept, those that were called first.
 MOST_TOOLS = 30
-MOST_SOURCES = 10
+LONGEST_LABEL = 64
+# Who may give feedback under a name of its own.
+SOURCES = frozenset(("user", "api", "eval", "ci", "demo"))
 # Models are named by clients: names that no configuration knows are kept once a vendor has answered for them.
 MOST_ANSWERED = 200
 MOST_ANSWERS = 10_000
@@ -55,6 +56,7 @@ class _FirstNames:
         self._most = most
 
     def __call__(self, name: str) -> str:
+        name = name[:LONGEST_LABEL]
         if name in self._names:
             return name
         if len(self._names) >= self._most or not name:
@@ -70,10 +72,11 @@ class Metrics:
         self, book: Book, known: Callable[[], Known], readings: Callable[[], Iterable[Reading]], version: str
     ) -> None:
         self.book, self._known, self._readings = book, known, readings
-        self._tool, self._source = _FirstNames(MOST_TOOLS), _FirstNames(MOST_SOURCES)
+        self._tool = _FirstNames(MOST_TOOLS)
         self._answered: set[Target] = set()
         self._targets: tuple[Target, ...] = ()
         self._answers: dict[str, tuple[str, str]] = {}
+        self._given: dict[tuple[str, str, str], None] = {}
         self._bind(book)
         self._count: dict[type[events.Event], Callable[[Any, Any], None]] = {
             events.RequestReceived: self._received,
@@ -229,21 +232,23 @@ class Metrics:
             self._per_token.add(names, (event.seconds - first) / (usage.output_tokens - 1))
         if event.heard.stalls:
             self._stalls.add(names, event.heard.stalls)
-        self._charge(names, usage, event)
+        self._charge(names, event.spent)
+        if usage is None:
+            self._usage_missing.add(names)
         for kind, ratio in remaining(event.limits):
             self._limits.set((event.target.provider, str(one.started.key), kind), ratio)
 
-    def _charge(self, names: Labels, usage: Usage | None, event: events.AttemptSucceeded) -> None:
-        if usage is None:
-            self._usage_missing.add(names)
+    def _charge(self, names: Labels, spent: events.Spent) -> None:
+        """What an attempt used whose words the client got."""
+        if spent.usage is None:
             return
-        for type, count in usage.parts().items():
+        for type, count in spent.usage.parts().items():
             if count:
                 self._tokens.add((*names, type), count)
-        if event.spent.cost is None:
+        if spent.cost is None:
             self._unpriced.add(names)
         else:
-            self._cost.add(names, event.spent.cost.usd)
+            self._cost.add(names, spent.cost.usd)
 
     def _ended(self, event: events.AttemptFailed | events.AttemptAbandoned, record: Record) -> None:
         names = self.names(event.target)
@@ -251,7 +256,9 @@ class Metrics:
         whose = one.error_type or ""
         if isinstance(event, events.AttemptFailed):
             self._attempt_errors.add((*names, whose))
-        if usage := event.spent.usage:
+        if one.output_at is not None:
+            self._charge(names, event.spent)
+        elif usage := event.spent.usage:
             self._wasted_tokens.add((*names, whose), usage.input_tokens + usage.output_tokens)
             if event.spent.cost is not None:
                 self._wasted_cost.add((*names, whose), event.spent.cost.usd)
@@ -328,8 +335,9 @@ class Metrics:
 
     def _conduct(self, event: events.RequestUnderstood, record: Record) -> None:
         for call in record.tools:
+            # What no model of ours has called may be anything that a caller makes up.
             target = self.names(call.target)[1] if call.target else UNKNOWN
-            tool = self._tool(call.tool)
+            tool = self._tool(call.tool) if call.target else UNKNOWN
             self._tool_calls.add((target, tool, call.outcome))
             if call.repeated:
                 self._tool_retries.add((target, tool))
@@ -359,9 +367,16 @@ class Metrics:
         self._rejections.add((f"policy_{event.code}",))
 
     def _judged(self, event: events.FeedbackGiven, record: Record | None) -> None:
+        given = (event.exchange_id, event.name, event.source)
+        if given in self._given:
+            # Whoever changes their mind is not counted twice.
+            return
+        self._given[given] = None
+        if len(self._given) > MOST_ANSWERS:
+            del self._given[next(iter(self._given))]
         answer = self._answers.get(event.exchange_id, (UNKNOWN, UNKNOWN))
         verdict = "good" if event.score > 0.5 else "bad" if event.score < 0.5 else "neutral"
-        self._feedback.add((*answer, self._source(event.source), verdict))
+        self._feedback.add((*answer, event.source if event.source in SOURCES else UNKNOWN, verdict))
         if answer[0] != UNKNOWN:
             self._effectiveness.add(answer, event.score)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, exposition
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from gateway import events
 from gateway.observe import families
@@ -17,12 +18,15 @@ from gateway.observe.lines import Writer
 from gateway.observe.live import Live
 from gateway.observe.logs import Logs
 from gateway.observe.metrics import Known, Metrics, Reading
+from gateway.observe.page import serve, written
 from gateway.observe.series import Book
 from gateway.observe.sessions import Sessions
 from gateway.observe.telemetry import Sink, Telemetry
 
 # A scrape waits so long for the event loop to tell what is waiting; past that it gets what is there.
 SETTLE = 1.0
+# A sink that crashes on everything is told of once in so many seconds.
+CRASH_EVERY = 60.0
 # One line says how much was lost in so many seconds.
 LOSS_EVERY = 10.0
 
@@ -67,7 +71,8 @@ class Observability:
         out = logging.out if logging else None
         self._writer = Writer(out, lost=lambda count: self.lost("logs", "not_written", count))
         self.logs = Logs(logging.level, logging.format, self._writer, version, logging.worker) if logging else None
-        self._telemetry = Telemetry(self._later, self.lost, self.book.lock)
+        self._telemetry = Telemetry(self._later, self.lost, self.book.lock, self._crashed)
+        self._crashes: dict[tuple[str, str], float] = {}
         # First what adds to the record, then what reads it.
         self.add("sessions", Sessions())
         self.add("metrics", self.metrics)
@@ -105,13 +110,11 @@ class Observability:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Not in the event loop."""
-        encode, content_type = exposition.choose_encoder(accept)
-        return encode(self._registry), content_type
+        return written(self._registry, accept)
 
     def listen(self, host: str, port: int) -> int:
         """Serves the page on a port of its own, from a thread. Returns the port. Raises ``OSError``."""
-        server, _ = exposition.start_http_server(port, host, self._registry)
-        return int(server.server_port)
+        return serve(self._registry, host, port)
 
     def _before(self) -> None:
         """Ahead of a page: what waits is counted first, in the event loop, if that has not stopped."""
@@ -153,6 +156,14 @@ class Observability:
             if now - self._losses_told < LOSS_EVERY:
                 return
         self._tell_losses(now)
+
+    def _crashed(self, sink: str, event: str, error: Exception) -> None:
+        """A defect of ours: where it is, once in a while, and without the error's words, which may quote content."""
+        key, now = (sink, type(error).__name__), self._clock()
+        if now - self._crashes.get(key, -CRASH_EVERY) >= CRASH_EVERY:
+            self._crashes[key] = now
+            where = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
+            self.say("error", "telemetry.crashed", {"sink": sink, "on": event, "traceback": where})
 
     def _tell_losses(self, now: float) -> None:
         with self.book.lock:

@@ -137,6 +137,13 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
         return self.understood.session if self.understood else None
 
     @property
+    def conversation(self) -> str | None:
+        """The session, unless all the client has said is who its user is: one user has many conversations."""
+        facts = self.understood.facts if self.understood else None
+        user = facts.user if facts else None
+        return None if user and self.session == f"{self.caller}:{user}" else self.session
+
+    @property
     def caller(self) -> str | None:
         return self.understood.caller if self.understood else None
 

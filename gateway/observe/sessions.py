@@ -195,7 +195,7 @@ class Sessions:
         _put(self._sessions, key, session, MOST_SESSIONS)
 
     def _grown(self, session: _Session, record: Record, tokens: int | None) -> None:
-        if tokens is None or session.tokens is None:
+        if tokens is None or session.tokens is None or record.conversation is None:
             return
         record.growth = tokens - session.tokens
         record.compacted = tokens < session.tokens * COMPACTED

@@ -7,7 +7,6 @@ sink, and never a request.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
@@ -48,9 +47,15 @@ class Telemetry:
     ``lost(sink, reason, count)`` hears of what could not be told.
     """
 
-    def __init__(self, later: Later, lost: Callable[[str, str, int], None], lock: AbstractContextManager[Any]) -> None:
-        """``lock`` is held while a slice is told."""
-        self._later, self._lost, self._lock = later, lost, lock
+    def __init__(
+        self,
+        later: Later,
+        lost: Callable[[str, str, int], None],
+        lock: AbstractContextManager[Any],
+        broken: Callable[[str, str, Exception], None] = lambda sink, event, error: None,
+    ) -> None:
+        """``lock`` is held while a slice is told. ``broken(sink, kind of event, error)`` hears of defects of ours."""
+        self._later, self._lost, self._lock, self._broken = later, lost, lock, broken
         self._sinks: dict[str, Sink] = {}
         self._hearing: dict[type[events.Event], list[tuple[str, Take]]] = {}
         self._waiting: deque[events.Event] = deque()
@@ -115,13 +120,13 @@ class Telemetry:
                 for name, take in hearing.get(type(event), ()):
                     try:
                         take(event, record)
-                    except Exception:
-                        self._crashed(name, event)
+                    except Exception as error:
+                        self._crashed(name, event, error)
         for name, sink in self._sinks.items():
             try:
                 sink.settle()
-            except Exception:
-                self._crashed(name, None)
+            except Exception as error:
+                self._crashed(name, None, error)
 
     def _record(self, event: events.ExchangeEvent) -> Record | None:
         """The exchange's record with the event in it: begun with its first event, forgotten with its last."""
@@ -132,13 +137,13 @@ class Telemetry:
             record = self._records[event.span] = Record(id=event.exchange_id, span=event.span)
         try:
             record.take(event)
-        except Exception:
-            self._crashed("record", event)
+        except Exception as error:
+            self._crashed("record", event, error)
         if type(event) is events.ExchangeFinished:
             del self._records[event.span]
         return record
 
-    def _crashed(self, sink: str, event: events.Event | None) -> None:
+    def _crashed(self, sink: str, event: events.Event | None, error: Exception) -> None:
+        """Of the event only its kind is said, for it may hold content."""
         self._lost(sink, "crashed", 1)
-        # The traceback says where; of the event only its kind is said, for it may hold content.
-        logging.getLogger("gateway.observe").exception("sink %s failed on %s", sink, type(event).__name__)
+        self._broken(sink, type(event).__name__, error)

@@ -255,9 +255,9 @@ def call_attributes(record: Record, provider: str, why: str) -> Attributes:
             told["langfuse.observation.completion_start_time"] = _iso(record.output_at)
     if facts.structured:
         told["gen_ai.output.type"] = "json"
-    if record.session:
+    if record.conversation:
         # As the client calls it: our own name for it also says whose key it came with.
-        told["gen_ai.conversation.id"] = record.session.removeprefix(f"{record.caller}:")
+        told["gen_ai.conversation.id"] = record.conversation.removeprefix(f"{record.caller}:")
     if heard.id:
         told["gen_ai.response.id"] = heard.id
     if heard.model:
@@ -329,10 +329,13 @@ def call_events(record: Record) -> list[Happened]:
     if plan.left_out:
         decision["rejected"] = tuple(f"{left.target}: {left.reason}" for left in plan.left_out)
     told: list[Happened] = [("skein.route.decision", record.planned_at, decision)]
+    ended = record.planned_at
     for one in record.tries:
         if delay := one.started.delay:
             waited = {"attempt": one.number, "delay_s": delay, "cause": one.started.cause}
-            told.append(("skein.retry.scheduled", one.started.at - delay, waited))
+            # The loop's timers may strike a little early; nothing is scheduled before what it follows has ended.
+            told.append(("skein.retry.scheduled", max(ended, one.started.at - delay), waited))
+        ended = one.ended_at or ended
     for switch in record.switches:
         moved = {"from": str(switch.before), "to": str(switch.after), "reason": switch.reason, "trigger": switch.why}
         told.append(("skein.model.switch", switch.at, moved))

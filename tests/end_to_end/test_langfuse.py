@@ -335,8 +335,6 @@ def test_a_verdict_becomes_a_score_of_its_trace() -> None:
             traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
             told = [ask(s), ask(s, True), ask(s, headers={"traceparent": traceparent}), ask(s)]
             ids = [each.headers["x-request-id"] for each in told]
-            s.finished(4)
-            s.gateway.page()  # what waits is told
             assert judge(s, request_id=ids[0], verdict="good").status == 202
             assert judge(s, request_id=ids[1], score=0.25, name="helpful", comment="too long").status == 202
             assert judge(s, request_id=ids[2], verdict="neutral", source="user").status == 202

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import signal
@@ -19,7 +20,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from gateway.observe.export import Patience, Shipper
-from tests.backends import HANG, LANGFUSE_TRACES, OK, RESET, TRACES, Receiver, slow, unavailable
+from gateway.observe.observability import Logging
+from tests.backends import HANG, LANGFUSE_TRACES, OK, RESET, TRACES, Receiver, Recorder, slow, unavailable
+from tests.backends.grpc_receiver import EXPORT, GrpcReceiver
 from tests.scripted import Answer, ScriptedVendor, Silent, Status
 
 from .setting import QUICK, Client, Page, Stand, at, body, eventually, request, stand
@@ -34,7 +37,7 @@ MANY = 40
 
 @pytest.fixture(autouse=True)
 def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
 
@@ -51,19 +54,23 @@ def ship(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 class Way(NamedTuple):
-    """A way out: its name in metrics and log, the path it ends at, and what has it take that way."""
+    """A way out: its name in metrics and log, its path, what receives there, and the settings that lead to it."""
 
     sink: str
     path: str
-
-    def settings(self, url: str) -> dict[str, Any]:
-        if self.sink == "otlp":
-            return {"otlp": {"endpoint": url}}
-        return {"langfuse": {"public_key": "pk-lf-1", "secret_key": "sk-lf-2", "host": url}}
+    receiver: type[Any]
+    settings: Callable[[str], dict[str, Any]]
 
 
-WAYS = (Way("otlp", TRACES), Way("langfuse", LANGFUSE_TRACES))
-BY_SINK = pytest.mark.parametrize("way", WAYS, ids=[way.sink for way in WAYS])
+OTLP = Way("otlp", TRACES, Receiver, lambda url: {"otlp": {"endpoint": url}})
+GRPC = Way("otlp", EXPORT, GrpcReceiver, lambda url: {"otlp": {"endpoint": url, "protocol": "grpc"}})
+LANGFUSE = Way(
+    "langfuse",
+    LANGFUSE_TRACES,
+    Receiver,
+    lambda url: {"langfuse": {"public_key": "pk-lf-1", "secret_key": "sk-lf-2", "host": url}},
+)
+BY_SINK = pytest.mark.parametrize("way", [OTLP, GRPC, LANGFUSE], ids=["http", "grpc", "langfuse"])
 
 
 def work(s: Stand, many: int = MANY) -> int:
@@ -91,7 +98,7 @@ class Account(NamedTuple):
         return self.accepted + sum(self.dropped.values()) + self.waiting
 
 
-def account(s: Stand, receiver: Receiver, way: Way) -> Account:
+def account(s: Stand, receiver: Recorder, way: Way) -> Account:
     """What the backend says it has, and what the gateway's metrics say it has not."""
     page: Page = s.metrics()
     return Account(
@@ -116,7 +123,7 @@ SICK: dict[str, Callable[[Receiver], None]] = {
 @pytest.mark.parametrize("name", SICK)
 def test_a_sick_backend_loses_all_of_it_and_harms_nobody(name: str, way: Way, ship: Callable[..., None]) -> None:
     ship(patience=HASTY)
-    with Receiver() as receiver:
+    with way.receiver() as receiver:
         SICK[name](receiver)
         with stand("a", extra={"observe": way.settings(receiver.url)}) as s:
             made = work(s)
@@ -130,7 +137,7 @@ def test_a_sick_backend_loses_all_of_it_and_harms_nobody(name: str, way: Way, sh
 @pytest.mark.parametrize("mode", [slow(0.1), OK], ids=["slow", "well"])
 def test_a_slow_backend_loses_nothing(mode: Any, way: Way, ship: Callable[..., None]) -> None:
     ship(patience=PATIENT)
-    with Receiver() as receiver:
+    with way.receiver() as receiver:
         receiver.mode = mode
         with stand("a", extra={"observe": way.settings(receiver.url)}) as s:
             made = work(s)
@@ -141,7 +148,7 @@ def test_a_slow_backend_loses_nothing(mode: Any, way: Way, ship: Callable[..., N
 def test_requests_complete_while_one_call_to_the_backend_lasts(way: Way, ship: Callable[..., None]) -> None:
     """Whoever waited for the backend, or for a place in the queue, would wait for ever: it never answers."""
     ship(patience=PATIENT, queue=60, batch=30)
-    with Receiver() as receiver:
+    with way.receiver() as receiver:
         receiver.mode = HANG
         with stand("a", extra={"observe": way.settings(receiver.url)}) as s:
             made = work(s)
@@ -171,7 +178,7 @@ def work_more(s: Stand) -> int:
 def test_a_backend_that_comes_back_gets_what_waited(name: str, way: Way, ship: Callable[..., None]) -> None:
     # Hanging is ended by the receiver; with the rest the next try is far enough away to come back meanwhile.
     ship(patience=Patience(linger=0.01, timeout=120.0, tries=500, batch=120.0, backoff=0.05))
-    with Receiver() as receiver:
+    with way.receiver() as receiver:
         SICK[name](receiver)
         with stand("a", extra={"observe": way.settings(receiver.url)}) as s:
             made = work(s)
@@ -187,18 +194,18 @@ def test_one_sick_backend_is_no_other_ones_trouble(ship: Callable[..., None]) ->
     ship(patience=HASTY)
     with Receiver() as well, Receiver() as sick:
         sick.mode = HANG
-        observe = WAYS[0].settings(well.url) | WAYS[1].settings(sick.url)
+        observe = OTLP.settings(well.url) | LANGFUSE.settings(sick.url)
         with stand("a", extra={"observe": observe}) as s:
             made = work(s)
-        assert account(s, well, WAYS[0]) == Account(made, made, {}, 0)
-        assert account(s, sick, WAYS[1]).total == sum(account(s, sick, WAYS[1]).dropped.values()) == made
+        assert account(s, well, OTLP) == Account(made, made, {}, 0)
+        assert account(s, sick, LANGFUSE).total == sum(account(s, sick, LANGFUSE).dropped.values()) == made
 
 
 def test_scores_that_find_nobody_are_counted(ship: Callable[..., None]) -> None:
     ship(patience=HASTY)
     with Receiver() as receiver:
         receiver.mode = unavailable()
-        with stand("a", extra={"observe": WAYS[1].settings(receiver.url)}) as s:
+        with stand("a", extra={"observe": LANGFUSE.settings(receiver.url)}) as s:
             for _ in range(3):
                 id = s.ask().headers["x-request-id"]
                 eventually(lambda id=id: judge(s.gateway.url, id).status == 202)
@@ -242,7 +249,7 @@ def test_all_that_was_served_is_told_before_the_end(tmp_path: Path) -> None:
     with (
         Receiver() as receiver,
         ScriptedVendor.in_thread() as vendor,
-        serving(tmp_path, vendor, observe=WAYS[0].settings(receiver.url) | WAYS[1].settings(receiver.url)) as (it, url),
+        serving(tmp_path, vendor, observe=OTLP.settings(receiver.url) | LANGFUSE.settings(receiver.url)) as (it, url),
     ):
         ids = ask(url, 200)
         it.signal(signal.SIGTERM)
@@ -255,12 +262,12 @@ def test_all_that_was_served_is_told_before_the_end(tmp_path: Path) -> None:
         assert len(it.lines("stopped")) == 1
 
 
-@pytest.mark.parametrize("name", SICK)
+@pytest.mark.parametrize("name", ["down", "hanging"])
 def test_a_sick_backend_does_not_hold_the_end_up(name: str, tmp_path: Path) -> None:
     """And the last lines say how much it did not get."""
     with Receiver() as receiver, ScriptedVendor.in_thread() as vendor:
         SICK[name](receiver)
-        with serving(tmp_path, vendor, observe=WAYS[0].settings(receiver.url)) as (it, url):
+        with serving(tmp_path, vendor, observe=OTLP.settings(receiver.url)) as (it, url):
             ids = ask(url, 50)
             it.signal(signal.SIGTERM)
             assert it.ended(BOUND) == 0
@@ -274,7 +281,7 @@ def test_what_still_runs_is_finished_first_and_told_then(tmp_path: Path) -> None
     with (
         Receiver() as receiver,
         ScriptedVendor.in_thread() as vendor,
-        serving(tmp_path, vendor, observe=WAYS[0].settings(receiver.url)) as (it, url),
+        serving(tmp_path, vendor, observe=OTLP.settings(receiver.url)) as (it, url),
     ):
         vendor.otherwise = Silent("after_output", seconds=1.0)
         with ExitStack() as stack:
@@ -292,6 +299,28 @@ def test_what_still_runs_is_finished_first_and_told_then(tmp_path: Path) -> None
         order = [json.loads(line)["event"] for line in it.errors.read_text().splitlines()]
         assert order.index("stopping") < order.index("request.finished") < order.index("stopped") == len(order) - 1
         assert order.count("request.finished") == 5
+
+
+def test_what_is_cut_at_the_end_is_told_too(tmp_path: Path) -> None:
+    with (
+        Receiver() as receiver,
+        ScriptedVendor.in_thread() as vendor,
+        serving(tmp_path, vendor, observe=OTLP.settings(receiver.url), server={"drain_timeout": "100ms"}) as (it, url),
+        Client(url) as whole,
+        Client(url) as stream,
+    ):
+        vendor.otherwise = Silent("after_output")
+        whole.post(body())
+        stream.post(body(True))
+        stream.see(b"Hello")
+        vendor.wait_until(lambda each: each.playing == 2)
+        it.signal(signal.SIGTERM)
+        assert (whole.reply().status, stream.reply().error["code"]) == (503, "gateway_draining")
+        assert it.ended(BOUND) == 0
+        servers = [span for span in receiver.spans() if span.kind == "SERVER"]
+        assert [span.attributes["error.type"] for span in servers] == ["gateway_draining"] * 2
+        assert len(it.lines("request.finished")) == 2
+        assert receiver.accepted == {TRACES: 6}
 
 
 # A log that nobody reads ----------------------------------------------------------------------------------------------
@@ -344,7 +373,7 @@ def unread(tmp_path: Path, vendor: ScriptedVendor, **observe: Any) -> Iterator[U
 
 def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
     with Receiver() as receiver, ScriptedVendor.in_thread() as vendor:
-        with unread(tmp_path, vendor, **WAYS[0].settings(receiver.url)) as it:
+        with unread(tmp_path, vendor, **OTLP.settings(receiver.url)) as it:
             ids = ask(it.url, 300)
             assert len(receiver.wait_for(900)) == 900
             # Somebody reads again: all is there, in order, and the end is too.
@@ -360,7 +389,7 @@ def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
 
 def test_a_log_that_nobody_ever_reads_does_not_hold_the_end_up(tmp_path: Path) -> None:
     with Receiver() as receiver, ScriptedVendor.in_thread() as vendor:
-        with unread(tmp_path, vendor, **WAYS[0].settings(receiver.url)) as it:
+        with unread(tmp_path, vendor, **OTLP.settings(receiver.url)) as it:
             ask(it.url, 50)
             page = metrics(it.url)
             assert page.total("skein_requests_total") == 50
@@ -373,3 +402,32 @@ def metrics(url: str) -> Page:
     with Client(url) as client:
         client.send(request(b"", "/metrics", "GET", content_length="", content_type=""))
         return Page(client.reply().body.decode())
+
+
+class Stuck(io.StringIO):
+    """A file that takes nothing until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loose = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.loose.wait()
+        return super().write(text)
+
+
+def test_lines_that_find_no_room_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.observe.lines.MOST_WAITING", 50)
+    out = Stuck()
+    with stand("a", running={"logging": Logging(out=out)}) as s:
+        for _ in range(200):
+            assert s.ask().status == 200
+        s.finished(200)
+        dropped = s.metrics().total("skein_telemetry_dropped_total", sink="logs")
+        assert dropped >= 100
+        out.loose.set()
+    said = [json.loads(line) for line in out.getvalue().splitlines()]
+    finished = [line for line in said if line["event"] == "request.finished"]
+    assert len(finished) + dropped == 200
+    (told,) = [line for line in said if line["event"] == "telemetry.dropped"]
+    assert (told["sink"], told["reason"], told["count"]) == ("logs", "not_written", dropped)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -316,11 +315,17 @@ def test_a_context_that_grows_and_one_that_was_compacted() -> None:
 def test_a_verdict_counts_for_the_target_that_answered() -> None:
     with stand("primary") as s:
         id = s.ask().headers["x-request-id"]
-        for given, status in (({"request_id": id, "verdict": "good"}, 202), ({"request_id": id, "score": 0.1}, 202),
-                              ({"request_id": "nobody", "score": 1}, 404), ({"request_id": id}, 400)):  # fmt: skip
+        verdicts = [
+            ({"request_id": id, "verdict": "good"}, 202),
+            ({"request_id": id, "verdict": "bad"}, 202),  # from the same source, who has been counted
+            ({"request_id": id, "score": 0.1, "source": "eval"}, 202),
+            ({"request_id": "nobody", "score": 1}, 404),
+            ({"request_id": id}, 400),
+        ]
+        for given, status in verdicts:
             assert httpx.post(f"{s.gateway.url}/v1/feedback", json=given).status_code == status
         assert page(s).by("skein_feedback_total", "target_model", "task_type", "source", "verdict") == {
-            ("gpt-4.1", "chat", "api", "good"): 1, ("gpt-4.1", "chat", "api", "bad"): 1,
+            ("gpt-4.1", "chat", "api", "good"): 1, ("gpt-4.1", "chat", "eval", "bad"): 1,
         }  # fmt: skip
 
 
@@ -374,6 +379,14 @@ def test_who_is_not_served_is_counted_with_the_reason(asked: dict[str, Any], rea
     assert (line["outcome"], line["error_type"]) == (outcome, reason)
 
 
+def test_a_foreign_page_is_counted_but_is_no_exchange() -> None:
+    with stand("primary") as s:
+        assert s.ask(headers={"origin": "http://elsewhere.example"}).status == 403
+        metrics = page(s)
+        assert metrics.by("skein_admission_rejections_total", "reason") == {"policy_foreign_request": 1}
+        assert metrics.total("skein_requests_total") == s.primary.count == 0
+
+
 def _headers(asked: dict[str, Any]) -> dict[str, str]:
     return {name: value for name, value in asked.items() if name != "body"}
 
@@ -394,4 +407,3 @@ def test_a_defect_of_ours_is_told_once() -> None:
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     assert [line["event"] for line in lines if line.get("request_id")] == ["handler.crashed", "request.finished"]
     assert "ZeroDivisionError: a defect" in lines[0]["traceback"]
-    assert threading.active_count() < 50
