@@ -70,6 +70,7 @@ def serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     if is_for_people(format):
         welcome(config, url_of(listener))
     if config.server.workers > 1:
+        refuse_taken_ports(config)
         from gateway.cli.workers import supervise
 
         return supervise(config.server.workers, arguments, dict(env), listener)
@@ -177,12 +178,26 @@ def open_metrics(runtime: Runtime, config: Config, worker: int | None) -> None:
     try:
         taken = runtime.observability.listen(config.server.host, port)
     except (OSError, OverflowError) as error:
-        what = f"cannot serve metrics on {config.server.host}:{port}: {getattr(error, 'strerror', None) or error}"
-        raise OperatorError(
-            [Problem("server.metrics_port", what, "take another port, with as many free above it")]
-        ) from None
+        raise no_metrics(config.server.host, port, error) from None
     url = f"http://{config.server.host}:{taken}/metrics"
     runtime.observability.say("info", "metrics.started", {"url": url})
+
+
+def refuse_taken_ports(config: Config) -> None:
+    """Ahead of the workers, for one that cannot have its port would die again and again. Raises ``OperatorError``."""
+    host, first = config.server.host, config.server.metrics_port
+    for port in range(first, first + config.server.workers) if first else ():
+        try:
+            socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        except (OSError, OverflowError) as error:
+            raise no_metrics(host, port, error) from None
+
+
+def no_metrics(host: str, port: int, error: Exception) -> OperatorError:
+    what = f"cannot serve metrics on {host}:{port}: {getattr(error, 'strerror', None) or error}"
+    return OperatorError(
+        [Problem("server.metrics_port", what, "take another port, with as many free above it as there are workers")]
+    )
 
 
 def url_of(listener: socket.socket) -> str:

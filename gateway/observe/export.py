@@ -10,11 +10,14 @@ import logging
 import random
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
+
+from gateway.observe.crashes import crash
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -177,6 +180,7 @@ class Shipper(Generic[T]):
     def _run(self) -> None:
         while batch := self._next():
             self._deliver(batch, time.monotonic() + self._patience.batch)
+            del batch  # or all of it would be kept until there is another one
         self._exporter.close()
 
     def _next(self) -> list[T]:
@@ -245,7 +249,8 @@ class Shipper(Generic[T]):
     def _defect(self, error: Exception) -> Answer:
         """Of ours: the batch is lost, the thread is not."""
         if not self._down:
-            logging.getLogger("gateway.observe").error("the exporter of %s failed", self.name, exc_info=error)
+            kind, frames = crash("".join(traceback.format_exception(error)))
+            logging.getLogger("gateway.observe").error("the exporter of %s failed: %s\n%s", self.name, kind, frames)
         return Answer(taken=False, said=type(error).__name__)
 
     def _backoff(self, number: int) -> float:

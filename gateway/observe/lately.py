@@ -38,13 +38,17 @@ class Lately:
         self._last_error: dict[str, Any] | None = None
         self.moved: events.BreakerMoved | None = None
 
-    def ended(self, event: events.AttemptSucceeded | events.AttemptFailed, one: Try, stream: bool) -> None:
-        """A failure that the caller brought about is none of the target's and is not counted."""
+    def ended(
+        self, event: events.AttemptSucceeded | events.AttemptFailed, one: Try, stream: bool, content: bool = False
+    ) -> None:
+        """A failure that the caller brought about is none of the target's and is not counted. ``content``: as of
+        ``said_of``.
+        """
         if isinstance(event, events.AttemptFailed):
             if (one.error_type or "").startswith("caller_"):
                 return
             self._slice(event.at).failed += 1
-            self._last_error = _error(event, one)
+            self._last_error = _error(event, one, content)
             return
         slice = self._slice(event.at)
         slice.succeeded += 1
@@ -106,7 +110,7 @@ def _ratio(part: float, whole: float) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def _error(event: events.AttemptFailed, one: Try) -> dict[str, Any]:
+def _error(event: events.AttemptFailed, one: Try, content: bool) -> dict[str, Any]:
     fault = event.fault
     return {
         "time": shown_time(event.at),
@@ -114,7 +118,7 @@ def _error(event: events.AttemptFailed, one: Try) -> dict[str, Any]:
         "error_type": one.error_type,
         "fault": fault.kind.value,
         "status": fault.status,
-        "message": said_of(fault),
+        "message": said_of(fault, content),
     }
 
 

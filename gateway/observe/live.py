@@ -35,7 +35,8 @@ class Live:
     """A sink of ``Telemetry``, to be put after those that add to the record. All of it runs in the event loop.
 
     ``clock`` is epoch seconds; ``kept`` left out is ``KEPT``. ``before`` is called ahead of every look: it has told
-    what is still waiting.
+    what is still waiting. ``content``: the operator lets telemetry carry what was said, so that a vendor's message is
+    shown even where it may quote it; may be set anew at any time.
     """
 
     hears = (
@@ -48,7 +49,7 @@ class Live:
     )
 
     def __init__(self, clock: Callable[[], float], kept: int | None = None) -> None:
-        self._clock = clock
+        self._clock, self.content = clock, False
         self.before: Callable[[], None] = lambda: None
         self._running: OrderedDict[int, Record] = OrderedDict()
         self._finished: deque[Seen | Record] = deque(maxlen=KEPT if kept is None else kept)
@@ -71,7 +72,8 @@ class Live:
                 if record.switches:
                     self._tell_switches(record, event.number)
             case events.AttemptSucceeded() | events.AttemptFailed():
-                self._lately(str(event.target)).ended(event, record.tries[event.number - 1], record.stream)
+                one = record.tries[event.number - 1]
+                self._lately(str(event.target)).ended(event, one, record.stream, self.content)
             case events.ExchangeFinished():
                 self._end(record)
 
@@ -91,7 +93,7 @@ class Live:
         if record.switches:
             self._tell_switches(record, None)
         if self._watchers or parts(record) > MOST_PARTS:
-            seen = seen_of(record, self._clock())
+            seen = seen_of(record, self._clock(), self.content)
             self._finished.append(seen)
             wanting = [watcher for watcher in self._watchers if _fits(seen, watcher.filters)]
             if wanting:
@@ -179,13 +181,15 @@ class Live:
         self.before()
         now = self._clock()
         if any(isinstance(each, Record) for each in self._finished):
-            compact = (seen_of(each, now) if isinstance(each, Record) else each for each in self._finished)
+            compact = (
+                seen_of(each, now, self.content) if isinstance(each, Record) else each for each in self._finished
+            )
             self._finished = deque(compact, maxlen=self._finished.maxlen)
         for each in self._finished:
             if isinstance(each, Seen):
                 yield each
         for record in list(self._running.values()):
-            yield seen_of(record, now)
+            yield seen_of(record, now, self.content)
 
 
 def _models(seen: Seen) -> set[str]:

@@ -10,8 +10,10 @@ from typing import Any
 
 from gateway import events
 from gateway.chat import Usage
+from gateway.observe.crashes import crash
 from gateway.observe.lines import Line, Writer, written
 from gateway.observe.record import Record, Switch, ToolOutcome, Try
+from gateway.observe.vocabulary import word
 from gateway.routing import Target
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -92,7 +94,7 @@ def describe(event: events.Event, record: Record | None) -> list[Line]:
         case events.BreakerMoved():
             return [("warning", "breaker.changed", _breaker(event))]
         case events.HandlerCrashed(exchange_id=name, traceback=traceback):
-            return [("error", "handler.crashed", {"request_id": name, "traceback": traceback})]
+            return [("error", "handler.crashed", {"request_id": name, **_crash(traceback)})]
         case events.GatewayStarted(url=url, source=source, models=models):
             return [("info", "started", {"url": url, "config": source, "models": models})]
         case events.DrainStarted(running=running):
@@ -127,11 +129,16 @@ def _of_exchange(event: events.Event, record: Record) -> list[Line]:
         case events.AttemptFailed():
             return [("warning", "attempt.finished", _attempt(record.tries[event.number - 1]))]
         case events.HandlerCrashed(traceback=traceback):
-            return [("error", "handler.crashed", {"traceback": traceback})]
+            return [("error", "handler.crashed", _crash(traceback))]
         case events.ExchangeFinished():
             switches: list[Line] = [("info", "model.switched", _switch(switch)) for switch in record.switches]
             return [*switches, (_level(event, record), "request.finished", _finished(event, record))]
     return []
+
+
+def _crash(traceback: str) -> dict[str, Any]:
+    kind, frames = crash(traceback)
+    return {"exception": kind, "traceback": frames or None}
 
 
 def _level(event: events.ExchangeFinished, record: Record) -> str:
@@ -147,7 +154,7 @@ def _finished(event: events.ExchangeFinished, record: Record) -> dict[str, Any]:
         "provider": target.provider if target else None,
         "outcome": record.outcome,
         "error_type": record.error_type,
-        "code": event.code,
+        "code": word(event.code),
         "http_status": event.status,
         "stream": event.stream,
         "attempts": event.attempts,
@@ -157,7 +164,7 @@ def _finished(event: events.ExchangeFinished, record: Record) -> dict[str, Any]:
         "tokens": _tokens(usage),
         "cost_usd": cost.usd if cost else None,
         "cost_source": cost.source if cost else None,
-        "finish_reason": event.heard.finish_reasons[0] if event.heard.finish_reasons else None,
+        "finish_reason": word(event.heard.finish_reasons[0]) if event.heard.finish_reasons else None,
         "context_ratio": round(usage.input_tokens / event.window, 4) if usage and event.window else None,
         "context_delta": record.growth,
         "task_type": record.task,
@@ -202,7 +209,7 @@ def _attempt(one: Try) -> dict[str, Any]:
         "outcome": one.outcome,
         "error_type": one.error_type,
         "fault": fault.kind.value if fault else None,
-        "code": fault.code if fault else None,
+        "code": word(fault.code) if fault else None,
         "upstream_status": fault.status if fault else None,
         "retry_after_s": fault.retry_after if fault else None,
         "duration_s": round(one.seconds, 6),

@@ -12,6 +12,8 @@ from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from gateway.observe.content import Messages
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -87,6 +89,8 @@ def _value(value: Any) -> bytes:
         return _DOUBLE + _double(value)
     if kind is tuple or kind is list:
         return _inside(_ARRAY, b"".join(_inside(_ELEMENT, _value(each)) for each in value))
+    if kind is Messages:
+        return _inside(_STRING, value.written() or b"")
     # Never left out: it is the one of several that is set.
     return _inside(_STRING, str(value).encode("utf-8", "replace"))
 
@@ -104,18 +108,27 @@ def _attribute(tag: bytes, key: str, value: Any) -> bytes:
     return _inside(tag, _pair(key, value))
 
 
-# Most attributes are the same from one request to the next. By type, for True is 1; no lists, and no long texts.
+# Most attributes are the same from one request to the next. By type, for True is 1; nothing long, as it would stay.
 _kept_attribute = lru_cache(4096, typed=True)(_attribute)
-_KEPT = frozenset((int, bool, tuple))
 _LONGEST_KEPT = 64
+_MOST_KEPT = 16
+
+
+def _is_kept(value: Any) -> bool:
+    kind = type(value)
+    if kind is str:
+        return len(value) <= _LONGEST_KEPT
+    if kind is tuple:
+        return len(value) <= _MOST_KEPT and all(type(each) is str and len(each) <= _LONGEST_KEPT for each in value)
+    return kind is bool or (kind is int and value.bit_length() <= 64)
 
 
 def _attributes(tag: bytes, attributes: Mapping[str, Any]) -> bytes:
     parts = []
     for key, value in attributes.items():
-        kind = type(value)
-        kept = len(value) <= _LONGEST_KEPT if kind is str else kind in _KEPT
-        parts.append(_kept_attribute(tag, key, value) if kept else _attribute(tag, key, value))
+        if type(value) is Messages and value.written() is None:
+            continue
+        parts.append((_kept_attribute if _is_kept(value) else _attribute)(tag, key, value))
     return b"".join(parts)
 
 

@@ -14,8 +14,9 @@ import msgspec
 from gateway import events
 from gateway.chat import Called, Cost, Heard, Usage
 from gateway.errors import Fault, FaultKind
+from gateway.observe.content import shown
 from gateway.observe.record import Record, Switch, ToolOutcome, Try
-from gateway.observe.vocabulary import Outcome
+from gateway.observe.vocabulary import Outcome, word
 from gateway.routing import Plan, Target
 from gateway.trace_context import Trace
 
@@ -92,8 +93,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     crashed: bool
 
 
-def seen_of(record: Record, now: float) -> Seen:
-    """What is kept of an exchange, or shown of one under way. Nothing of it changes afterwards."""
+def seen_of(record: Record, now: float, content: bool = False) -> Seen:
+    """What is kept of an exchange, or shown of one under way. Nothing of it changes afterwards.
+
+    ``content``: what a vendor says of a request may be shown, whatever it quotes.
+    """
     received, understood, finished = record.received, record.understood, record.finished
     began = record.began
     fault = finished.fault if finished else None
@@ -117,7 +121,7 @@ def seen_of(record: Record, now: float) -> Seen:
         prompt=_prompt(understood),
         plan=record.plan,
         planned=record.planned_at - began if record.plan else None,
-        calls=tuple(_call(one, began, now) for one in record.tries[:MOST]),
+        calls=tuple(_call(one, began, now, content) for one in record.tries[:MOST]),
         failovers=record.failovers,
         target=record.target,
         first_output=record.first_output,
@@ -126,14 +130,14 @@ def seen_of(record: Record, now: float) -> Seen:
         status=finished.status if finished else None,
         seconds=finished.seconds if finished else now - began,
         fault=fault.kind.value if fault else None,
-        message=said_of(fault),
-        code=finished.code if finished else None,
+        message=said_of(fault, content),
+        code=word(finished.code) if finished else None,
         usage=finished.spent.usage if finished else None,
         cost=finished.spent.cost if finished else None,
         window=finished.window if finished else None,
         overhead=finished.overhead if finished else None,
         phases=finished.phases if finished else {},
-        finish_reasons=heard.finish_reasons[:MOST] if heard else (),
+        finish_reasons=tuple(word(each) or "" for each in heard.finish_reasons[:MOST]) if heard else (),
         tools_called=tuple(call.tool[:LONGEST] for call in heard.calls[:MOST]) if heard else (),
         judged=tuple(_judged(each) for each in record.tools[:MOST]),
         switches=tuple(record.switches[:MOST]),
@@ -170,17 +174,27 @@ def _model(record: Record) -> str:
     return record.finished.model
 
 
-def said_of(fault: Fault | None) -> str | None:
-    """The message of a fault. What a vendor says against the request itself is left out: it may quote the prompt."""
-    if fault is None or (fault.origin == "vendor" and fault.kind in _QUOTING):
+def said_of(fault: Fault | None, content: bool = False) -> str | None:
+    """The message of a fault. A vendor's is left out unless it is about our account or its capacity, or content may
+    be shown: any other may quote the prompt, or the answer.
+    """
+    if fault is None or (fault.origin == "vendor" and fault.kind not in _ABOUT_US and not content):
         return None
-    return _cut(fault.message, LONGEST_SENTENCE)
+    return shown(fault.message, LONGEST_SENTENCE - 1)
 
 
-_QUOTING = frozenset((FaultKind.BAD_REQUEST, FaultKind.CONTEXT_TOO_LONG, FaultKind.REFUSED))
+_ABOUT_US = frozenset(
+    (
+        FaultKind.RATE_LIMITED,
+        FaultKind.OVERLOADED,
+        FaultKind.BAD_CREDENTIALS,
+        FaultKind.OUT_OF_CREDIT,
+        FaultKind.MODEL_MISSING,
+    )
+)
 
 
-def _call(one: Try, began: float, now: float) -> Call:
+def _call(one: Try, began: float, now: float, content: bool) -> Call:
     fault: Fault | None = one.fault
     started, spent = one.started, one.end.spent if one.end else events.Spent()
     return Call(
@@ -194,7 +208,7 @@ def _call(one: Try, began: float, now: float) -> Call:
         after_output=one.after_output,
         fault=fault.kind.value if fault else None,
         status=_status(one),
-        message=said_of(fault),
+        message=said_of(fault, content),
         retry_after=fault.retry_after if fault else None,
         usage=spent.usage,
         cost=spent.cost,

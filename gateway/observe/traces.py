@@ -11,10 +11,9 @@ again further down would count them again. Spans are made when all is over, with
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -22,8 +21,10 @@ import msgspec
 
 from gateway import events
 from gateway.chat import Usage
-from gateway.observe.content import Level, input_messages, output_messages, shown
+from gateway.observe.content import LONGEST, Level, Messages, Room, input_messages, output_messages, shown, size_of
+from gateway.observe.crashes import crash
 from gateway.observe.record import Record, Try
+from gateway.observe.vocabulary import word
 from gateway.trace_context import Trace
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class Traces:
 
     ``known(model)``: the public model is one of the configured, and may be part of a span's name. ``vendor(provider)``
     is the vendor's name. ``resource``: who we are, see ``resource()``. ``ratio``: the share of traces that is kept
-    (``Trace.sampled`` says which); what failed or failed over is kept beyond it, unless it is 0.
+    (``Trace.sampled`` says which); what failed or failed over is kept beyond it, unless it is 0. ``room``: for the
+    conversations that wait to be sent; ``lost("content", reason, count)`` hears of those that there was no room for.
     """
 
     hears = (events.ExchangeFinished,)
@@ -86,8 +88,11 @@ class Traces:
         resource: Mapping[str, str],
         content: Level = "off",
         ratio: float = 1.0,
+        room: Room | None = None,
+        lost: Callable[[str, str, int], None] = lambda sink, reason, count: None,
     ) -> None:
         self.content, self.ratio = content, ratio
+        self._room, self._lost = room or Room(), lost
         self._audiences, self._known, self._vendor = tuple(audiences), known, vendor
         self._spans = _Spans(resource)
         self._all: list[ReadableSpan] = []
@@ -148,11 +153,15 @@ class Traces:
     def _content(self, record: Record) -> Attributes:
         if self.content == "off" or record.understood is None or record.finished is None:
             return {}
-        told = {
-            "gen_ai.input.messages": input_messages(record.understood.body, self.content),
-            "gen_ai.output.messages": output_messages(record.finished.heard, self.content),
+        body, heard = record.understood.body, record.finished.heard
+        told: dict[str, tuple[Callable[[], bytes | None], int]] = {
+            "gen_ai.input.messages": (partial(input_messages, body, self.content), len(body)),
+            "gen_ai.output.messages": (partial(output_messages, heard, self.content), size_of(heard)),
         }
-        return {name: text for name, text in told.items() if text is not None}
+        if not self._room.take(sum(size for _, size in told.values())):
+            self._lost("content", "queue_full", 1)
+            return {"skein.content.left_out": "queue_full"}
+        return {name: Messages(write, size, self._room, self._lost) for name, (write, size) in told.items() if size}
 
     def _why(self, record: Record) -> str:
         """What is to be said of an exchange that did not go well, or not at once; nothing of one that did."""
@@ -166,7 +175,12 @@ class Traces:
         if fault is not None and fault.status is not None:
             why = f"{why}: HTTP {fault.status}"
         # A vendor's message may quote the prompt.
-        return f"{why}: {shown(fault.message, self.content)}" if fault is not None and self.content != "off" else why
+        longest = _LONGEST_WHY.get(self.content)
+        return f"{why}: {shown(fault.message, longest)}" if fault is not None and longest else why
+
+
+# Characters of a vendor's message.
+_LONGEST_WHY: Mapping[Level, int] = {"truncated": LONGEST, "full": 2000}
 
 
 def is_notable(record: Record) -> bool:
@@ -223,6 +237,10 @@ def server_attributes(record: Record, title: str) -> Attributes:
     return told
 
 
+# One for each choice of an answer.
+_MOST_REASONS = 16
+
+
 def call_attributes(record: Record, provider: str, why: str) -> Attributes:
     """``why``: what went wrong, if anything did."""
     understood, plan, finished = record.understood, record.plan, record.finished
@@ -263,7 +281,7 @@ def call_attributes(record: Record, provider: str, why: str) -> Attributes:
     if heard.model:
         told["gen_ai.response.model"] = heard.model
     if heard.finish_reasons:
-        told["gen_ai.response.finish_reasons"] = heard.finish_reasons
+        told["gen_ai.response.finish_reasons"] = tuple(word(each) for each in heard.finish_reasons[:_MOST_REASONS])
     if record.target is not None:
         told["langfuse.observation.model.name"] = heard.model or record.target.model
     if plan.reason.startswith("role="):
@@ -385,16 +403,13 @@ def attempt_events(record: Record, one: Try) -> list[Happened]:
     return told
 
 
-_FRAME = re.compile(r'^ *File "[^"]+", line \d+, in .+$', re.M)
-
-
 def _crash(record: Record) -> list[Happened]:
-    """Where a defect of ours was. The exception's own words may hold content: only its kind is told."""
+    """Where a defect of ours was."""
     if record.crashed is None or record.finished is None:
         return []
-    kind = record.crashed.rstrip().rpartition("\n")[2].partition(":")[0].strip()
-    told = {"exception.stacktrace": "\n".join(_FRAME.findall(record.crashed))}
-    if re.fullmatch(r"[\w.]+", kind):
+    kind, frames = crash(record.crashed)
+    told = {"exception.stacktrace": frames}
+    if kind is not None:
         told["exception.type"] = kind
     return [("exception", record.finished.at, told)]
 

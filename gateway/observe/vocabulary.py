@@ -6,6 +6,7 @@ of them is ``_OTHER``, which is worth an alert. Cancelled and rejected exchanges
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from gateway.errors import Fault, FaultKind
@@ -64,6 +65,14 @@ CANCELLED = "caller_cancelled"
 DEADLINE = "caller_deadline"
 
 ERROR_TYPES = tuple(dict.fromkeys((*OF_FAULT.values(), *OF_CODE.values(), CANCELLED, DEADLINE, OTHER)))
+
+
+_WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+
+
+def word(said: str | None) -> str | None:
+    """A word of a vendor's (a code, a finish reason) as it may be told: one that is none, or too long, is ``other``."""
+    return said if said is None or _WORD.fullmatch(said) else "other"
 
 
 def error_type(fault: Fault) -> str:

@@ -296,7 +296,7 @@ def test_a_prompt_that_is_waited_for_is_no_overhead(name: str, status: int) -> N
             assert prompted(s, name).status == status
             receiver.mode = OK
         (server,) = [span for span in receiver.spans(TRACES) if span.kind == "SERVER"]
-        assert server.attributes["skein.overhead_s"] <= server.seconds - MOMENT
+        assert server.attributes["skein.overhead_s"] < server.seconds - MOMENT / 2
 
 
 @pytest.mark.parametrize("name", ["down", "hanging", "busy", "resetting"])

@@ -158,13 +158,14 @@ def test_one_worker_serves_them_on_both_ports(tmp_path: Path) -> None:
         assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
-def test_a_port_that_is_taken_is_said_and_nothing_starts(tmp_path: Path) -> None:
-    port = free_ports(1)
-    with socket.create_server(("127.0.0.1", port)):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_port_that_is_taken_is_said_and_nothing_starts(tmp_path: Path, workers: int) -> None:
+    first = free_ports(2)
+    with socket.create_server(("127.0.0.1", first + workers - 1)):
         config = tmp_path / "skein.yaml"
-        config.write_text(CONFIG.format(workers=1, port=port))
+        config.write_text(CONFIG.format(workers=workers, port=first))
         ran = subprocess.run(command(config), cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 2, ran.stderr
-    assert f"cannot serve metrics on 127.0.0.1:{port}" in ran.stderr
+    assert f"cannot serve metrics on 127.0.0.1:{first + workers - 1}" in ran.stderr
     assert "server.metrics_port" in ran.stderr
     assert "Traceback" not in ran.stderr

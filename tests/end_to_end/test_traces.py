@@ -334,8 +334,7 @@ def test_a_client_that_takes_its_time_is_no_overhead(ends: str) -> None:
         receiver.wait_until(lambda each: any(span.kind == "SERVER" for span in each.spans()))
         server = receiver.span("POST /v1/chat/completions")
         assert server.attributes["skein.outcome"] == {"whole": "ok", "refused": "rejected", "left": "cancelled"}[ends]
-        assert server.seconds > MOMENT
-        assert server.attributes["skein.overhead_s"] <= server.seconds - MOMENT
+        assert server.attributes["skein.overhead_s"] < server.seconds - MOMENT / 2
 
 
 # To the letter --------------------------------------------------------------------------------------------------------
