@@ -24,7 +24,7 @@ def crash(traceback: str) -> tuple[str | None, str]:
     kind: str | None = None
     margin: str | None = None  # that of the lines below, inside a list of frames
     before = ""
-    for line in traceback.splitlines():
+    for line in traceback.split("\n"):
         if margin is not None:
             told = line.removeprefix(margin)
             if _FRAME.fullmatch(told):

@@ -71,10 +71,10 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """For a batch to fill."""
     timeout: float = 5.0
     """For one answer."""
-    tries: int = 3
+    tries: int = 8
     """Of each batch."""
-    batch: float = 10.0
-    """For all tries of one batch."""
+    batch: float = 30.0
+    """For all tries of one batch: as long as a collector takes to start again."""
     backoff: float = 0.5
     """Before the second try; twice as long before each further one."""
 

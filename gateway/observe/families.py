@@ -194,7 +194,9 @@ TOKENS = _counter(
 )
 COST = _counter("cost_usd", "US dollars for answers, by list price.", *_TARGET)
 WASTED_TOKENS = _counter("wasted_tokens", "Tokens of attempts of which the client got nothing.", *_TARGET, "reason")
-WASTED_COST = _counter("wasted_cost_usd", "US dollars for attempts of which the client got nothing.", *_TARGET, "reason")
+WASTED_COST = _counter(
+    "wasted_cost_usd", "US dollars for attempts of which the client got nothing.", *_TARGET, "reason"
+)
 UNPRICED = _counter(
     "unpriced_requests", "Answers with usage for which no price is known: missing in the cost.", *_TARGET
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 import threading
 import time
@@ -102,10 +103,23 @@ def _write(text: str, out: TextIO | None) -> bool:
     if stream is None:  # as it is when the process was started without one
         return True
     with suppress(OSError, ValueError):
-        stream.write(text)
-        stream.flush()
+        _put_out(text, stream)
         return True
     return False
+
+
+def _put_out(text: str, stream: TextIO) -> None:
+    """Past the stream's buffer: a write that never ends would hold its lock, and whoever flushes it at the end wait."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError, AttributeError):  # it has none
+        stream.write(text)
+        stream.flush()
+        return
+    stream.flush()
+    data = memoryview(text.encode(errors="backslashreplace"))
+    while data:
+        data = data[os.write(number, data) :]
 
 
 def _for_machines(line: Line, at: float) -> str:

@@ -127,7 +127,8 @@ def test_a_sick_backend_loses_all_of_it_and_harms_nobody(name: str, way: Way, sh
         SICK[name](receiver)
         with stand("a", extra={"observe": way.settings(receiver.url)}) as s:
             made = work(s)
-            assert account(s, receiver, way).total == made
+            # A page is read piece by piece: a batch that is lost in between may be in two of them.
+            eventually(lambda: account(s, receiver, way).total == made)
         last = account(s, receiver, way)
         assert (last.total, last.accepted, last.exported, last.waiting) == (made, 0, 0, 0)
         assert last.dropped.keys() <= {"failed", "shutdown"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -20,7 +22,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from gateway import config, events
 from gateway.config import checking
 from gateway.errors import OperatorError
-from gateway.observe import otlp
+from gateway.observe import otlp, protobuf
+from gateway.observe.content import Messages
 from gateway.observe.export import TAKEN, Answer, Counts, Patience, Shipper
 from gateway.observe.otel_metrics import DURATIONS, TOKENS, OtelMetrics
 from gateway.observe.otlp import Destination, SpanExporter, destination, refused_spans, sample_ratio
@@ -361,11 +364,18 @@ def odd() -> list[ReadableSpan]:
     return [span]
 
 
+def written_out(span: ReadableSpan) -> ReadableSpan:
+    """With what the stock encoder takes."""
+    span = copy.copy(span)
+    span._attributes = {key: str(it) if isinstance(it, Messages) else it for key, it in span.attributes.items()}
+    return span
+
+
 @pytest.mark.parametrize(
     "told", [*(spans(story[0]) for story in STORIES.values()), spans(telling(100), content="full"), odd()]
 )
 def test_encoded_as_the_stock_encoder_does(told: list[ReadableSpan]) -> None:
-    expected = encode_spans(told)
+    expected = encode_spans([written_out(span) for span in told])
     for _ in range(2):  # and again, from what was kept
         assert ExportTraceServiceRequest.FromString(encode(told)) == expected
 
@@ -375,6 +385,55 @@ def test_nothing_a_caller_says_costs_a_batch() -> None:
     span._attributes = {"gen_ai.request.seed": 10**40, "user.id": "half \ud83d", "why": None}
     (sent,) = spans_in(encode([span]))
     assert sent.attributes == {"gen_ai.request.seed": str(10**40), "user.id": "half ?", "why": "None"}
+
+
+@pytest.mark.parametrize(
+    ("value", "is_kept"),
+    [
+        ("stop", True),
+        (("stop", "length"), True),
+        (True, True),
+        (7, True),
+        ("x" * 65, False),
+        (("x" * 65,), False),
+        (("x",) * 17, False),
+        ((1,), False),  # is (True,) too
+        (10**40, False),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_nothing_long_is_kept_of_attributes(value: Any, is_kept: bool) -> None:
+    (span, *_) = spans(STORIES["ok"][0])
+    span._attributes = {f"only.{value!r}"[:40]: value}
+    protobuf._kept_attribute.cache_clear()
+    encode([span])
+    kept = protobuf._kept_attribute.cache_info().currsize - len(span.resource.attributes)
+    assert kept == is_kept
+
+
+def test_a_batch_that_was_sent_is_let_go_of() -> None:
+    class Thing: ...
+
+    thing = Thing()
+    exporter, gone = Scripted(TAKEN), threading.Event()
+    exporter.pack = len  # type: ignore[method-assign]
+    weakref.finalize(thing, gone.set)
+    ship = shipper(exporter, Ledger())
+    ship.offer([thing])
+    assert ship.flush(10)
+    del thing
+    assert gone.wait(10), "and not only with the next one"
+    ship.close(10)
+
+
+def test_a_defect_is_told_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    ship = shipper(Scripted(RuntimeError("canary-in-the-mine")), Ledger())
+    ship.offer(range(3))
+    assert ship.flush(10)
+    assert "canary" not in caplog.text
+    assert "RuntimeError" in caplog.text
+    assert ", in send" in caplog.text
+    ship.close(10)
 
 
 # Settings and environment

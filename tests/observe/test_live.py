@@ -8,10 +8,12 @@ import tracemalloc
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway import events
 from gateway.api.operator import FILTERS as PARAMETERS
+from gateway.chat import Heard
 from gateway.errors import Fault, FaultKind
 from gateway.observe import live as module
 from gateway.observe.live import FILTERS, Live
@@ -113,6 +115,37 @@ def test_nothing_that_was_said_is_kept():
     assert [secret for secret in SECRETS if secret in shown] == []
     held = repr([list(live._finished), list(live._switches)])
     assert [secret for secret in SECRETS if secret in held] == []
+
+
+TELLING = {"rate_limited", "overloaded", "bad_credentials", "out_of_credit", "model_missing"}
+
+
+@pytest.mark.parametrize("content", [False, True])
+@pytest.mark.parametrize("origin", ["vendor", "network", "gateway"])
+@pytest.mark.parametrize("kind", FaultKind)
+def test_a_vendors_message_may_quote_what_was_said(kind: FaultKind, origin: Any, content: bool):
+    telling = Telling()
+    telling.live.content = content
+    telling.plain(1, fault=Fault(kind=kind, message="you said: canary; ada@example.com", status=500, origin=origin))
+    found = telling.live.request("req-1")
+    assert found is not None
+    last = telling.live.targets()["openai/gpt-5"]["last_error"]
+    places = [found["error"], found["attempts"][0], *([last] if last else [])]
+    may = kind.value in TELLING or origin != "vendor" or content
+    assert {place["message"] for place in places} == {"you said: canary; [e-mail]" if may else None}
+    assert {place["fault"] for place in places} == {kind.value}
+    assert found["attempts"][0]["status"] == 500
+
+
+def test_of_a_vendors_words_only_words_are_shown():
+    story = plain(1, fault=BUSY)
+    heard = Heard(finish_reasons=("stop", "you said: canary", "x" * 65))
+    story[-1] = msgspec.structs.replace(story[-1], heard=heard, code="you said: canary")
+    telling = Telling()
+    telling.tell(*story)
+    found = telling.live.request("req-1")
+    assert found is not None
+    assert (found["finish_reasons"], found["error"]["code"]) == (("stop", "other", "other"), "other")
 
 
 FILTERED: list[tuple[dict[str, Any], list[str]]] = [

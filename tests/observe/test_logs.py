@@ -79,6 +79,7 @@ def story(tale: Tale, memory: Any = None) -> list[tuple[str, str]]:
 PLAN, FAILED, DONE = ("debug", "route.decided"), ("warning", "attempt.finished"), ("debug", "attempt.finished")
 INFO, ERROR, SWITCHED = ("info", "request.finished"), ("error", "request.finished"), ("info", "model.switched")
 CRASHED = ("error", "handler.crashed")
+TRACEBACK = 'Traceback (most recent call last):\n  File "/a/b.py", line 3, in f\n    boom(x)\nKeyError: {}\n'
 
 STORIES: dict[str, tuple[Tale, list[tuple[str, str]]]] = {
     "an answer": (Tale().asked().attempt().output().answered().finished(), [PLAN, DONE, INFO]),
@@ -161,8 +162,14 @@ FACTS: list[tuple[events.Event, Said]] = [
         },
     ),
     (
-        events.HandlerCrashed(**at, exchange_id="r", traceback="T"),
-        {"level": "error", "event": "handler.crashed", "request_id": "r", "traceback": "T"},
+        events.HandlerCrashed(**at, exchange_id="r", traceback=TRACEBACK.format("no")),
+        {
+            "level": "error",
+            "event": "handler.crashed",
+            "request_id": "r",
+            "exception": "KeyError",
+            "traceback": '  File "/a/b.py", line 3, in f',
+        },
     ),
     (
         events.GatewayStarted(**at, url="http://here", source="skein.yaml", models=3, digest="abc"),
@@ -468,11 +475,13 @@ def everywhere() -> list[events.Event]:
         message=f"you said {CANARY}",
         status=400,
         type="invalid_request_error",
-        code="bad",
+        code=f"bad {CANARY}",
         body=CANARY,
         param=CANARY,
     )
-    heard = Heard(id="a", calls=(Called("c1", "shell", f'{{"do":"{CANARY}"}}'),), text=CANARY)
+    heard = Heard(
+        id="a", finish_reasons=(f"stop {CANARY}",), calls=(Called("c1", "shell", f'{{"do":"{CANARY}"}}'),), text=CANARY
+    )
     messages = [
         {"role": "user", "content": CANARY},
         {
@@ -497,12 +506,14 @@ def everywhere() -> list[events.Event]:
     asked = {"tools": True, "user": CANARY, "parameters": {"stop": CANARY}}
     tale = Tale(user_agent=f"agent {CANARY}", client=CANARY).understood(facts=asked, body=body).plan()
     tale.attempt().failed(fault).attempt(CLAUDE, "fallback").output()
-    tale.answered(heard=heard, limits=(("x-ratelimit-limit-requests", CANARY),)).finished(heard=heard, fault=fault)
-    again = Tale(2).asked().attempt().failed(fault).finished("error", 400, fault=fault)
+    tale.answered(heard=heard, limits=(("x-ratelimit-limit-requests", CANARY),)).crashed(TRACEBACK.format(CANARY))
+    tale.finished(heard=heard, fault=fault)
+    again = Tale(2).asked().attempt().failed(fault).finished("error", 400, fault=fault, code=fault.code)
     left = Tale(3).asked().attempt().left().finished("cancelled", 499, heard=heard)
     feedback = events.FeedbackGiven(at=BEGAN, exchange_id="req-1", name="n", score=0.0, source="s", comment=CANARY)
     listing = events.ListingFailed(at=BEGAN, provider="openai", fault=fault)
-    return [*tale.events, *again.events, *left.events, feedback, listing]
+    crashed = events.HandlerCrashed(at=BEGAN, exchange_id="housekeeping", traceback=TRACEBACK.format(CANARY))
+    return [*tale.events, *again.events, *left.events, feedback, listing, crashed]
 
 
 @pytest.mark.parametrize("format", ["json", "console"])

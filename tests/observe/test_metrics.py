@@ -504,7 +504,9 @@ def test_ten_thousand_names_that_clients_make_up_have_an_end():
         tale.attempt(target).failed(BUSY).attempt(Target("azure", name()), "fallback").output().answered().finished()
         for event in tale.events:
             counting.telemetry(event)
-        counting.telemetry(events.FeedbackGiven(at=BEGAN, exchange_id=f"req-{span}", name="n", score=1.0, source=name()))
+        counting.telemetry(
+            events.FeedbackGiven(at=BEGAN, exchange_id=f"req-{span}", name="n", score=1.0, source=name())
+        )
         counting.telemetry.settle()
     assert counting.lost == []
     counting.metrics.read()

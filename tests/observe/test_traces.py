@@ -277,7 +277,8 @@ STORIES: dict[str, tuple[Story, list[str], list[set[str]]]] = {
         Story()
         .understood()
         .tell(
-            events.HandlerCrashed, traceback='Traceback:\n  File "/a/b.py", line 3, in f\n    boom(x)\nKeyError: "hi"'
+            events.HandlerCrashed,
+            traceback='Traceback (most recent call last):\n  File "/a/b.py", line 3, in f\n    boom(x)\nKeyError: "hi"',
         )
         .finished("error", 500, code="internal_error"),
         [f"{POST}: ERROR gateway_internal", "  CLIENT chat fast: ERROR gateway_internal"],
@@ -496,28 +497,34 @@ def telling(length: int = 1) -> Story:
         ],
     }
     fault = msgspec.structs.replace(WRONG, message=CANARY, body=CANARY, param=CANARY)
-    heard = msgspec.structs.replace(HEARD, text=CANARY * length, calls=(Called("c1", "shell", f'{{"x": "{CANARY}"}}'),))
+    reasons = (f"{CANARY} {CANARY}", "stop")
+    heard = msgspec.structs.replace(
+        HEARD, text=CANARY * length, finish_reasons=reasons, calls=(Called("c1", "shell", f'{{"x": "{CANARY}"}}'),)
+    )
     story = Story().understood(body=msgspec.json.encode(asked)).attempt().failed(fault)
-    story.tell(events.HandlerCrashed, traceback=f'  File "/a.py", line 1, in f\n    g()\nKeyError: {CANARY}\n {CANARY}')
+    frames = 'Traceback (most recent call last):\n  File "/a.py", line 1, in f\n    g()'
+    story.tell(events.HandlerCrashed, traceback=f"{frames}\nKeyError: {CANARY}\n {CANARY}")
     return story.attempt().output().answered(heard=heard).finished(heard=heard, fault=fault)
 
 
 def test_content_that_is_off_is_nowhere() -> None:
-    sent = encode(spans(telling()))
+    told = spans(telling())
+    sent = encode(told)
     assert CANARY.encode() not in sent
+    assert told[1].attributes["gen_ai.response.finish_reasons"] == ("other", "stop")
     assert b'File "/a.py"' in sent
 
 
 @pytest.mark.parametrize(("content", "longest"), [("truncated", LONGEST + 1), ("full", 100 * len(CANARY))])
 def test_content_is_as_much_as_was_allowed(content: str, longest: int) -> None:
     call = spans(telling(100), content=content)[1]
-    asked, answered = (json.loads(call.attributes[f"gen_ai.{way}.messages"]) for way in ("input", "output"))
+    asked, answered = (json.loads(str(call.attributes[f"gen_ai.{way}.messages"])) for way in ("input", "output"))
     assert [message["role"] for message in asked] == ["system", "user", "tool"]
     assert asked[0]["parts"] == [{"type": "text", "content": f"{CANARY} [redacted]"}]
     assert asked[1]["parts"][0]["content"].rstrip("…") == (CANARY * 100)[: longest - (content == "truncated")]
     assert asked[2]["parts"] == [{"type": "tool_call_response", "id": "c0", "response": CANARY}]
     (answer,) = answered
-    assert (answer["role"], answer["finish_reason"]) == ("assistant", "stop")
+    assert (answer["role"], answer["finish_reason"]) == ("assistant", "other")
     assert len(answer["parts"][0]["content"]) == longest
     arguments = json.dumps({"x": CANARY})
     assert answer["parts"][1] == {"type": "tool_call", "id": "c1", "name": "shell", "arguments": arguments}
@@ -553,7 +560,7 @@ def test_secrets_do_not_leave(text: str, left: str) -> None:
     "body", [b"", b"[]", b"{", b'{"messages": 3}', b'{"messages": [1, {"content": [2, {"type": 3}], "tool_calls": 4}]}']
 )
 def test_any_body_may_come(body: bytes) -> None:
-    assert input_messages(body, "full") in (None, '[{"role":"user","parts":[{"type":"3"}]}]')
+    assert input_messages(body, "full") in (None, b'[{"role":"user","parts":[{"type":"3"}]}]')
 
 
 def test_import_costs_no_opentelemetry() -> None:

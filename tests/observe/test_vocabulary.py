@@ -19,6 +19,7 @@ from gateway.observe.vocabulary import (
     attempt_outcome,
     error_type,
     verdict,
+    word,
 )
 
 PACKAGE = Path(events.__file__).parent
@@ -127,3 +128,21 @@ def test_a_vendors_word_is_not_taken_for_ours():
     assert error_type(theirs) == "caller_invalid_request"
     refused = Fault(kind=FaultKind.BAD_REQUEST, message="", origin="gateway", code="gateway_draining")
     assert error_type(refused) == "gateway_draining"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (None, None),
+        ("rate_limit_exceeded", "rate_limit_exceeded"),
+        ("Throttling.User:a/b-1", "Throttling.User:a/b-1"),
+        ("x" * 64, "x" * 64),
+        ("x" * 65, "other"),
+        ("", "other"),
+        ("you said canary", "other"),
+        ("stop\n", "other"),
+        ("größe", "other"),
+    ],
+)
+def test_of_a_vendors_words_only_a_word_is_told(said: str | None, told: str | None):
+    assert word(said) == told
