@@ -196,7 +196,7 @@ class Runtime:
             if getattr(config.server, name) != getattr(self._started.server, name)
         ) + tuple(
             f"observe.{name}"
-            for name in ("logs", "otlp", "langfuse", "content")
+            for name in ("logs", "otlp", "langfuse")
             if getattr(config.observe, name) != getattr(self._started.observe, name)
         )
         self.config, self.gateway, self.planner = config, gateway, planner
@@ -206,6 +206,7 @@ class Runtime:
         service.catalogue = Offers(config, planner, self.listings, gateway)
         service.max_body, service.client_timeout = config.server.max_body, config.server.client_timeout
         service.admin = admin(config)
+        self._observing.adopt(config)
         self._expect()
         self.emit(
             events.ConfigReloaded(

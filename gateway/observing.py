@@ -45,6 +45,7 @@ class Observing:
         self._resource = traces.resource(env, __version__, f"{socket.gethostname()}-{os.getpid()}")
         self.langfuse: Langfuse | None = None
         self.sample_ratio = 0.0
+        self._traces: traces.Traces | None = None
         settings = config.observe
         account = langfuse.account(
             settings.langfuse.public_key, settings.langfuse.secret_key, settings.langfuse.host, env
@@ -55,6 +56,13 @@ class Observing:
             observability.add_outlet(self.langfuse)
         if settings.otlp.metrics:
             self._otel_metrics(config, env)
+        self.adopt(config)
+
+    def adopt(self, config: Config) -> None:
+        """What a new configuration may change while the process runs: how much is told, not to whom."""
+        self.observability.live.content = config.observe.content != "off"
+        if self._traces:
+            self._traces.content = config.observe.content
 
     def _known(self, model: str) -> bool:
         return self.observability.known.model(model)
@@ -88,7 +96,10 @@ class Observing:
             resource=self._resource,
             content=settings.content,
             ratio=self.sample_ratio,
+            lost=self.observability.lost,
         )
+        self._traces = sink
+        self.observability.metrics.expect_loss("content", "queue_full")
         self.observability.add("traces", sink, *shippers)
 
     def _otel_metrics(self, config: Config, env: Mapping[str, str]) -> None:

@@ -174,6 +174,10 @@ class Metrics:
             for target in targets:
                 self._expect_target((target.provider, target.model))
 
+    def expect_loss(self, sink: str, reason: str) -> None:
+        with self.book.lock:
+            self._dropped.expect((sink, reason))
+
     def expect_outlet(self, name: str) -> None:
         with self.book.lock:
             self._exported.expect((name,))
