@@ -77,12 +77,12 @@ class PriceBook:
         """
         tariff = self._tariff(target, vendor)
         if tariff.override:
-            return Cost(_usd(tariff.override, usage), "override")
+            return Cost(round(_usd(tariff.override, usage), 15), "override")
         if usage.cost is not None:
             return Cost(usage.cost, "vendor")
         sound = usage.input_audio_tokens or usage.output_audio_tokens
         if tariff.plain and not sound:
-            return Cost(_usd(tariff.plain, usage), "table")
+            return Cost(round(_usd(tariff.plain, usage), 15), "table")
         if tariff.model is None:
             return None
         return _as_of(tariff, tariff.model, usage, datetime.fromtimestamp(at, UTC))

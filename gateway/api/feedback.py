@@ -30,16 +30,30 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Who judges, such as ``user`` or ``eval``."""
 
 
-async def take_feedback(service: Service, request: Request[Any, Any, Any]) -> None:
-    """Raises ``CallerError``: 400 for what is no feedback, 404 for an answer nobody knows."""
+# Verdicts that are remembered, so that none counts twice.
+MOST_GIVEN = 10_000
+
+
+async def take_feedback(service: Service, request: Request[Any, Any, Any], caller: str | None) -> bool:
+    """Whether the verdict counts: the first of its name and source on an answer does.
+
+    ``caller``: only answers to this caller may be judged; None: all. Raises ``CallerError``: 400 for what is no
+    feedback, 404 for an answer nobody knows, or one that was somebody else's.
+    """
     given = read_feedback(await _body(service, request))
     score = SCORES[given.verdict] if given.verdict else given.score
     trace = given.trace_id.lower() if given.trace_id else None
-    known = service.live.known(given.request_id, trace) if service.live else None
+    known = service.live.known(given.request_id, trace, caller) if service.live else None
     # Of several workers each knows only its own.
     if known is None and service.live and service.worker is None:
         raise CallerError(404, "request_not_found", _unknown(given), origin="gateway")
     id, trace = known or (given.request_id or "", trace)
+    key = (id or trace or "", given.name, given.source)
+    if key in service.judged:
+        return False
+    service.judged[key] = None
+    if len(service.judged) > MOST_GIVEN:
+        del service.judged[next(iter(service.judged))]
     event = events.FeedbackGiven(
         at=service.gateway.clock(),
         exchange_id=id,
@@ -51,6 +65,7 @@ async def take_feedback(service: Service, request: Request[Any, Any, Any]) -> No
     service.emit(event)
     if service.feedback:
         service.feedback(event, trace)
+    return True
 
 
 def read_feedback(body: bytes) -> Feedback:

@@ -45,7 +45,7 @@ def refusal_headers(error: CallerError) -> Headers:
     headers: Headers = []
     if error.status == 401:
         headers.append(("www-authenticate", "Bearer"))
-    if error.status in (408, 413):
+    if error.status in (408, 413) or error.code == "gateway_draining":
         headers.append(("connection", "close"))
     if error.retry_after is not None:
         headers += retry_after_headers(error.retry_after)

@@ -70,7 +70,9 @@ class Live(Protocol):
 
     def requests(self, filters: Mapping[str, Any], limit: int, /) -> list[dict[str, Any]]: ...
     def request(self, id: str, /) -> dict[str, Any] | None: ...
-    def known(self, request_id: str | None, trace_id: str | None, /) -> tuple[str, str | None] | None:
+    def known(
+        self, request_id: str | None, trace_id: str | None, caller: str | None, /
+    ) -> tuple[str, str | None] | None:
         """The request id and trace id of an exchange by either, or both."""
 
     def switches(self) -> list[dict[str, Any]]: ...
@@ -105,6 +107,8 @@ class Service(msgspec.Struct, kw_only=True):
     """Where they are, when they are not here."""
     feedback: Callable[[FeedbackGiven, str | None], None] | None = None
     """Takes a verdict, and the trace it is about where that is known."""
+    judged: dict[tuple[str, str, str], None] = msgspec.field(default_factory=dict)
+    """Answer, what was judged of it, by whom: verdicts that were given."""
     worker: int | None = None
     """Which of several workers this is: its live view is its own. None: the only one."""
     watching: set[Running] = msgspec.field(default_factory=set)

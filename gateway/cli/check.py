@@ -37,6 +37,7 @@ def add(commands: Any) -> None:
 def check(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     try:
         config = load(arguments.config, env)
+        refuse_lost_telemetry(config, env)
     except OperatorError as error:
         if not arguments.json:
             raise
@@ -48,6 +49,14 @@ def check(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     else:
         _print(found)
     return OK
+
+
+def refuse_lost_telemetry(config: Config, env: Mapping[str, str]) -> None:
+    """Where telemetry goes is also said by variables that no setting names. Raises ``OperatorError``."""
+    from gateway.observing import check_destinations
+
+    if problems := check_destinations(config, env):
+        raise OperatorError(problems)
 
 
 def checked(config: Config) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from gateway.cli import FAILED, OK, UsageError, add_command
 from gateway.cli.printing import columns, remark
 from gateway.config.checking import is_loopback
+from gateway.config.settings import Server
 from gateway.errors import OperatorError, Problem
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ MOST_REMEMBERED = 5000
 DESCRIPTION = """\
 Sends what agents send, and more of what goes wrong than any day brings: streams and whole answers, sessions with tools,
 embeddings, faults of every kind, clients that leave. Without --url it starts a gateway of its own over the simulator,
-and everything stays on this machine. ^C ends it; the summary comes all the same."""
+on port 4000 if that is free; it ends with the demo, and everything stays on this machine. ^C ends it; the summary comes
+all the same."""
 EXAMPLES = """\
   skein demo
   skein demo --forever --rate 20
@@ -191,16 +193,16 @@ async def own_gateway(env: Mapping[str, str]) -> AsyncIterator[OwnGateway]:
         lifeline, held = os.pipe()
         stack.callback(os.close, held)
         own = {name: value for name, value in env.items() if not name.startswith("SKEIN_")}
-        with socket.create_server(("127.0.0.1", 0), backlog=128) as listener, log.open("wb") as said:
-            port = listener.getsockname()[1]
+        with listener(Server().port) as listening, log.open("wb") as said:
+            port = listening.getsockname()[1]
             serving = argparse.Namespace(config=str(config), port=port, log_format="json")
             process = await asyncio.create_subprocess_exec(
-                *command(serving, listener.fileno(), lifeline),
+                *command(serving, listening.fileno(), lifeline),
                 env={**own, "SKEIN_DEMO_VENDOR": vendor_url},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
-                pass_fds=(listener.fileno(), lifeline),
+                pass_fds=(listening.fileno(), lifeline),
                 # ^C is for us to hear; the gateway is told when all is over.
                 start_new_session=True,
             )
@@ -210,6 +212,14 @@ async def own_gateway(env: Mapping[str, str]) -> AsyncIterator[OwnGateway]:
         if not await _is_live(gateway, port):
             raise OperatorError([Problem("demo", f"its gateway did not start: {gateway.last_words()}")])
         yield gateway
+
+
+def listener(port: int) -> socket.socket:
+    """On loopback: at this port, where examples look for a gateway, or at a free one while somebody else has it."""
+    try:
+        return socket.create_server(("127.0.0.1", port), backlog=128)
+    except OSError:
+        return socket.create_server(("127.0.0.1", 0), backlog=128)
 
 
 async def _is_live(gateway: OwnGateway, port: int) -> bool:

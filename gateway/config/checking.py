@@ -36,6 +36,7 @@ LATER_VENDORS: Mapping[str, str] = {
 """Names people will write for vendors whose dialect this version does not speak -> what the vendor will be called."""
 
 SHORTEST_KEY = 8
+LAST_PORT = 65535
 SIGNS_IN_BY_ENTRA = "azure_openai"
 INSTALL_ENTRA = "pip install 'skein-gateway[azure]' (from a checkout: .venv/bin/pip install -e '.[azure]')"
 
@@ -79,8 +80,21 @@ def check(config: Config, names: Names, found: Findings) -> None:
 def _server(server: Server, found: Findings) -> None:
     if not _is_host(server.host):
         found.add("server.host", f"{quoted(server.host)} is not an address to listen on", "write 127.0.0.1 or 0.0.0.0")
-    if server.metrics_port and server.metrics_port == server.port:
-        found.add("server.metrics_port", f"is the same as server.port, {server.port}", "choose another")
+    if server.metrics_port:
+        _metrics_ports(server.metrics_port, server, found)
+
+
+def _metrics_ports(first: int, server: Server, found: Findings) -> None:
+    """Each worker has one of its own: the first this one, the second the next."""
+    last = first + server.workers - 1
+    where, upwards = "server.metrics_port", f"goes up to {last} with {server.workers} workers"
+    if last > LAST_PORT:
+        found.add(where, f"{upwards}, but {LAST_PORT} is the last port", f"take {LAST_PORT + first - last} or less")
+    if first == server.port:
+        found.add(where, f"is the same as server.port, {server.port}, the gateway's own", "choose another")
+    elif first < server.port <= last and not found.spoiled("server.port"):
+        what = f"{upwards}, and {server.port} among them is the gateway's own port"
+        found.add(where, what, "begin above it, or further below")
 
 
 def _is_host(host: str) -> bool:

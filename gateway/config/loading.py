@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from msgspec import inspect
 
 from gateway.config import environment
 from gateway.config.checking import INSTALL_ENTRA, check, is_installed
-from gateway.config.findings import Enough, Findings, child, either
+from gateway.config.findings import Enough, Findings, child, either, quoted
 from gateway.config.fitting import WRONG, fit
 from gateway.config.names import follow, names_of
 from gateway.config.reading import MAX_BYTES, Node, Unreadable, lines, named, read, sources
@@ -33,6 +33,10 @@ SECTIONS: Mapping[str, Any] = {
 
 STANDBY = {"simulator": Provider(vendor="simulator")}
 """What serves when no provider is configured, so that a fresh machine answers at once."""
+
+
+METRICS_GO_BY = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_METRICS_EXPORTER")
+"""Variables that say where metrics go, or that they shall go nowhere."""
 
 
 def load(path: str | None, env: Mapping[str, str]) -> Config:
@@ -62,7 +66,7 @@ def from_environment(env: Mapping[str, str]) -> Config:
     found = Findings()
     try:
         said = environment.read(env, found)
-        config = _built(said.tree, "environment", found)
+        config = _built(said.tree, env, "environment", found)
     except Enough:
         raise OperatorError(found.problems) from None
     if found.problems:
@@ -74,7 +78,7 @@ def _parsed(text: str, env: Mapping[str, str], source: str) -> tuple[Config, lis
     found, tree = Findings(), Node()
     try:
         tree = read(text, env, found)
-        config = _built(tree, source, found)
+        config = _built(tree, env, source, found)
     except Unreadable as error:
         return Config(), [Problem(source, error.what, error.remedy)]
     except Enough:
@@ -84,7 +88,7 @@ def _parsed(text: str, env: Mapping[str, str], source: str) -> tuple[Config, lis
     return msgspec.structs.replace(config, notes=notes, variables=sources(tree, env)), found.by_line(lines(tree))
 
 
-def _built(tree: Node, source: str, found: Findings) -> Config:
+def _built(tree: Node, env: Mapping[str, str], source: str, found: Findings) -> Config:
     given = tree.value or {}
     sections: dict[str, Any] = {}
     for name, node in given.items():
@@ -101,17 +105,40 @@ def _built(tree: Node, source: str, found: Findings) -> Config:
     names = names_of(config, _keys(given, "providers") or STANDBY, _keys(given, "models"), vague)
     check(config, names, found)
     aliases = {alias: follow(alias, names) or target for alias, target in config.aliases.items()}
-    return msgspec.structs.replace(config, aliases=aliases, notes=_notes(config), merged={})
+    return msgspec.structs.replace(config, aliases=aliases, notes=_notes(config, env), merged={})
 
 
-def _notes(config: Config) -> tuple[str, ...]:
+def _notes(config: Config, env: Mapping[str, str]) -> tuple[str, ...]:
     notes = []
     if config.server.workers > 1 and config.server.metrics_port is None:
         notes.append("server.workers is more than 1 without server.metrics_port: metrics cannot be scraped")
     with_entra = [name for name, provider in config.providers.items() if provider.credential]
     if with_entra and not is_installed("azure.identity"):
         notes.append(f"{' and '.join(with_entra)} cannot sign in: azure-identity is not installed: {INSTALL_ENTRA}")
-    return tuple(notes)
+    return (*notes, *_telemetry_notes(config, env))
+
+
+def _telemetry_notes(config: Config, env: Mapping[str, str]) -> Iterator[str]:
+    langfuse, otlp = config.observe.langfuse, config.observe.otlp
+    if langfuse.host and not langfuse.public_key and not _says(env, "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"):
+        yield "observe.langfuse.host is set without keys: nothing is sent there (set public_key and secret_key)"
+    if otlp.metrics and not otlp.endpoint and not _says(env, *METRICS_GO_BY):
+        yield "observe.otlp.metrics is true, but no endpoint is said: they go nowhere (set observe.otlp.endpoint)"
+    for name in config.observe.prices:
+        provider, slash, _ = name.partition("/")
+        if slash and provider not in config.providers and not _is_called(name, config):
+            yield f"observe.prices has {quoted(name)}, but there is no provider {quoted(provider)} it could be the price of"
+
+
+def _says(env: Mapping[str, str], *variables: str) -> bool:
+    return any(env.get(variable, "").strip() for variable in variables)
+
+
+def _is_called(model: str, config: Config) -> bool:
+    """Vendors that resell have slashes in their names of models, as in ``openrouter/openai/gpt-5``."""
+    named = [reference for each in config.models.values() for reference in each.strategy.references()]
+    listed = [name for each in config.providers.values() for name in (*each.models, *each.deployments)]
+    return model in listed or model in [name.partition("/")[2] for name in (*named, *config.aliases.values())]
 
 
 def _keys(given: Mapping[str, Node], section: str) -> list[str]:

@@ -64,6 +64,10 @@ class Writer:
         if len(lines) > room:
             self._lost(len(lines) - room)
 
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
     def close(self, deadline: float) -> None:
         """Waits at most so many seconds for what is still to be written; the rest is lost."""
         with self._wake:

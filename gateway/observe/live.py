@@ -139,12 +139,16 @@ class Live:
         newest = max(found, key=lambda seen: seen.began)
         return {**detail(newest), "same_id": len(found)}
 
-    def known(self, request_id: str | None, trace_id: str | None) -> tuple[str, str | None] | None:
-        """The request id and trace id of the newest exchange that has what is given of both."""
+    def known(
+        self, request_id: str | None, trace_id: str | None, caller: str | None = None
+    ) -> tuple[str, str | None] | None:
+        """The request id and trace id of the newest exchange that has what is given of both, and of its caller."""
         fitting = (
             seen
             for seen in self._seen()
-            if request_id in (None, seen.id) and trace_id in (None, seen.trace and seen.trace.trace_id)
+            if caller in (None, seen.caller)
+            and request_id in (None, seen.id)
+            and trace_id in (None, seen.trace and seen.trace.trace_id)
         )
         newest = max(fitting, key=lambda seen: seen.began, default=None)
         return None if newest is None else (newest.id, newest.trace.trace_id if newest.trace else None)

@@ -16,7 +16,7 @@ from gateway.routing import Target
 
 UNKNOWN = "_other"
 # Tools are named by clients: so many names are kept, those that were called first.
-MOST_TOOLS = 30
+MOST_TOOLS = 100
 LONGEST_LABEL = 64
 # Who may give feedback under a name of its own.
 SOURCES = frozenset(("user", "api", "eval", "ci", "demo"))
@@ -51,15 +51,18 @@ class Reading(NamedTuple):
 class _FirstNames:
     """The names that came first, up to a number; all others share one."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, overflowed: Callable[[], None]) -> None:
         self._names: set[str] = set()
-        self._most = most
+        self._most, self._overflowed = most, overflowed
 
     def __call__(self, name: str) -> str:
         name = name[:LONGEST_LABEL]
         if name in self._names:
             return name
-        if len(self._names) >= self._most or not name:
+        if not name:
+            return UNKNOWN
+        if len(self._names) >= self._most:
+            self._overflowed()
             return UNKNOWN
         self._names.add(name)
         return name
@@ -72,17 +75,17 @@ class Metrics:
         self, book: Book, known: Callable[[], Known], readings: Callable[[], Iterable[Reading]], version: str
     ) -> None:
         self.book, self._known, self._readings = book, known, readings
-        self._tool = _FirstNames(MOST_TOOLS)
+        self._tool = _FirstNames(MOST_TOOLS, lambda: book.overflow(f.TOOL_CALLS.name))
         self._answered: set[Target] = set()
         self._targets: tuple[Target, ...] = ()
         self._answers: dict[str, tuple[str, str]] = {}
-        self._given: dict[tuple[str, str, str], None] = {}
         self._bind(book)
         self._count: dict[type[events.Event], Callable[[Any, Any], None]] = {
             events.RequestReceived: self._received,
             events.RequestUnderstood: self._conduct,
             events.PlanMade: self._planned,
             events.AttemptStarted: self._started,
+            events.OutputStarted: self._spoke,
             events.AttemptSucceeded: self._succeeded,
             events.AttemptFailed: self._ended,
             events.AttemptAbandoned: self._ended,
@@ -221,13 +224,20 @@ class Metrics:
         plan = event.plan
         self._decisions.add((plan.strategy, plan.role, *self.names(plan.targets[0])))
 
+    def _spoke(self, event: events.OutputStarted, record: Record) -> None:
+        """A vendor has answered for the name: it is one."""
+        target = event.target
+        if target not in self._answered and not self._known().target(target):
+            if len(self._answered) < MOST_ANSWERED:
+                self._answered.add(target)
+            else:
+                self.book.overflow(f.ATTEMPTS.name)
+
     def _started(self, event: events.AttemptStarted, record: Record) -> None:
         if event.delay:
             self._backoff.add((event.target.provider, event.cause), event.delay)
 
     def _succeeded(self, event: events.AttemptSucceeded, record: Record) -> None:
-        if event.target not in self._answered and len(self._answered) < MOST_ANSWERED:
-            self._answered.add(event.target)
         names = self.names(event.target)
         one = self._attempt(event, record, names)
         usage = event.spent.usage
@@ -237,14 +247,13 @@ class Metrics:
         if event.heard.stalls:
             self._stalls.add(names, event.heard.stalls)
         self._charge(names, event.spent)
-        if usage is None:
-            self._usage_missing.add(names)
         for kind, ratio in remaining(event.limits):
             self._limits.set((event.target.provider, str(one.started.key), kind), ratio)
 
     def _charge(self, names: Labels, spent: events.Spent) -> None:
         """What an attempt used whose words the client got."""
         if spent.usage is None:
+            self._usage_missing.add(names)
             return
         for type, count in spent.usage.parts().items():
             if count:
@@ -371,13 +380,6 @@ class Metrics:
         self._rejections.add((f"policy_{event.code}",))
 
     def _judged(self, event: events.FeedbackGiven, record: Record | None) -> None:
-        given = (event.exchange_id, event.name, event.source)
-        if given in self._given:
-            # Whoever changes their mind is not counted twice.
-            return
-        self._given[given] = None
-        if len(self._given) > MOST_ANSWERS:
-            del self._given[next(iter(self._given))]
         answer = self._answers.get(event.exchange_id, (UNKNOWN, UNKNOWN))
         verdict = "good" if event.score > 0.5 else "bad" if event.score < 0.5 else "neutral"
         self._feedback.add((*answer, event.source if event.source in SOURCES else UNKNOWN, verdict))

@@ -140,6 +140,8 @@ class Observability:
     def _read(self) -> Iterable[Reading]:
         yield from self.readings()
         yield Reading(families.QUEUE_DEPTH, ("events",), self._telemetry.waiting)
+        if self.logs:
+            yield Reading(families.QUEUE_DEPTH, ("logs",), self._writer.waiting)
         for outlet in self._outlets:
             yield Reading(families.QUEUE_DEPTH, (outlet.name,), outlet.waiting)
 

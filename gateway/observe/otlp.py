@@ -8,7 +8,9 @@ of a batch was refused.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Mapping, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +30,8 @@ Protocol = Literal["http/protobuf", "grpc"]
 PROTOCOLS: tuple[Protocol, ...] = ("http/protobuf", "grpc")
 
 DEFAULT_ENDPOINTS: Mapping[Protocol, str] = {"http/protobuf": "http://localhost:4318", "grpc": "http://localhost:4317"}
+FILES = ("certificate", "client_certificate", "client_key")
+
 INSTALL_GRPC = "pip install 'skein-gateway[otlp-grpc]' (from a checkout: .venv/bin/pip install -e '.[otlp-grpc]')"
 
 # What the specification says may be sent again; anything else would be refused again.
@@ -63,17 +67,27 @@ def destination(
     env: Mapping[str, str],
 ) -> Destination | None:
     """Where a signal goes; None: nowhere. The settings go before the environment, the signal's own variables before
-    those for all. Raises ``OperatorError`` for a protocol there is not, or not here, and for an address that is none.
+    those for all. Raises ``OperatorError`` with every problem: a protocol there is not, or not here, an address that is
+    none, a certificate or key that cannot be used.
     """
     if is_disabled(env) or env.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower() == "none":
         return None
-    speaks, where = _protocol(signal, protocol, env)
-    url = _url(signal, endpoint, speaks, env)
-    if url is None:
+    problems: list[Problem] = []
+    speaks: Protocol = "http/protobuf"
+    where, url = "", None
+    with gathering(problems):
+        speaks, where = _protocol(signal, protocol, env)
+    with gathering(problems):
+        url = _url(signal, endpoint, speaks, env)
+    if url is None and not problems:
         return None
     if speaks == "grpc" and not _is_installed("opentelemetry.exporter.otlp.proto.grpc"):
         what = "is grpc, but opentelemetry-exporter-otlp-proto-grpc is not installed"
-        raise OperatorError([Problem(where, what, INSTALL_GRPC)])
+        problems.append(Problem(where, what, INSTALL_GRPC))
+    files = {name: _said(name.upper(), signal, env) for name in FILES}
+    problems += _unusable(files)
+    if url is None or problems:
+        raise OperatorError(problems)
     said = _headers(_variable("HEADERS", signal, env))
     return Destination(
         signal=signal,
@@ -81,10 +95,17 @@ def destination(
         protocol=speaks,
         headers=said | {name.lower(): value for name, value in headers.items()},
         compressed=_variable("COMPRESSION", signal, env).lower() != "none",
-        certificate=_variable("CERTIFICATE", signal, env) or None,
-        client_certificate=_variable("CLIENT_CERTIFICATE", signal, env) or None,
-        client_key=_variable("CLIENT_KEY", signal, env) or None,
+        **{name: path or None for name, (_, path) in files.items()},
     )
+
+
+@contextmanager
+def gathering(problems: list[Problem]) -> Iterator[None]:
+    """What keeps the inside from being done is added to the problems, once, so that others can be found as well."""
+    try:
+        yield
+    except OperatorError as error:
+        problems += [problem for problem in error.problems if problem not in problems]
 
 
 def is_disabled(env: Mapping[str, str]) -> bool:
@@ -110,8 +131,14 @@ def sample_ratio(configured: float, env: Mapping[str, str]) -> float:
 
 
 def _variable(name: str, signal: Signal, env: Mapping[str, str]) -> str:
-    own = env.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}", "").strip()
-    return own or env.get(f"OTEL_EXPORTER_OTLP_{name}", "").strip()
+    return _said(name, signal, env)[1]
+
+
+def _said(name: str, signal: Signal, env: Mapping[str, str]) -> tuple[str, str]:
+    """The variable that counts, and what it says; nothing, where it is not set."""
+    own, shared = f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}", f"OTEL_EXPORTER_OTLP_{name}"
+    where = own if env.get(own, "").strip() else shared
+    return where, env.get(where, "").strip()
 
 
 def _protocol(signal: Signal, configured: str | None, env: Mapping[str, str]) -> tuple[Protocol, str]:
@@ -119,9 +146,8 @@ def _protocol(signal: Signal, configured: str | None, env: Mapping[str, str]) ->
     if configured is not None:
         where, said = "observe.otlp.protocol", configured
     else:
-        own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL"
-        where = own if env.get(own, "").strip() else "OTEL_EXPORTER_OTLP_PROTOCOL"
-        said = env.get(where, "").strip() or "http/protobuf"
+        where, said = _said("PROTOCOL", signal, env)
+        said = said or "http/protobuf"
     for protocol in PROTOCOLS:
         if said == protocol:
             return protocol, where
@@ -174,6 +200,52 @@ def _headers(text: str) -> dict[str, str]:
     return {name.strip().lower(): unquote(value.strip()) for name, _, value in pairs if name.strip()}
 
 
+def _unusable(files: Mapping[str, tuple[str, str]]) -> list[Problem]:
+    """What would else show with the first batch. ``files``: name in ``FILES`` -> variable and path."""
+    problems = [
+        Problem(where, f'"{path}" cannot be read: {why}', "correct the path, or unset the variable")
+        for where, path in files.values()
+        if path and (why := _why_unreadable(path))
+    ]
+    if problems:
+        return problems
+    (trusting, trusted), (presenting, presented), (_, key) = (files[name] for name in FILES)
+    together = "name PEM files that belong together, the key without a password"
+    for where, paths, remedy in (
+        (trusting, (trusted,), "name a PEM file with the authorities to trust"),
+        (presenting, (None, presented, key or None), together),
+    ):
+        if files_of := [path for path in paths if path]:
+            try:
+                tls_context(*paths)
+            except OSError as error:
+                shown = " with ".join(f'"{path}"' for path in files_of)
+                problems.append(Problem(where, f"{shown} cannot be used: {_reason(error)}", remedy))
+    return problems
+
+
+def _why_unreadable(path: str) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        return _reason(error)
+    return None
+
+
+def _reason(error: OSError) -> str:
+    return getattr(error, "reason", None) or error.strerror or type(error).__name__
+
+
+def tls_context(trusted: str | None, presented: str | None = None, key: str | None = None) -> ssl.SSLContext:
+    """By the paths of PEM files; without ``trusted`` the system's authorities are. Raises ``OSError``."""
+    context = ssl.create_default_context(cafile=trusted)
+    if presented:
+        # Without a password it would be asked for on the terminal.
+        context.load_cert_chain(presented, key, password="")
+    return context
+
+
 def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
@@ -224,13 +296,9 @@ class HttpWire(Wire):
         return http_refusal(response.status_code, response.headers.get("retry-after"))
 
     def _connected(self) -> Any:
-        import ssl
-
-        context: ssl.SSLContext | bool = True
-        if self._to.certificate or self._to.client_certificate:
-            context = ssl.create_default_context(cafile=self._to.certificate)
-            if self._to.client_certificate:
-                context.load_cert_chain(self._to.client_certificate, self._to.client_key)
+        to = self._to
+        own = to.certificate or to.client_certificate
+        context = tls_context(to.certificate, to.client_certificate, to.client_key) if own else True
         return self._httpx.Client(verify=context)
 
     def close(self) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from gateway import events
-from gateway.errors import Fault
-from gateway.observe.vocabulary import CANCELLED, Outcome, attempt_outcome, error_type, verdict
+from gateway.errors import Fault, FaultKind
+from gateway.observe.vocabulary import CANCELLED, OF_CODE, OF_FAULT, Outcome, attempt_outcome, error_type, verdict
 from gateway.routing import Plan, Target
 from gateway.trace_context import Trace
 
@@ -205,6 +205,9 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     def _finished(self, event: events.ExchangeFinished) -> None:
         self.finished = event
         self.outcome, self.error_type = verdict(event)
+        if self.plan and self.plan.strategy == "direct" and self.error_type == OF_FAULT[FaultKind.MODEL_MISSING]:
+            # Nobody but the caller has named that model.
+            self.outcome, self.error_type = "rejected", OF_CODE["model_not_found"]
 
     def _end(
         self,

@@ -135,7 +135,7 @@ class Book(Collector):
         self.before: Callable[[], None] = lambda: None
         self._overflows: dict[str, int] = {}
         self._series: dict[str, Numbers | Histogram] = {
-            name: (Histogram if family.kind == "histogram" else Numbers)(family, self._overflow, cap)
+            name: (Histogram if family.kind == "histogram" else Numbers)(family, self.overflow, cap)
             for name, family in families.items()
         }
 
@@ -149,7 +149,8 @@ class Book(Collector):
         assert isinstance(found, Histogram)  # noqa: S101
         return found
 
-    def _overflow(self, name: str) -> None:
+    def overflow(self, name: str) -> None:
+        """One more observation that could not have a label set of its own."""
         self._overflows[name] = self._overflows.get(name, 0) + 1
 
     def sizes(self) -> Mapping[str, int]:

@@ -398,9 +398,12 @@ def test_who_takes_gzip(accepted: str, taken: bool):
 
 GIVEN: list[tuple[dict[str, Any], tuple[str, float, str]]] = [
     ({"request_id": "req-7", "score": 0.25}, ("req-7", 0.25, "feedback")),
-    ({"request_id": "req-7", "score": 0}, ("req-7", 0.0, "feedback")),
-    ({"request_id": "req-8", "verdict": "good", "name": "helpful", "source": "user"}, ("req-8", 1.0, "helpful")),
-    ({"trace_id": f"{0xABC + 7:032X}", "verdict": "neutral", "comment": "hm"}, ("req-7", 0.5, "feedback")),
+    ({"request_id": "req-7", "score": 0, "source": "eval"}, ("req-7", 0.0, "feedback")),
+    ({"request_id": "req-9", "verdict": "good", "name": "helpful", "source": "user"}, ("req-9", 1.0, "helpful")),
+    (
+        {"trace_id": f"{0xABC + 7:032X}", "verdict": "neutral", "comment": "hm", "source": "ci"},
+        ("req-7", 0.5, "feedback"),
+    ),
     ({"request_id": "req-10", "verdict": "bad"}, ("req-10", 0.0, "feedback")),
 ]
 
@@ -416,6 +419,8 @@ def test_feedback_is_told(gateway: RunningGateway):
     for said, (id, score, name) in GIVEN:
         answer = give(gateway, said)
         assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
+        # Said again, it is answered, and does not count.
+        assert give(gateway, said).json() == {"status": "already given"}
         event, trace = taken[-1]
         assert (event.exchange_id, event.score, event.name) == (id, score, name)
         assert (event.comment, event.source) == (said.get("comment"), said.get("source", "api"))
@@ -450,9 +455,15 @@ def test_feedback_that_is_none(gateway: RunningGateway, said: Any, status: int, 
     assert gateway.of(events.FeedbackGiven) == []
 
 
+def test_nobody_judges_what_another_key_was_answered(gateway: RunningGateway):
+    said = {"request_id": "req-8", "score": 1}
+    assert give(gateway, said).json()["error"]["code"] == "request_not_found"
+    assert give(gateway, said, ADMIN).status_code == 202
+
+
 def test_feedback_needs_the_callers_key(gateway: RunningGateway):
     assert give(gateway, {"request_id": "req-7", "score": 1}, "wrong").status_code == 401
-    assert give(gateway, {"request_id": "req-7", "score": 1}, ADMIN).status_code == 401
+    assert give(gateway, {"request_id": "req-7", "score": 1}, ADMIN).status_code == 202
 
 
 def test_where_nobody_can_know_the_answer_feedback_is_taken(gateway: RunningGateway):

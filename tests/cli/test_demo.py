@@ -7,10 +7,12 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,10 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.cli.demo import CONFIG, Tally
+from gateway.cli.demo import CONFIG, Tally, listener
 from gateway.cli.demo_agent import LONGEST, Agent
 from gateway.cli.demo_traffic import KINDS, Heard, Traffic
+from gateway.config.settings import Server
 from gateway.simulator.models import find
 from tests.cli.conftest import Skein
 from tests.running import running_gateway
@@ -62,6 +65,25 @@ def table(summary: str) -> dict[str, dict[str, int]]:
     return rows
 
 
+@pytest.fixture
+def no_usual_port() -> Iterator[None]:
+    """Somebody has it: us, or who had it before."""
+    with ExitStack() as held:
+        with suppress(OSError):
+            held.enter_context(socket.create_server(("127.0.0.1", Server().port)))
+        yield
+
+
+def test_the_usual_port_is_taken_or_if_it_is_not_free_another() -> None:
+    with listener(0) as first:
+        port = first.getsockname()[1]
+        with listener(port) as second:
+            assert second.getsockname()[1] != port
+    with listener(port) as third:
+        assert third.getsockname() == ("127.0.0.1", port)
+
+
+@pytest.mark.usefixtures("no_usual_port")
 def test_a_short_demo_shows_every_kind(tmp_path: Path) -> None:
     ran = subprocess.run(
         [*DEMO, "--seconds", "3", "--rate", "30"], cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=90

@@ -312,7 +312,7 @@ STORIES: dict[str, tuple[Tale, list[Moved]]] = {
         Tale().asked().attempt().output().crashed().left().finished("broken", 500, code="internal_error", begun=True),
         [
             *(ended("error"), planned(), tried(A, "primary", "cancelled", 0.25), spoke(A, 0.5)),
-            {"request_errors{coder,gateway_internal}": 1},
+            {"request_errors{coder,gateway_internal}": 1, f"usage_missing{{{A}}}": 1},
         ],
     ),
 }
@@ -401,7 +401,6 @@ FACTS: list[tuple[events.Event, Moved]] = [
     ),
 ]
 IGNORED = (
-    events.OutputStarted,  # its moment is in the record
     events.HandlerCrashed,  # counted by the end of its exchange: gateway_internal
     events.GatewayStopped,
     events.DrainStarted,
@@ -483,7 +482,9 @@ def test_a_name_no_configuration_knows_is_kept_once_a_vendor_has_answered_for_it
     counting = Counting()
     tale = Tale(1).asked(new).attempt(new).failed(TYPO).finished("error", 400, fault=TYPO)
     assert "attempts{openai,_other,primary,error}" in counting.tell(tale)
-    assert "attempts{openai,gpt-99,primary,ok}" in counting.tell(Tale(2).asked(new).attempt(new).answered().finished())
+    assert "attempts{openai,gpt-99,primary,ok}" in counting.tell(
+        Tale(2).asked(new).attempt(new).output().answered().finished()
+    )
     tale = Tale(3).asked(new).attempt(new).failed(TYPO).finished("error", 400, fault=TYPO)
     assert "attempts{openai,gpt-99,primary,error}" in counting.tell(tale)
 
