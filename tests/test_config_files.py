@@ -297,10 +297,37 @@ def test_more_problems_than_anybody_reads() -> None:
     assert said[-1].what == "has more problems than these 200"
 
 
-def test_what_will_not_work_is_noted() -> None:
+HOSTED = 'observe: {langfuse: {host: "https://langfuse.example.com"}}'
+MEASURED = "observe: {otlp: {metrics: true}}"
+PRICED = "observe: {prices: {gpt-5: &it {input: 1, output: 2}, simulator/echo: *it, opnai/gpt-5: *it}}"
+RESOLD = "{providers: {openrouter: {api_key: k-0123456789, %s}}, models: {m: [openrouter/%s]}, " + PRICED + "}"
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "noted"),
+    [
+        ("server: {workers: 2}", {}, "server.workers is more than 1 without server.metrics_port"),
+        (HOSTED, {}, "observe.langfuse.host is set without keys"),
+        (HOSTED, {"LANGFUSE_PUBLIC_KEY": "pk", "LANGFUSE_SECRET_KEY": "sk"}, None),
+        (HOSTED.replace("}}", ", public_key: pk, secret_key: sk}}"), {}, None),
+        (MEASURED, {}, "observe.otlp.metrics is true, but no endpoint is said"),
+        (MEASURED.replace("}}", ", endpoint: 'http://c:4318'}}"), {}, None),
+        (MEASURED, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c"}, "observe.otlp.metrics is true"),
+        (MEASURED, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, None),
+        (MEASURED, {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c"}, None),
+        (MEASURED, {"OTEL_METRICS_EXPORTER": "otlp"}, None),
+        (PRICED, {}, 'observe.prices has "opnai/gpt-5", but there is no provider "opnai"'),
+        (RESOLD % ("models: [other]", "other"), {}, 'observe.prices has "simulator/echo"'),
+        (RESOLD % ("models: [simulator/echo]", "opnai/gpt-5"), {}, None),
+    ],
+)
+def test_what_will_not_work_is_noted(text: str, env: dict[str, str], noted: str | None) -> None:
+    notes = config.parse(text, env, "test").notes
+    assert notes[0].startswith(noted) if noted else notes == (), notes
+
+
+def test_a_good_file_is_taken_without_a_word() -> None:
     assert good("example").notes == ()
-    notes = config.parse("server: {workers: 2}", {}, "test").notes
-    assert notes == ("server.workers is more than 1 without server.metrics_port: metrics cannot be scraped",)
 
 
 def names_and_values() -> st.SearchStrategy[Any]:

@@ -127,7 +127,7 @@ def _telemetry_notes(config: Config, env: Mapping[str, str]) -> Iterator[str]:
     for name in config.observe.prices:
         provider, slash, _ = name.partition("/")
         if slash and provider not in config.providers and not _is_called(name, config):
-            yield f"observe.prices has {quoted(name)}, but there is no provider {quoted(provider)} it could be the price of"
+            yield f"observe.prices has {quoted(name)}, but there is no provider {quoted(provider)}"
 
 
 def _says(env: Mapping[str, str], *variables: str) -> bool:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from gateway.config import from_environment, parse
+from gateway.errors import OperatorError
+from gateway.observe import otlp
+from gateway.observing import Observing
 from tests.cli.conftest import Skein
 
 SECRET = "sk-proj-a-very-secret-key"
@@ -142,6 +147,90 @@ def test_every_problem_is_told_and_the_code_is_two(skein: Skein) -> None:
     assert {each["path"] for each in told.json["problems"]} == {
         "providers.opnai.vendor", "models.fast.targets[0]", "server.prot",
     }  # fmt: skip
+
+
+COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+MEASURED = "observe: {otlp: {metrics: true}}"
+LANGFUSE = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1", "LANGFUSE_SECRET_KEY": SECRET}
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["for people", "for programs"])
+@pytest.mark.parametrize(
+    ("file", "env", "expected"),
+    [
+        (None, {"LANGFUSE_PUBLIC_KEY": "pk-lf-1"}, ["LANGFUSE_SECRET_KEY: is missing"]),
+        (None, {"LANGFUSE_SECRET_KEY": SECRET}, ["LANGFUSE_PUBLIC_KEY: is missing"]),
+        (None, {**LANGFUSE, "LANGFUSE_HOST": "nope"}, ['LANGFUSE_HOST: "nope" is not a URL']),
+        (None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "garbage"}, ['OTEL_EXPORTER_OTLP_ENDPOINT: "garbage" is not a URL']),
+        (None, {**COLLECTOR, "OTEL_EXPORTER_OTLP_PROTOCOL": "xml"}, ["OTEL_EXPORTER_OTLP_PROTOCOL: no protocol"]),
+        (
+            None,
+            {**COLLECTOR, "OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "7"},
+            ['OTEL_TRACES_SAMPLER_ARG: is "7"'],
+        ),
+        (GOOD, {**ENV, "OTEL_EXPORTER_OTLP_ENDPOINT": "garbage"}, ["OTEL_EXPORTER_OTLP_ENDPOINT"]),
+        (MEASURED, {"OTEL_EXPORTER_OTLP_ENDPOINT": "garbage"}, ["OTEL_EXPORTER_OTLP_ENDPOINT"]),
+        (MEASURED, {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "garbage"}, ["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"]),
+        (
+            MEASURED,
+            {
+                "LANGFUSE_PUBLIC_KEY": "pk-lf-1",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "xml",
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "garbage",
+                "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE": "/no/ca.pem",
+                "OTEL_TRACES_SAMPLER": "traceidratio",
+                "OTEL_TRACES_SAMPLER_ARG": "7",
+            },
+            [
+                "LANGFUSE_SECRET_KEY",
+                "OTEL_EXPORTER_OTLP_PROTOCOL",
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+                "OTEL_TRACES_SAMPLER_ARG",
+                "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE",
+            ],
+        ),
+    ],
+)
+def test_telemetry_that_serve_would_refuse_is_refused(
+    skein: Skein, form: tuple[str, ...], file: str | None, env: dict[str, str], expected: list[str]
+) -> None:
+    ran = skein("check", *form, config=file, env=env)
+    assert ran.code == 2
+    if form:
+        said = ["{path}: {what}".format(**problem) for problem in ran.json["problems"]]
+    else:
+        count, *said = [line.strip() for line in ran.err.splitlines()]
+        assert count == f"{len(said)} problem{'s' if len(said) > 1 else ''} in the configuration:"
+    assert len(said) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(said, expected, strict=True)), said
+    assert SECRET not in ran.out + ran.err
+    settings = parse(file, env) if file else from_environment(env)
+    with pytest.raises(OperatorError) as refused:
+        Observing(settings, env, lambda: 0.0, str, None)
+    assert len(refused.value.problems) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("file", "env"),
+    [
+        (None, {**LANGFUSE, **COLLECTOR}),
+        (None, {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "7"}),
+        (None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "garbage", "OTEL_SDK_DISABLED": "true"}),
+        ("observe: {langfuse: {public_key: pk-lf-1, secret_key: sk-lf-1}}", {"LANGFUSE_PUBLIC_KEY": "pk-lf-2"}),
+        ("observe: {otlp: {metrics: false}}", {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "garbage"}),
+    ],
+)
+def test_telemetry_is_checked_as_far_as_it_is_used(skein: Skein, file: str | None, env: dict[str, str]) -> None:
+    threads = threading.active_count()
+    assert skein("check", config=file, env=env).code == 0
+    assert threading.active_count() == threads
+
+
+def test_grpc_that_is_not_installed_is_a_problem(skein: Skein, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp, "_is_installed", lambda module: False)
+    ran = skein("check", env={**COLLECTOR, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+    assert ran.code == 2
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL: is grpc, but" in ran.err
 
 
 def test_without_a_file_the_environment_is_checked(skein: Skein) -> None:

@@ -10,6 +10,7 @@ import promql_parser as promql
 import pytest
 
 from dashboards.reading import dashboards, panels, variables
+from gateway.observe.vocabulary import ERROR_TYPES
 from tests.deploy.promql_labels import Labels, Mistake, family_of
 from tests.deploy.rules import ROOT, RUNBOOKS, alerts, recorded, rule_expressions, unit_tests
 
@@ -24,6 +25,8 @@ EXPECTED = {
 BOARDS = {board["uid"]: board for board in dashboards()}
 PAGES = {path.stem: path.read_text("utf-8") for path in sorted(RUNBOOKS.glob("*.md"))}
 SOURCE = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "gateway").rglob("*.py")))
+# Where log lines are made.
+LINES = "\n".join((ROOT / "gateway" / "observe" / name).read_text("utf-8") for name in ("lines.py", "logs.py"))
 ADDED_BY_RULES = {"alertname", "alertstate", "severity", "service"}
 
 
@@ -122,6 +125,18 @@ def test_a_runbook_looks_at_what_is_there(name: str):
     assert set(shown) <= titles
     logged = re.findall(r'select\(\.event == "(.+?)"', page)
     assert [event for event in logged if f'"{event}"' not in SOURCE] == []
+    shown_of_lines = re.findall(r"^docker compose .*\| \{(.+?)\}'", page, re.M)
+    fields = {field for each in shown_of_lines for field in each.split(", ")}
+    assert {field for field in fields if f'"{field}"' not in LINES} == set()
+
+
+def test_what_the_pages_tell_of_is_all_there_is():
+    page = (ROOT / "docs" / "observability.md").read_text("utf-8")
+    said = re.findall(r'say\("\w+", "([\w.]+)"|[rR]emark\((?:"\w+", )?"(\w+\.\w+)"', SOURCE)
+    logged = {"".join(each) for each in said} | set(re.findall(r'"(\w+\.\w+|started|stopping|stopped)"', LINES))
+    assert {event for event in logged if f"`{event}`" not in page} == set()
+    ours = {word for word in ERROR_TYPES if word.startswith("gateway_")}
+    assert {word for word in ours if f"`{word}`" not in page or f"| `{word}`" not in PAGES["FastBurn"]} == set()
 
 
 @pytest.mark.parametrize("name", PAGES)

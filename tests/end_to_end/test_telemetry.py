@@ -15,7 +15,7 @@ import pytest
 from gateway import events
 from gateway.observe.observability import Logging
 from tests.backends.prometheus import promtool
-from tests.scripted import Answer, Silent, Status, ToolCall
+from tests.scripted import Answer, Silent, Status, ToolCall, fault
 
 from .setting import CHAT, Page, Stand, Told, body, eventually, request, secret, stand
 from .test_reload import editable
@@ -377,6 +377,21 @@ def test_who_is_not_served_is_counted_with_the_reason(asked: dict[str, Any], rea
         assert s.primary.count == 0
     [line] = [json.loads(line) for line in written.getvalue().splitlines() if "request.finished" in line]
     assert (line["outcome"], line["error_type"]) == (outcome, reason)
+
+
+@pytest.mark.parametrize(("asked", "outcome", "whose"), [
+    # The caller named the vendor's model itself; behind a model of ours it is our configuration that names it.
+    ("primary/typo", "rejected", "caller_model_unknown"),
+    ("m", "error", "provider_model_missing"),
+])  # fmt: skip
+def test_whose_fault_a_missing_model_is(asked: str, outcome: str, whose: str) -> None:
+    with stand("primary") as s:
+        s.primary.script(fault("model_missing"))
+        assert s.ask(model=asked).status == 404
+        metrics = page(s)
+        assert metrics.by("skein_requests_total", "outcome") == {outcome: 1}
+        assert metrics.by("skein_request_errors_total", "error_type") == {whose: 1}
+        assert metrics.by("skein_attempt_errors_total", "fault") == {"provider_model_missing": 1}
 
 
 def test_a_foreign_page_is_counted_but_is_no_exchange() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import certifi
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -439,6 +440,8 @@ def test_a_defect_is_told_without_its_words(caplog: pytest.LogCaptureFixture) ->
 # Settings and environment
 
 HTTP = "http/protobuf"
+COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector:4318"}
+CA = certifi.where()
 
 
 @pytest.mark.parametrize(
@@ -490,11 +493,43 @@ def test_headers_of_settings_and_environment() -> None:
             'OTEL_EXPORTER_OTLP_ENDPOINT: "collector:4318" is not a URL',
         ),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, 'OTEL_EXPORTER_OTLP_PROTOCOL: no protocol "http/json"'),
+        (
+            {**COLLECTOR, "OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/ca.pem"},
+            'OTEL_EXPORTER_OTLP_CERTIFICATE: "/no/ca.pem" cannot be read: No such file or directory',
+        ),
+        (
+            {**COLLECTOR, "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE": "/"},
+            'OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE: "/" cannot be read: Is a directory',
+        ),
+        (
+            {**COLLECTOR, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_CLIENT_KEY": "/no/key"},
+            'OTEL_EXPORTER_OTLP_CLIENT_KEY: "/no/key" cannot be read: No such file or directory',
+        ),
+        (
+            {**COLLECTOR, "OTEL_EXPORTER_OTLP_CERTIFICATE": __file__},
+            f'OTEL_EXPORTER_OTLP_CERTIFICATE: "{__file__}" cannot be used: ',
+        ),
+        (
+            {**COLLECTOR, "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": CA, "OTEL_EXPORTER_OTLP_CLIENT_KEY": __file__},
+            f'OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: "{CA}" with "{__file__}" cannot be used: ',
+        ),
     ],
 )
 def test_an_environment_that_makes_no_sense(env: dict[str, str], said: str) -> None:
-    with pytest.raises(OperatorError, match=said):
+    with pytest.raises(OperatorError) as refused:
         destination("traces", endpoint=None, protocol=None, headers={}, env=env)
+    (problem,) = refused.value.problems
+    assert str(problem).startswith(said)
+    assert problem.remedy
+
+
+def test_a_certificate_that_is_one_is_used() -> None:
+    env = {**COLLECTOR, "OTEL_EXPORTER_OTLP_CERTIFICATE": f" {CA}"}
+    found = destination("traces", endpoint=None, protocol=None, headers={}, env=env)
+    assert found is not None
+    assert (found.certificate, found.client_certificate, found.client_key) == (CA, None, None)
+    context = otlp.tls_context(found.certificate)
+    assert context.cert_store_stats()["x509_ca"] > 0
 
 
 def test_grpc_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
