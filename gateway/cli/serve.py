@@ -70,8 +70,13 @@ def serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     if is_for_people(format):
         welcome(config, url_of(listener))
     if config.server.workers > 1:
-        refuse_taken_ports(config)
         from gateway.cli.workers import supervise
+        from gateway.observing import check_destinations
+
+        # What would end every worker as soon as it is started is said once, and before.
+        refuse_taken_ports(config)
+        if problems := check_destinations(config, env):
+            raise OperatorError(problems)
 
         return supervise(config.server.workers, arguments, dict(env), listener)
     return run_worker(arguments, dict(env), listener, config)

@@ -38,9 +38,7 @@ class Finding(NamedTuple):
     evidence: str = ""
 
 
-# No agent calls more tools at once; a body may claim anything.
-MOST_CALLS = 200
-
+MOST_CALLS = 200  # of one message: no agent makes more at once, but a body may claim anything
 OK = Finding("ok")
 NO_RESULT = Finding("unanswered", "no result")
 NOT_OFFERED = Finding("unknown_tool", "not among the tools offered")

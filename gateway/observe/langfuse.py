@@ -16,14 +16,14 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
 from gateway.chat import Prompt
 from gateway.errors import CallerError, OperatorError, Problem
 from gateway.observe.export import TAKEN, Answer, Patience, Say, Shipper
-from gateway.observe.otlp import Destination, http_refusal
+from gateway.observe.otlp import Destination, checked_url, http_refusal
 
 CLOUD = "https://cloud.langfuse.com"
 TRACES = "/api/public/otel/v1/traces"
@@ -62,9 +62,8 @@ def account(public_key: str | None, secret_key: str | None, host: str | None, en
     if not (public_key and secret_key):
         return None
     for variable in ("LANGFUSE_BASE_URL", "LANGFUSE_HOST"):
-        if not host and (host := env.get(variable, "").strip()) and urlsplit(host).scheme not in ("http", "https"):
-            problem = Problem(variable, f'"{host}" is not a URL', "write it as https://host")
-            raise OperatorError([problem])
+        if not host and (host := env.get(variable, "").strip()):
+            checked_url(variable, host)
     return Account(host=(host or CLOUD).rstrip("/"), public_key=public_key, secret_key=secret_key)
 
 

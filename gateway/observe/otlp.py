@@ -161,15 +161,16 @@ def _url(signal: Signal, configured: str | None, protocol: Protocol, env: Mappin
         return _with_path(configured, signal, protocol)
     if said := env.get(own, "").strip():
         # The signal's own address is taken as it is.
-        return _without_path(_checked(own, said)) if protocol == "grpc" else _checked(own, said)
+        return _without_path(checked_url(own, said)) if protocol == "grpc" else checked_url(own, said)
     if said := env.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip():
-        return _with_path(_checked("OTEL_EXPORTER_OTLP_ENDPOINT", said), signal, protocol)
+        return _with_path(checked_url("OTEL_EXPORTER_OTLP_ENDPOINT", said), signal, protocol)
     if env.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower() == "otlp":
         return _with_path(DEFAULT_ENDPOINTS[protocol], signal, protocol)
     return None
 
 
-def _checked(variable: str, text: str) -> str:
+def checked_url(variable: str, text: str) -> str:
+    """The same text. Raises ``OperatorError`` for what is no URL to send things to."""
     try:
         url = urlsplit(text)
         good = url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
@@ -234,7 +235,8 @@ def _why_unreadable(path: str) -> str | None:
 
 
 def _reason(error: OSError) -> str:
-    return getattr(error, "reason", None) or error.strerror or type(error).__name__
+    said = getattr(error, "reason", None) or error.strerror or type(error).__name__
+    return str(said).partition(" (_ssl")[0]
 
 
 def tls_context(trusted: str | None, presented: str | None = None, key: str | None = None) -> ssl.SSLContext:
