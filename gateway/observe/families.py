@@ -206,7 +206,7 @@ USAGE_MISSING = _counter("usage_missing", "Answers whose vendor told no usage: m
 
 TELEMETRY_DROPPED = _counter(
     "telemetry_dropped",
-    "Spans, lines or events that were lost: queue_full, failed, shutdown, crashed.",
+    "Spans, lines or events that were lost: queue_full, failed, shutdown, crashed, not_written.",
     "sink",
     "reason",
 )
@@ -217,7 +217,7 @@ EXPORT_SECONDS = _histogram(
 QUEUE_DEPTH = _gauge("telemetry_queue_depth", "Events or spans that wait to be told.", "sink")
 SERIES = _gauge("metric_series", "Label sets of a metric.", "metric")
 SERIES_OVERFLOW = _counter(
-    "metric_series_overflow", "Observations put under _overflow, the metric having too many label sets.", "metric"
+    "metric_series_overflow", "Observations put under _overflow or _other for want of room for new names.", "metric"
 )
 LOOP_LAG = _histogram("event_loop_lag_seconds", "How late the event loop wakes.", buckets=OVERHEADS)
 BUILD_INFO = _gauge("build_info", "1, with what is running.", "version", "python")
