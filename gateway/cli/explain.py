@@ -168,7 +168,7 @@ def _read(path: str) -> bytes:
             return file.read()
     except OSError as error:
         raise UsageError(
-            path, f"cannot be read: {error.strerror}", "name a file with the request's body, or -"
+            cleaned(path) or '""', f"cannot be read: {error.strerror}", "name a file with the request's body, or -"
         ) from None
 
 

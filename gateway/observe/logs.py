@@ -31,7 +31,7 @@ LOUDEST: dict[type[events.Event], str] = {
     events.GatewayStarted: "info",
     events.GatewayStopped: "info",
     events.DrainStarted: "info",
-    events.ConfigReloaded: "info",
+    events.ConfigReloaded: "warning",
     events.ConfigRefused: "error",
     events.ListingFailed: "debug",
     events.RequestTurnedAway: "warning",
@@ -102,7 +102,9 @@ def describe(event: events.Event, record: Record | None) -> list[Line]:
         case events.GatewayStopped(cut=cut):
             return [("info", "stopped", {"cut": cut})]
         case events.ConfigReloaded(source=source, needs_restart=needs_restart):
-            return [("info", "config.reloaded", {"config": source, "needs_restart": list(needs_restart)})]
+            # What is configured and what is at work are two things now.
+            level = "warning" if needs_restart else "info"
+            return [(level, "config.reloaded", {"config": source, "needs_restart": list(needs_restart)})]
         case events.ConfigRefused(source=source, problems=problems):
             said = [str(problem) for problem in problems]
             return [("error", "config.refused", {"config": source, "problems": said, "note": "the old one goes on"})]

@@ -179,7 +179,7 @@ FACTS: list[tuple[events.Event, Said]] = [
     (events.GatewayStopped(**at, cut=1), {"level": "info", "event": "stopped", "cut": 1}),
     (
         events.ConfigReloaded(**at, source="skein.yaml", needs_restart=("server.port",)),
-        {"level": "info", "event": "config.reloaded", "config": "skein.yaml", "needs_restart": ["server.port"]},
+        {"level": "warning", "event": "config.reloaded", "config": "skein.yaml", "needs_restart": ["server.port"]},
     ),
     (
         events.ConfigRefused(**at, source="skein.yaml", problems=(Problem("a.b", "is wrong", "mend it"),)),
