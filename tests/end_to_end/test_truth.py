@@ -424,7 +424,10 @@ def test_telemetry_says_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
             assert page.total("skein_route_decisions_total") == truth.decisions()
             assert page.total("skein_breaker_transitions_total") == len(s.of(events.BreakerMoved)) > 0
             assert page.by("skein_telemetry_dropped_total", "sink", "reason") == {("careless", "crashed"): sink.crashes}
-            assert page.by("skein_telemetry_queue_depth", "sink") == page.by("skein_metric_series_overflow_total") == {}
+            assert page.by("skein_metric_series_overflow_total") == {}
+            # Lines are written by a thread: some of the last may still be on their way.
+            assert page.by("skein_telemetry_queue_depth", "sink").keys() <= {"logs"}
+            eventually(lambda: s.metrics().by("skein_telemetry_queue_depth", "sink") == {})
             assert_records(sink.records, true)
             assert_live(s, true, truth)
         # The last lines are written when the gateway ends.
