@@ -15,9 +15,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
 
 from gateway import events
-from gateway.observe import live
+from gateway.observe import live, traces
 from gateway.observe.observability import Logging
 from gateway.observe.record import Record
 from tests.scripted import ScriptedVendor, hanging, refusing
@@ -350,10 +351,6 @@ def assert_lines(lines: dict[str, list[dict[str, Any]]], true: dict[str, Counter
 
 
 def assert_records(records: list[Record], true: dict[str, Counter[Any]]) -> None:
-    """Records, and what is made of them: SPANS are to be held against the same truth here.
-
-    A server span each, a call where a plan was made, a span per attempt.
-    """
     assert len(records) == len({record.span for record in records}) == sum(true["requests"].values())
     tries = [one for record in records for one in record.tries]
     assert Counter((one.target.provider, one.outcome) for one in tries) == true["attempts"]
@@ -361,6 +358,22 @@ def assert_records(records: list[Record], true: dict[str, Counter[Any]]) -> None
         assert record.trace
         assert all(one.end and one.started.span == one.end.span == record.span for one in record.tries)
         assert all(record.began <= one.started.at <= (one.ended_at or 0.0) for one in record.tries)
+
+
+def assert_spans(spans: list[ReadableSpan], true: dict[str, Counter[Any]]) -> None:
+    """A server span each, a span per attempt, and the tokens on the calls in between alone."""
+    told = [dict(span.attributes or {}) for span in spans]
+    servers = [each for each in told if "http.route" in each]
+    attempts = [each for each in told if "skein.attempt.number" in each]
+    assert Counter(each["skein.outcome"] for each in servers) == by(true["requests"], 1)
+    made = Counter((each["skein.attempt.provider"], each["skein.attempt.outcome"]) for each in attempts)
+    assert made == true["attempts"]
+    failed = [each for each in attempts if each["skein.attempt.outcome"] in ("error", "timeout")]
+    assert Counter((each["skein.attempt.provider"], each["skein.fault"]) for each in failed) == true["errors"]
+    used = [each for each in told if "gen_ai.usage.input_tokens" in each]
+    assert all("gen_ai.operation.name" in each for each in used)
+    tokens = sum(each["gen_ai.usage.input_tokens"] + each["gen_ai.usage.output_tokens"] for each in used)
+    assert tokens == sum(true["tokens"].values())
 
 
 def assert_live(s: Stand, true: dict[str, Counter[Any]], truth: Truth) -> None:
@@ -401,7 +414,16 @@ def test_telemetry_says_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
         others = {"dead": at(dead, "dead"), "hang": at(hang, "hang", resilience=nobody)}
         with stand(*VENDORS, others=others, providers=PROVIDERS, extra=extra, running=running, timeouts=CLOCKS) as s:
             sink = CarelessSink()
+            spans: list[ReadableSpan] = []
+            tracer = traces.Traces(
+                [traces.Audience(spans.extend)],
+                known=lambda model: True,
+                vendor=lambda provider: provider,
+                resource=traces.resource({}, "0", "truth"),
+            )
+            s.gateway.runtime.service.sample_ratio = 1.0
             s.gateway.call(lambda: s.gateway.runtime.observability.add("careless", sink))
+            s.gateway.call(lambda: s.gateway.runtime.observability.add("traces", tracer))
             for name, vendor in s.vendors.items():
                 book.keep(name, vendor)
             clients = Clients(s.gateway.url, book, lambda asked: asked.model != "closing" or has_closed(s.closing))
@@ -429,6 +451,7 @@ def test_telemetry_says_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
             assert page.by("skein_telemetry_queue_depth", "sink").keys() <= {"logs"}
             eventually(lambda: s.metrics().by("skein_telemetry_queue_depth", "sink") == {})
             assert_records(sink.records, true)
+            assert_spans(spans, true)
             assert_live(s, true, truth)
         # The last lines are written when the gateway ends.
         assert_lines(lines_of(written), true, truth)
