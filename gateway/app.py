@@ -71,7 +71,7 @@ class Runtime:
     def __init__(
         self,
         config: Config,
-        emit: events.Observer,
+        emit: events.Observer | None,
         env: Mapping[str, str],
         path: str | None = None,
         given: Mapping[str, Any] = {},
@@ -85,7 +85,7 @@ class Runtime:
         self.config, self._env, self._given = config, env, given
         self._observing = Observing(config, env, self.clock, self._vendor, logging)
         self.observability = self._observing.observability
-        self.emit = events.broadcast((self.observability, emit) if told else (emit,))
+        self.emit = events.broadcast([*([self.observability.hear] if told else ()), *([emit] if emit else ())])
         # A gateway that began with a file stays with it: without it the environment alone might open every door.
         self._path = config.source if os.path.isfile(config.source) else path
         self._stamp = _stamp(config.source)

@@ -63,7 +63,7 @@ def quiet_runtime(config: Config, env: Mapping[str, str]) -> Runtime:
     """The gateway put together as for serving, with nobody listening to its events."""
     from gateway.app import Runtime
 
-    return Runtime(config, lambda event: None, env)
+    return Runtime(config, None, env)
 
 
 def offered(runtime: Runtime) -> list[dict[str, Any]]:

@@ -160,7 +160,7 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
     worker = int(env["SKEIN_WORKER"]) if arguments.fd is not None and "SKEIN_WORKER" in env else None
     logging_ = Logging(config.observe.logs.level, log_format(arguments, config), worker)
     told = not arguments.untold
-    runtime = Runtime(config, lambda event: None, env, arguments.config, overrides(arguments), logging_, told)
+    runtime = Runtime(config, None, env, arguments.config, overrides(arguments), logging_, told)
     url = url_of(listener)
     if config.server.metrics_port is not None:
         open_metrics(runtime, config, worker)

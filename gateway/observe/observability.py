@@ -52,7 +52,7 @@ class Logging(msgspec.Struct, frozen=True):
 
 
 class Observability:
-    """The observer that the gateway emits to. ``clock``: epoch seconds that never jump."""
+    """``hear`` is the observer that the gateway emits to. ``clock``: epoch seconds that never jump."""
 
     def __init__(self, version: str, clock: Callable[[], float], logging: Logging | None = None) -> None:
         self._clock = clock
@@ -72,6 +72,7 @@ class Observability:
         self._writer = Writer(out, lost=lambda count: self.lost("logs", "not_written", count))
         self.logs = Logs(logging.level, logging.format, self._writer, version, logging.worker) if logging else None
         self._telemetry = Telemetry(self._later, self.lost, self.book.lock, self._crashed)
+        self.hear: events.Observer = self._telemetry
         self._crashes: dict[tuple[str, str], float] = {}
         # First what adds to the record, then what reads it.
         self.add("sessions", Sessions())
@@ -83,9 +84,6 @@ class Observability:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
         self._registry.register(self.book)
-
-    def __call__(self, event: events.Event) -> None:
-        self._telemetry(event)
 
     def add(self, name: str, sink: Sink, *outlets: Outlet) -> None:
         """One more sink, told after those that are there, and the ways out it uses."""

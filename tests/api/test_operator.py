@@ -117,7 +117,7 @@ LOOKS: list[tuple[str | None, dict[str, str], int]] = [
 
 @pytest.fixture(scope="module")
 def application() -> Any:
-    runtime = Runtime(parse(KEYED, {}, "test"), lambda event: None, {})
+    runtime = Runtime(parse(KEYED, {}, "test"), None, {})
     runtime.service.live = told().live
     return build_app(runtime)
 
@@ -133,7 +133,7 @@ def test_who_may_look(application: Any, peer: str | None, headers: dict[str, str
 
 
 def test_without_an_admin_key_nobody_elsewhere_may_look():
-    runtime = Runtime(parse(CONFIG, {}, "test"), lambda event: None, {})
+    runtime = Runtime(parse(CONFIG, {}, "test"), None, {})
     runtime.service.live = told().live
     for headers in ({}, {"authorization": "Bearer "}, {"x-api-key": ""}, {"x-api-key": "None"}):
         answer = call(build_app(runtime), "/admin/requests", LOCAL | headers, "10.0.0.5")
@@ -152,7 +152,7 @@ METRICS: list[tuple[str, dict[str, str], int]] = [
 
 @pytest.mark.parametrize(("peer", "headers", "status"), METRICS, ids=str)
 def test_metrics_are_open_but_not_to_other_pages(peer: str, headers: dict[str, str], status: int):
-    runtime = Runtime(parse(KEYED, {}, "test"), lambda event: None, {})
+    runtime = Runtime(parse(KEYED, {}, "test"), None, {})
     runtime.service.metrics = page
     assert call(build_app(runtime), "/metrics", headers, peer).status == status
 
