@@ -12,7 +12,6 @@ from gateway.dialects import Dialect
 from gateway.dialects.faults import read_fault
 from gateway.dialects.glimpse import Whole
 from gateway.errors import Fault, FaultKind
-from gateway.events import Spent
 from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Policy
 from gateway.resilience.health import Ticket
@@ -127,8 +126,6 @@ class Opened(msgspec.Struct, kw_only=True):
     ended: bool = False
     passed_on: list[tuple[str, str]] = []
     """The headers of the vendor's that the client may see."""
-    spent: Spent | None = None
-    """What it cost, once that was worked out."""
     url: str
     secrets: tuple[str, ...] = ()
     """What the vendor was sent and must not be heard saying."""

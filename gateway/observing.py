@@ -92,7 +92,7 @@ class Observing:
             "timed": observability.metrics.timed,
             "say": observability.say,
         }
-        self._vendor, self._clock = vendor, clock
+        self._vendor = vendor
         self._resource = traces.resource(env, __version__, f"{socket.gethostname()}-{os.getpid()}")
         self.langfuse: Langfuse | None = None
         self.sample_ratio = to.sample_ratio

@@ -28,6 +28,7 @@ class Teller:
         self._emit, self._clock, self._exchange, self._cost, self._content = emit, clock, exchange, cost, content
         self._id, self._span = exchange.id, exchange.trace.server if exchange.trace else 0
         self._spent = Spent()
+        self._heard: Heard | None = None
 
     def understood(self, terms: Terms) -> None:
         exchange = self._exchange
@@ -80,7 +81,9 @@ class Teller:
 
     def succeeded(self, opened: Opened, now: float) -> None:
         attempt = opened.attempt
-        self._spend(self.spent(opened))
+        spent = self._priced(attempt.target, opened.usage)
+        self._spend(spent)
+        self._heard = heard = self.heard(opened)
         self._emit(
             events.AttemptSucceeded(
                 at=now,
@@ -89,8 +92,8 @@ class Teller:
                 number=attempt.number,
                 target=attempt.target,
                 seconds=now - opened.ticket.began,
-                spent=self.spent(opened),
-                heard=self.heard(opened),
+                spent=spent,
+                heard=heard,
                 limits=tuple(opened.passed_on),
             )
         )
@@ -116,7 +119,7 @@ class Teller:
         )
 
     def abandoned(self, attempt: Attempt, ticket: Ticket, now: float, opened: Opened | None) -> None:
-        spent = self.spent(opened) if opened and opened.ticket is ticket else Spent()
+        spent = self._priced(attempt.target, opened.usage if opened and opened.ticket is ticket else None)
         self._spend(spent)
         self._emit(
             events.AttemptAbandoned(
@@ -147,6 +150,8 @@ class Teller:
     ) -> None:
         exchange, now = self._exchange, self._clock()
         passing = opened.passing if opened else None
+        # The attempt that succeeded is the last one: what was heard of it is known already.
+        heard = self._heard or (self.heard(opened) if opened else Heard())
         self._emit(
             events.ExchangeFinished(
                 at=now,
@@ -160,7 +165,7 @@ class Teller:
                 seconds=now - began,
                 target=opened.attempt.target if opened else None,
                 spent=self._spent,
-                heard=self.heard(opened) if opened else Heard(),
+                heard=heard,
                 window=window,
                 begun=begun,
                 overhead=max(0.0, overhead),
@@ -172,12 +177,6 @@ class Teller:
                 session=exchange.session,
             )
         )
-
-    def spent(self, opened: Opened) -> Spent:
-        """Asked for more than once, worked out once: when the answer is over."""
-        if opened.spent is None or not opened.ended:
-            opened.spent = self._priced(opened.attempt.target, opened.usage)
-        return opened.spent
 
     def heard(self, opened: Opened) -> Heard:
         if opened.passing is not None:

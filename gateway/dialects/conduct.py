@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import msgspec
 
 from gateway.chat import LONGEST_NAME, Turn
+from gateway.dialects.mending import mended
 
 Verdict = Literal["ok", "error", "invalid_args", "unknown_tool", "unanswered"]
 Place = Literal["head", "whole", "tail", "last"]
@@ -318,9 +319,6 @@ def _items(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw) -> list[T | None]
     return [_decoded(decoder, item) for item in _decoded(_list, raw) or ()]
 
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-
-
 def _decoded(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T | None:
     """None for what cannot be read, even when half a character, where a text was cut inside one, is overlooked."""
     try:
@@ -328,7 +326,7 @@ def _decoded(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T |
     except msgspec.ValidationError:
         return None
     except (ValueError, RecursionError):
-        data = _SURROGATE.sub(rb"\\ufffd", bytes(data).decode(errors="replace").encode())
+        data = mended(bytes(data))
     try:
         return decoder.decode(data)
     except (ValueError, RecursionError):

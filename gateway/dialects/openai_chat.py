@@ -14,6 +14,7 @@ from gateway.dialects.conduct import text_of as text_of
 from gateway.dialects.conduct import turns as turns
 from gateway.dialects.faults import read_error_object
 from gateway.dialects.glimpse import DAMAGED, FINISHED, CallPart, Glimpse, Whole
+from gateway.dialects.mending import mended
 from gateway.dialects.money import with_cost as with_cost
 from gateway.dialects.usage import read_usage as read_usage
 from gateway.errors import CallerError, Fault, FaultKind
@@ -216,7 +217,7 @@ def _fields_of(body: bytes) -> dict[str, msgspec.Raw]:
     try:
         return _fields.decode(body)
     except UnicodeDecodeError:
-        return _fields.decode(_mended(body))
+        return _fields.decode(mended(body))
 
 
 def _cap(asked: dict[str, msgspec.Raw], usual: str, limit: int) -> None:
@@ -407,20 +408,8 @@ def glimpse(frame: Frame, now: float) -> Glimpse:
     try:
         return _read_chunk(frame, data, now)
     except (ValueError, RecursionError):
-        mended = _mended(data)
-        return DAMAGED if mended == data else glimpse(frame._replace(data=mended), now)
-
-
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-
-
-def _mended(data: bytes) -> bytes:
-    """Readable, for a look at it: half a character, where a token was cut inside one, is no reason to lose the rest."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        data = data.decode(errors="replace").encode()
-    return _SURROGATE.sub(rb"\\ufffd", data)
+        readable = mended(data)
+        return DAMAGED if readable == data else glimpse(frame._replace(data=readable), now)
 
 
 def _read(data: bytes) -> Any:
@@ -428,7 +417,7 @@ def _read(data: bytes) -> Any:
     try:
         return msgspec.json.decode(data)
     except ValueError:
-        return msgspec.json.decode(_mended(data))
+        return msgspec.json.decode(mended(data))
 
 
 def _read_chunk(frame: Frame, data: bytes, now: float) -> Glimpse:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from gateway import events
 from gateway.observe import families
+from gateway.observe.crashes import crash
 from gateway.observe.lines import Writer
 from gateway.observe.live import Live
 from gateway.observe.logs import Logs
@@ -162,8 +163,9 @@ class Observability:
         key, now = (sink, type(error).__name__), self._clock()
         if now - self._crashes.get(key, -CRASH_EVERY) >= CRASH_EVERY:
             self._crashes[key] = now
-            where = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
-            self.say("error", "telemetry.crashed", {"sink": sink, "on": event, "traceback": where})
+            kind, frames = crash("".join(traceback.format_exception(error)))
+            told = {"sink": sink, "on": event, "exception": kind, "traceback": frames}
+            self.say("error", "telemetry.crashed", told)
 
     def _tell_losses(self, now: float) -> None:
         with self.book.lock:

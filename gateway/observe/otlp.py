@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import ssl
+import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -258,14 +259,11 @@ def _is_installed(module: str) -> bool:
 # How it gets there
 
 
-class Wire:
+class Wire(typing.Protocol):
     """Sends encoded requests to a destination."""
 
-    def send(self, body: bytes, timeout: float) -> Answer:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        raise NotImplementedError
+    def send(self, body: bytes, timeout: float) -> Answer: ...
+    def close(self) -> None: ...
 
 
 def wire(to: Destination, refused: Callable[[bytes], Answer]) -> Wire:
@@ -273,7 +271,7 @@ def wire(to: Destination, refused: Callable[[bytes], Answer]) -> Wire:
     return GrpcWire(to, refused) if to.protocol == "grpc" else HttpWire(to, refused)
 
 
-class HttpWire(Wire):
+class HttpWire:
     def __init__(self, to: Destination, refused: Callable[[bytes], Answer]) -> None:
         # At the start rather than with the first batch, when requests would wait for the import.
         self._httpx = import_module("httpx")
@@ -316,7 +314,7 @@ def http_refusal(status: int, retry_after: str | None) -> Answer:
     )
 
 
-class GrpcWire(Wire):
+class GrpcWire:
     """Needs the extra ``otlp-grpc``."""
 
     METHODS: Mapping[Signal, str] = {

@@ -1,0 +1,16 @@
+"""JSON that was cut inside a character, made readable for a look at it: no reason to lose the rest."""
+
+from __future__ import annotations
+
+import re
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+def mended(data: bytes) -> bytes:
+    """With a replacement in place of half a character, be it of UTF-8 or of a pair of escapes."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        data = data.decode(errors="replace").encode()
+    return _SURROGATE.sub(rb"\\ufffd", data)
