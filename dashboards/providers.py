@@ -192,4 +192,12 @@ def limits() -> tuple[Panel, ...]:
             Ask(total("skein_upstream_connections", by=("provider", "state")), "{{provider}}: {{state}}"),
             empty="none",
         ),
+        stacked(
+            "Left out of requests",
+            "ops",
+            "Fields and parts that the target has no words for. Log lines and spans of the requests name them.",
+            Ask(rate("skein_dropped_fields_total", by=TARGET), CALLED),
+            empty="none",
+            span=24,
+        ),
     )

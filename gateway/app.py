@@ -9,9 +9,8 @@ import os
 import random
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +18,9 @@ import msgspec
 from litestar import Litestar
 
 from gateway import events, prices
+from gateway.abilities import abilities
 from gateway.access.keys import Caller, Doorkeeper
+from gateway.accounts import provider, same_place
 from gateway.api.inbound import CHAT, EMBEDDINGS, Inbound
 from gateway.api.routes import build_routes
 from gateway.api.service import Service
@@ -29,9 +30,9 @@ from gateway.chat import Facts
 from gateway.config import Config, load
 from gateway.config import Provider as ProviderSettings
 from gateway.config.checking import is_loopback
-from gateway.credentials import Credential, EntraCredential, KeyCredential, TokenCredential
 from gateway.errors import OperatorError, Problem
 from gateway.listings import Listings
+from gateway.media import Media
 from gateway.observe import FLUSH, families
 from gateway.observe.metrics import BREAKER, UNKNOWN, Known, Reading
 from gateway.observe.observability import Logging
@@ -40,12 +41,11 @@ from gateway.prices import PriceBook
 from gateway.relay import Gateway
 from gateway.resilience.breaker import State
 from gateway.resilience.health import Health, Moved
-from gateway.resilience.keys import Keys
 from gateway.routing import Latency, Plan, Target
 from gateway.routing.planner import Entry, Owner, Planner, Senses
 from gateway.simulator import Simulator
+from gateway.thoughts import Thoughts
 from gateway.upstream import Upstream, shown_url
-from gateway.vendors import VENDORS, routes
 
 # How often the configuration file is looked at, in seconds.
 LOOK_EVERY = 1.0
@@ -93,6 +93,8 @@ class Runtime:
         self.upstream = Upstream({"simulator": Simulator()})
         self.health = Health(config.breaker_for, self._moved)
         self.listings = Listings()
+        self.thoughts = Thoughts()
+        self.media: Media | None = None
         self.gateway, self.planner = self._compose(config, {})
         self.service = Service(
             gateway=self.gateway,
@@ -120,7 +122,9 @@ class Runtime:
     def _compose(self, config: Config, before: Mapping[str, Provider]) -> tuple[Gateway, Planner]:
         """Everything is made before anything is put to work."""
         providers = {
-            name: provider(name, each, before.get(name), config.observe.propagate_to)
+            name: provider(
+                name, each, config.vendors[each.vendor or name], before.get(name), config.observe.propagate_to
+            )
             for name, each in config.providers.items()
         }
         book = PriceBook(config.observe.prices)
@@ -137,12 +141,22 @@ class Runtime:
             jitter=random.random,
             windows=lambda target: self._window(providers, book, target),
             cost=lambda target, usage: book.cost(target, providers[target.provider].vendor, usage, self.clock()),
+            thoughts=self.thoughts,
+            media=self._media(config).fetch,
             content=config.observe.content != "off",
         )
         changed = [name for name, each in providers.items() if name in before and not same_place(each, before[name])]
         self.health.adopt(config.breaker_for, {name: each.keys for name, each in providers.items()}, changed)
         self.listings.adopt(providers)
         return gateway, planner
+
+    def _media(self, config: Config) -> Media:
+        """What was brought before a reload is still there after it, if the same may be brought."""
+        settings = config.media
+        made = Media(settings.download, settings.allow, settings.max_size, settings.timeout)
+        if self.media is None or not made.same_as(self.media):
+            self.media = made
+        return self.media
 
     def _moved(self, moved: Moved) -> None:
         breaker, now = self.health.breaker(moved.target), self.clock()
@@ -167,10 +181,10 @@ class Runtime:
         return planner.plan(facts, senses, no_fallback=exchange.no_fallback)
 
     def _window(self, providers: Mapping[str, Provider], prices: PriceBook, target: Target) -> int | None:
-        """1. As configured. 2. As the vendor lists it. 3. As the price table has it."""
+        """1. As configured. 2. As the vendor lists it. 3. As the price table has it. 4. As is known of the name."""
         provider = providers[target.provider]
         configured = provider.windows.get(target.model) or self.listings.window(target.provider, target.model)
-        return configured or prices.window(target, provider.vendor)
+        return configured or prices.window(target, provider.vendor) or abilities(target.model).window
 
     # Reload
 
@@ -348,7 +362,10 @@ class Runtime:
         return {
             name: {
                 "vendor": each.vendor.name,
-                "urls": {operation: shown_url(each.routes.url(operation)) for operation in each.routes.urls},
+                "urls": {
+                    operation: shown_url(each.face("", operation).routes.url(operation))
+                    for operation in sorted(each.operations)
+                },
                 "keys": self.health.keys(name).states(now),
                 "targets": {
                     str(target): {
@@ -372,43 +389,10 @@ def _stamp(path: str) -> tuple[float, int, int] | None:
     return found.st_mtime, found.st_size, found.st_ino
 
 
-def provider(
-    name: str, settings: ProviderSettings, before: Provider | None = None, propagate_to: Sequence[str] = ()
-) -> Provider:
-    """An account ready to be called; its keys know what they knew before a reload, if it is still the same place."""
-    vendor = VENDORS[settings.vendor or name]
-    places = routes(vendor, settings.account)
-    host = urlsplit(places.base).hostname or ""
-    made = Provider(
-        name=name,
-        vendor=vendor,
-        routes=places,
-        traced=any(fnmatchcase(host, pattern.strip("[]").lower()) for pattern in propagate_to),
-        credential=credential(settings, vendor.auth),
-        keys=Keys(settings.keys),
-        headers=tuple((name.lower(), value) for name, value in (*vendor.headers.items(), *settings.headers.items())),
-        secrets=tuple(settings.headers.values()),
-        windows=settings.windows,
-    )
-    if before is None or not same_place(made, before):
-        return made
-    return msgspec.structs.replace(made, keys=Keys(settings.keys, before.keys))
-
-
-def same_place(one: Provider, other: Provider) -> bool:
-    return one.vendor is other.vendor and one.routes.base == other.routes.base
-
-
-def credential(settings: ProviderSettings, auth: Any) -> Credential:
-    if settings.ad_token:
-        return TokenCredential(settings.ad_token)
-    return EntraCredential() if settings.credential else KeyCredential(auth)
-
-
 def build_planner(config: Config, providers: Mapping[str, Provider], listings: Listings) -> Planner:
     owners = {
         name: Owner(
-            operations=frozenset(each.routes.urls),  # type: ignore[arg-type]
+            operations=each.operations,  # type: ignore[arg-type]
             owns=(*each.vendor.owns, *map(glob.escape, declared(config.providers[name]))),
         )
         for name, each in providers.items()

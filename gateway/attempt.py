@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.chat import Cost, Facts, Prompt, Usage
-from gateway.credentials import Credential, Headers
+from gateway.chat import Blob, Cost, Facts, Headers, Kept, Prompt, Usage
+from gateway.credentials import Credential, Unsigned
 from gateway.dialects import Dialect
 from gateway.dialects.faults import read_fault
 from gateway.dialects.glimpse import Whole
-from gateway.errors import Fault, FaultKind
+from gateway.errors import CallerError, Fault, FaultKind
 from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Policy
 from gateway.resilience.health import Ticket
 from gateway.resilience.keys import Keys
 from gateway.routing import Plan, Target
 from gateway.sse import comment
+from gateway.thoughts import Thoughts
 from gateway.trace_context import Trace
-from gateway.translate import Passing, translator
+from gateway.translate import Asked, Outgoing, Stream, translator
 from gateway.upstream import Call, Opener, Reply, read_all, without_secrets
-from gateway.vendors.vendor import Routes, Vendor
+from gateway.vendors.vendor import Operation, Routes, Vendor
 
 # An error body of a vendor is read up to this size and for so many seconds; answers up to those sizes.
 ERROR_LIMIT = 1 * 2**20
@@ -47,20 +51,60 @@ STREAM_HEAD = (
 PASSED_ON = ("x-ratelimit-", "openai-processing-ms", "openai-version", "openai-model", "anthropic-ratelimit-")
 
 
+class Face(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to an account of ours: a dialect, and the URLs that belong to it."""
+
+    vendor: Vendor
+    routes: Routes
+    credential: Credential
+    headers: Headers = ()
+    """What the vendor wants to be told with every call."""
+
+    def url(self, facts: Facts, model: str) -> str:
+        """Of one call; streams may have a URL of their own."""
+        streams = facts.stream and "chat_stream" in self.routes.urls
+        return self.routes.url("chat_stream" if streams else facts.operation, model)
+
+
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """An account of ours on a vendor, ready to be called."""
 
     name: str
-    vendor: Vendor
-    routes: Routes
-    credential: Credential
+    faces: tuple[Face, ...]
+    """The vendor's own first."""
     keys: Keys
     headers: Headers = ()
+    """The operator's own."""
     secrets: tuple[str, ...] = ()
-    """Values of headers that nobody is to see."""
+    """Their values, which nobody is to see."""
     windows: Mapping[str, int] = {}
     traced: bool = False
     """Its host may see which trace a call belongs to."""
+    cache: bool = False
+    """``cache: auto``: markers for the vendor's cache are set where the client set none."""
+
+    @property
+    def vendor(self) -> Vendor:
+        return self.faces[0].vendor
+
+    @property
+    def routes(self) -> Routes:
+        return self.faces[0].routes
+
+    @property
+    def operations(self) -> frozenset[Operation]:
+        return frozenset(operation for face in self.faces for operation in face.routes.urls)
+
+    def face(self, dialect: str, operation: Operation, model: str = "") -> Face:
+        """Which of them serves a request: one in the client's own dialect before all others.
+
+        Raises ``KeyError`` when there is no such operation here.
+        """
+        able = [face for face in self.faces if operation in face.routes.urls]
+        fitting = [face for face in able if not model or face.vendor.has(model)] or able
+        if not fitting:
+            raise KeyError(operation)
+        return next((face for face in fitting if face.vendor.dialect == dialect), fitting[0])
 
 
 class Exchange(msgspec.Struct, kw_only=True):
@@ -122,7 +166,7 @@ class Opened(msgspec.Struct, kw_only=True):
     headers: list[tuple[str, str]]
     head: bytes
     whole: Whole | None = None
-    passing: Passing | None = None
+    passing: Stream | None = None
     ended: bool = False
     passed_on: list[tuple[str, str]] = []
     """The headers of the vendor's that the client may see."""
@@ -137,12 +181,38 @@ class Opened(msgspec.Struct, kw_only=True):
             return self.passing.digest.usage
         return self.whole.usage if self.whole else None
 
+    def kept(self) -> Iterator[tuple[str, Kept]]:
+        """What was thought before each tool call, by the call's id."""
+        if self.passing is not None:
+            return self.passing.digest.kept()
+        return self.whole.kept() if self.whole else iter(())
+
     @property
-    def stream(self) -> Passing:
+    def stream(self) -> Stream:
         """The reply as a stream; only asked of replies that are one."""
         if self.passing is None:
             raise TypeError("not a stream")
         return self.passing
+
+
+class Delivered(NamedTuple):
+    """What another target has said of an answer before it broke off."""
+
+    text: str
+    first: dict[str, Any]
+    """The fields all its events share."""
+
+
+class Means(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call is made with, besides what was agreed."""
+
+    upstream: Opener
+    clock: Callable[[], float]
+    cost: Callable[[Target, Usage], Cost | None] = lambda target, usage: None
+    """Prices an answer's usage for the client."""
+    thoughts: Thoughts
+    media: Callable[[str], Awaitable[Blob | Fault]]
+    """Brings what lies at a URI."""
 
 
 class Calling:
@@ -154,19 +224,21 @@ class Calling:
         provider: Provider,
         attempt: Attempt,
         ticket: Ticket,
-        clock: Callable[[], float],
-        cost: Callable[[Target, Usage], Cost | None] = lambda target, usage: None,
-        resume: tuple[bytes, Passing] | None = None,
+        means: Means,
+        resume: Delivered | None = None,
         keep_text: bool = False,
     ) -> None:
-        """``cost`` prices an answer's usage for the client; ``keep_text``: what is said will be wanted later."""
-        self.terms, self.provider, self.attempt, self.ticket, self.clock = terms, provider, attempt, ticket, clock
-        self._cost, self._keep_text = cost, keep_text
-        self._passing: Passing | None = None
+        """``keep_text``: what is said will be wanted later."""
+        self.terms, self.provider, self.attempt, self.ticket = terms, provider, attempt, ticket
+        self.clock, self._means, self._keep_text = means.clock, means, keep_text
+        self._passing: Stream | None = None
         self.facts = terms.facts
-        self.translator = translator(terms.exchange.dialect, provider.vendor)
+        dialect, model = terms.exchange.dialect, attempt.target.model
+        self.face = provider.face(dialect.NAME, self.facts.operation, model)
+        self.translator = translator(dialect, self.face.vendor, terms.exchange.id)
         self.settings = terms.policy.of(attempt.target)
-        self.url = provider.routes.url(self.facts.operation, attempt.target.model)
+        self.url = self.face.url(self.facts, model)
+        self.dropped: tuple[str, ...] = ()
         self.resume = resume
         self.total_at = terms.total(self.settings, ticket.began)
         self.first_at = min(ticket.began + self._patience(), self.total_at)
@@ -182,12 +254,12 @@ class Calling:
             return timeouts.first_token
         return timeouts.first_token * WHOLE_FACTOR if timeouts.whole is None else timeouts.whole
 
-    async def open(self, upstream: Opener) -> Opened | Fault:
+    async def open(self) -> Opened | Fault:
         """Up to the first output (``live``), or to the end (``held``, or not streamed)."""
         call = await self._call()
         if isinstance(call, Fault):
             return call
-        reply = await upstream.open(call)
+        reply = await self._means.upstream.open(call)
         if isinstance(reply, Fault):
             return self._total_or(reply)
         if reply.connected:
@@ -206,33 +278,69 @@ class Calling:
         return opened
 
     async def _call(self) -> Call | Fault:
-        signed = await self.provider.credential.headers(self.ticket.key)
+        written = await self._write()
+        if isinstance(written, Fault):
+            return msgspec.structs.replace(written, url=self.url)
+        self.dropped = written.dropped
+        timeouts = self.settings.timeouts
+        # Later ones win: what the operator set beats ours, and nothing beats the credential.
+        headers = self._headers(written)
+        signed = await self.face.credential.sign(Unsigned("POST", self.url, headers, written.body), self.ticket.key)
         if isinstance(signed, Fault):
             return msgspec.structs.replace(signed, url=self.url)
-        exchange, timeouts, target = self.terms.exchange, self.settings.timeouts, self.attempt.target
-        began = self.clock()
-        body = self.translator.request(
-            self.resume[0] if self.resume else exchange.body,
-            self.facts,
-            self.provider.routes.deployed(target.model),
-            self.terms.plan.max_tokens.get(target),
-        )
-        add_up(exchange.phases, "convert", self.clock() - began)
         return Call(
             method="POST",
-            url=self.url,
-            # Later ones win: what the operator set beats ours, and nothing beats the credential.
-            headers=tuple(
-                dict((*_BASE_HEADERS, *self.provider.headers, *exchange.forward, *self._trace(), *signed)).items()
-            ),
-            body=body,
+            url=at_origin(self.url, signed.origin),
+            headers=tuple(dict((*headers, *signed.headers)).items()),
+            body=written.body,
             connect=timeouts.connect,
             write=timeouts.write,
             head=max(0.001, self.first_at - self.clock()),
             # A retry that dies of a kept-alive connection the vendor has closed meanwhile would be a retry wasted.
             fresh=self.attempt.fresh or self.ticket.retry,
-            secrets=secrets_of(self.provider, signed),
+            secrets=(*signed.secrets, *self.provider.secrets),
         )
+
+    def _headers(self, written: Outgoing) -> Headers:
+        ours = (*_BASE_HEADERS, *self.face.headers, *written.headers)
+        return tuple(dict((*ours, *self.provider.headers, *self.terms.exchange.forward, *self._trace())).items())
+
+    async def _write(self) -> Outgoing | Fault:
+        """The request in the vendor's dialect; what it refers to is brought first where the vendor would not."""
+        exchange, target = self.terms.exchange, self.attempt.target
+        body = self.translator.resume(exchange.body, self.resume.text) if self.resume else exchange.body
+        asked = Asked(
+            body=body,
+            facts=self.facts,
+            target_model=target.model,
+            model=self.face.routes.deployed(target.model),
+            max_tokens=self.terms.plan.max_tokens.get(target),
+            recall=lambda call_id: self._means.thoughts.recall(exchange.caller, call_id),
+            cache=self.provider.cache,
+        )
+        began, waited = self.clock(), 0.0
+        try:
+            if uris := self.translator.fetches(asked):
+                asking = self.clock()
+                brought = await asyncio.gather(*map(self._means.media, uris))
+                waited = self.clock() - asking
+                if fault := next((each for each in brought if isinstance(each, Fault)), None):
+                    return fault
+                media = {uri: blob for uri, blob in zip(uris, brought, strict=True) if isinstance(blob, Blob)}
+                asked = asked._replace(media=media)
+            return self.translator.request(asked)
+        except CallerError as error:
+            return Fault(
+                kind=FaultKind.BAD_REQUEST,
+                message=error.message,
+                origin="caller",
+                status=error.status,
+                type=error.type,
+                code=error.code,
+                param=error.param,
+            )
+        finally:
+            add_up(exchange.phases, "convert", self.clock() - began - waited)
 
     def _trace(self) -> Headers:
         """This attempt's own place in the trace, for hosts that may know of it."""
@@ -276,11 +384,14 @@ class Calling:
             # The head was here: the answer broke off in the middle, which nobody has seen.
             kind = FaultKind.GARBLED if body.kind is FaultKind.UNREACHABLE else body.kind
             return self._total_or(msgspec.structs.replace(body, kind=kind))
-        whole = self.translator.whole(body, self.clock())
-        if isinstance(whole, Fault):
-            return whole
+        answer = self.translator.whole(body, self.clock())
+        if isinstance(answer, Fault):
+            return answer
+        said, whole = answer
         passed_on = _passed_on(reply)
-        headers = [("content-type", reply.headers.get("content-type", "application/json")), *passed_on]
+        headers = [("content-type", "application/json"), *passed_on]
+        if said is body:
+            headers[0] = ("content-type", reply.headers.get("content-type", "application/json"))
         cost = self._priced(whole.usage) if whole.usage else None
         return Opened(
             attempt=self.attempt,
@@ -289,26 +400,31 @@ class Calling:
             reply=reply,
             headers=headers,
             passed_on=passed_on,
-            head=body if cost is None else self.translator.dialect.with_cost(body, cost),
+            head=said if cost is None else self.translator.dialect.with_cost(said, cost),
             whole=whole,
             ended=True,
         )
 
     def _priced(self, usage: Usage) -> float | None:
-        cost = self._cost(self.attempt.target, usage)
+        cost = self._means.cost(self.attempt.target, usage)
         return cost.usd if cost else None
 
     async def _not_a_stream(self, reply: Reply) -> Fault:
         body = await self._read_all(reply, ERROR_LIMIT)
-        whole = body if isinstance(body, Fault) else self.translator.whole(body, self.clock())
-        if isinstance(whole, Fault):
-            return whole
+        answer = body if isinstance(body, Fault) else self.translator.whole(body, self.clock())
+        if isinstance(answer, Fault):
+            return answer
         said = f"a stream was asked for, the answer is {reply.headers.get('content-type')}"
         return Fault(kind=FaultKind.GARBLED, message=said)
 
+    def _stream(self) -> Stream:
+        if self.resume:
+            return self.translator.resumed(self.facts, self.resume.text, self.resume.first, self.clock())
+        return self.translator.stream(self.facts, self.clock(), keep_text=self._keep_text)
+
     async def _first_output(self, reply: Reply) -> Opened | Fault:
         """Reads until something was said (``live``) or until all was said (``held``)."""
-        passing = self.resume[1] if self.resume else self.translator.stream(self.facts, keep_text=self._keep_text)
+        passing = self._stream()
         self._passing = passing
         passing.price = self._priced
         passed_on = _passed_on(reply)
@@ -351,9 +467,9 @@ def add_up(phases: dict[str, float], phase: str, seconds: float) -> None:
     phases[phase] = phases.get(phase, 0.0) + seconds
 
 
-def secrets_of(provider: Provider, signed: Headers) -> tuple[str, ...]:
-    """What a call carries that must never be seen: the credential, and the headers the operator set."""
-    return (*(value.removeprefix("Bearer ") for _, value in signed), *provider.secrets)
+def at_origin(url: str, origin: str | None) -> str:
+    """The same place at another host, where the vendor has named one with the token."""
+    return url if origin is None else origin.rstrip("/") + urlsplit(url)._replace(scheme="", netloc="").geturl()
 
 
 def _silence(seconds: float) -> Fault:

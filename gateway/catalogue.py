@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.abilities import abilities
 from gateway.config import Config
 from gateway.listings import Listings
 from gateway.relay import Gateway
@@ -42,22 +43,47 @@ class Offers:
         entry: dict[str, Any] = {"id": name, "object": "model", "created": CREATED, "owned_by": "skein"}
         if resolved.target:
             entry["owned_by"] = resolved.target.provider
-        if window := self._window(resolved.name, resolved.target):
-            entry["meta"] = {"n_ctx": window}
+        if meta := self._meta({resolved.target} if resolved.target else self._targets(resolved.name)):
+            entry["meta"] = meta
         return entry
 
-    def _window(self, name: str, target: Target | None) -> int | None:
-        """The smallest known window of the targets behind a name: what fits there fits everywhere."""
-        if target:
-            return self._gateway.windows(target)
-        if name == CATCH_ALL:
-            return None
-        known = [self._gateway.windows(each) for each in self._targets(name)]
-        return min((window for window in known if window), default=None)
+    def _meta(self, targets: set[Target]) -> dict[str, Any]:
+        """What holds at every target behind a name: what fits there fits everywhere. Nothing of what is not known."""
+        windows = [window for target in targets if (window := self._gateway.windows(target))]
+        outputs = [output for target in targets if (output := self._output(target))]
+        able = [self._able(target) for target in targets]
+        meta: dict[str, Any] = {}
+        if windows:
+            meta["n_ctx"] = min(windows)
+        if outputs:
+            meta["max_output"] = min(outputs)
+        if common := [word for word in CAPABILITIES if able and all(each.get(word) for each in able)]:
+            meta["capabilities"] = common
+        return meta
+
+    def _output(self, target: Target) -> int | None:
+        known = self._listings.known(target.provider, target.model)
+        return (known.output if known else None) or abilities(target.model).output
+
+    def _able(self, target: Target) -> dict[str, bool | None]:
+        """As is known of the name, unless the vendor says otherwise of what it serves."""
+        of_name, listed = abilities(target.model), self._listings.known(target.provider, target.model)
+        return {
+            "tools": of_name.tools,
+            "vision": of_name.images,
+            "reasoning": of_name.thinking is not None and of_name.thinking != "none",
+            "json_schema": of_name.schema,
+            **(listed.able if listed else {}),
+        }
 
     def _targets(self, name: str) -> set[Target]:
+        if name == CATCH_ALL:
+            return set()
         found: set[Target] = set()
         for reference in self._planner.models[name].strategy.references():
             resolved = self._planner.resolve(reference)
             found |= {resolved.target} if resolved.target else self._targets(resolved.name)
         return found
+
+
+CAPABILITIES = ("tools", "vision", "reasoning", "json_schema")

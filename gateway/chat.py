@@ -1,4 +1,8 @@
-"""What routing and telemetry may know of a chat without decoding it, in the words of the OTel GenAI conventions."""
+"""The hub: a chat in nobody's dialect, read from all and written to all, in the words of the OTel GenAI conventions.
+
+First what routing and telemetry may know of a chat without decoding it, then the chat itself: requests, answers, and
+the events of an answer that is streamed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from gateway.errors import Fault
+
 Operation = Literal["chat", "embeddings"]
+Headers = tuple[tuple[str, str], ...]
 
 
 # Names of models are kept, compared and logged: a longer one is refused.
@@ -121,3 +128,299 @@ class Prompt(msgspec.Struct, frozen=True, gc=False):
 
     name: str
     version: int
+
+
+# The parts of a message -----------------------------------------------------------------------------------------------
+
+Modality = Literal["image", "audio", "video", "document"]
+
+
+class Cache(msgspec.Struct, frozen=True, gc=False):
+    """A marker: what comes before it, its own part included, may be kept by the vendor. ``ttl``: ``5m``, ``1h``."""
+
+    ttl: str | None = None
+
+
+class Text(msgspec.Struct, frozen=True):
+    content: str
+    cache: Cache | None = None
+
+
+class Reasoning(msgspec.Struct, frozen=True):
+    """What a model thought. ``signature`` and ``opaque`` are the vendor's own and go back to its kind alone, unchanged.
+
+    ``format`` is that kind: ``anthropic``, ``gemini`` or ``openai``; None: nobody has signed it.
+    """
+
+    content: str = ""
+    signature: str | None = None
+    opaque: str | None = None
+    """Thoughts that cannot be read: redacted or encrypted."""
+    format: str | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    content: str
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """``arguments`` is JSON text as the model wrote it. ``signature``: of the thought that led to it (Gemini)."""
+
+    id: str
+    name: str
+    arguments: str = "{}"
+    signature: str | None = None
+    cache: Cache | None = None
+
+
+class Blob(msgspec.Struct, frozen=True):
+    """Bytes within the message, in base64."""
+
+    modality: Modality
+    mime_type: str
+    content: str
+    name: str | None = None
+    detail: str | None = None
+    """How closely an image is to be looked at: ``low``, ``high``, ``auto``."""
+    cache: Cache | None = None
+
+
+class Uri(msgspec.Struct, frozen=True):
+    """Something that lies elsewhere: ``https:``, ``gs:``, ``s3:``."""
+
+    modality: Modality
+    uri: str
+    mime_type: str | None = None
+    name: str | None = None
+    detail: str | None = None
+    cache: Cache | None = None
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file that was given to the vendor before."""
+
+    modality: Modality
+    file_id: str
+    cache: Cache | None = None
+
+
+class ToolCallResponse(msgspec.Struct, frozen=True):
+    """What a tool answered. ``name`` is the tool's, known from the call it answers; empty where there is none."""
+
+    id: str
+    name: str
+    parts: tuple[Text | Blob | Uri | File, ...]
+    failed: bool = False
+    cache: Cache | None = None
+
+
+Part = Text | Reasoning | Refusal | ToolCall | ToolCallResponse | Blob | Uri | File
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+class Message(msgspec.Struct, frozen=True):
+    """``tool`` messages hold one ``ToolCallResponse`` each. ``name`` tells participants of one role apart."""
+
+    role: Role
+    parts: tuple[Part, ...]
+    name: str | None = None
+
+
+# Request --------------------------------------------------------------------------------------------------------------
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A function. ``parameters`` is a JSON schema; None: it takes none."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+    cache: Cache | None = None
+
+
+class ToolChoice(msgspec.Struct, frozen=True):
+    """``named``: just this tool, or one of these. ``auto`` and ``required`` with names: only these are on offer."""
+
+    mode: Literal["auto", "none", "required", "named"]
+    names: tuple[str, ...] = ()
+
+
+class Output(msgspec.Struct, frozen=True):
+    """JSON is to come out; ``schema`` says which (None: any object)."""
+
+    schema: dict[str, Any] | None = None
+    name: str | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+class Thinking(msgspec.Struct, frozen=True):
+    """How much is to be thought: an ``effort`` (none minimal low medium high xhigh max) or a ``budget`` of tokens.
+
+    ``adaptive``: the client asked that the model decide for itself, as Anthropic words it.
+    """
+
+    effort: str | None = None
+    budget: int | None = None
+    adaptive: bool = False
+
+
+class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for. None, False and empty: the client did not say."""
+
+    model: str
+    messages: tuple[Message, ...]
+    stream: bool = False
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    output: Output | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    choices: int = 1
+    logprobs: bool = False
+    top_logprobs: int | None = None
+    thinking: Thinking | None = None
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+    service_tier: str | None = None
+    verbosity: str | None = None
+    cache_automatically: bool = False
+    """The provider is set to ``cache: auto``: a dialect with cache markers sets them where none is set."""
+    extra: dict[str, Any] = {}
+    """Fields the hub has no word for, as they came. A dialect takes those it knows and drops the others by name."""
+
+
+class Encoded(msgspec.Struct, frozen=True, kw_only=True):
+    """A request in a vendor's words. ``body`` is still to be written as JSON."""
+
+    body: dict[str, Any]
+    dropped: tuple[str, ...] = ()
+    """What the target cannot be told, by the client's names: ``seed``, ``messages[2].content[0]``."""
+    headers: Headers = ()
+    tool_names: Mapping[str, str] = {}
+    """The vendor's name of a tool -> the client's, where they differ."""
+
+
+# Answer ---------------------------------------------------------------------------------------------------------------
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
+
+
+class Choice(msgspec.Struct, frozen=True):
+    parts: tuple[Part, ...]
+    finish_reason: FinishReason | None
+    logprobs: Any = None
+
+
+class ChatResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer. ``id`` and ``model`` are the vendor's own; empty where it says none."""
+
+    id: str = ""
+    model: str = ""
+    choices: tuple[Choice, ...]
+    usage: Usage | None = None
+
+
+class Began(msgspec.Struct, frozen=True, gc=False):
+    """The first event of a stream, where the vendor names its answer."""
+
+    id: str
+    model: str
+
+
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
+    text: str
+    choice: int = 0
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, gc=False):
+    text: str
+    choice: int = 0
+
+
+class ReasoningSealed(msgspec.Struct, frozen=True):
+    """A run of reasoning is over: its signature, or thoughts that cannot be read. Its text came in deltas before."""
+
+    part: Reasoning
+    """Whole, text included."""
+    choice: int = 0
+
+
+class RefusalDelta(msgspec.Struct, frozen=True, gc=False):
+    text: str
+    choice: int = 0
+
+
+class CallBegan(msgspec.Struct, frozen=True, gc=False):
+    """A tool call. ``place`` numbers the calls of one choice from 0, in the order they begin."""
+
+    place: int
+    id: str
+    name: str
+    signature: str | None = None
+    choice: int = 0
+
+
+class CallDelta(msgspec.Struct, frozen=True, gc=False):
+    """The next piece of a call's arguments, which are JSON text when put together."""
+
+    place: int
+    arguments: str
+    choice: int = 0
+
+
+class Finished(msgspec.Struct, frozen=True, gc=False):
+    reason: FinishReason
+    choice: int = 0
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """All that was counted so far; a later one replaces it."""
+
+    usage: Usage
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The vendor reports an error inside the stream."""
+
+    fault: Fault
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    """The vendor's own sign that nothing follows."""
+
+
+class Damaged(msgspec.Struct, frozen=True, gc=False):
+    """An event that cannot be read: left out, and counted."""
+
+
+ChatEvent = (
+    Began
+    | TextDelta
+    | ReasoningDelta
+    | ReasoningSealed
+    | RefusalDelta
+    | CallBegan
+    | CallDelta
+    | Finished
+    | Counted
+    | Failed
+    | Ended
+    | Damaged
+)
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What a model thought before it called a tool, for clients that do not send it back."""
+
+    thoughts: tuple[Reasoning, ...] = ()
+    signature: str | None = None
+    """Of the call itself (Gemini)."""

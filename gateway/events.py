@@ -77,6 +77,14 @@ class AttemptStarted(ExchangeEvent, frozen=True, kw_only=True):
     """Which of the provider's keys, from 1."""
 
 
+class RequestReduced(ExchangeEvent, frozen=True, kw_only=True):
+    """A target could not be told all of the request. ``dropped``: the client's names for what was left out."""
+
+    number: int
+    target: Target
+    dropped: tuple[str, ...]
+
+
 class OutputStarted(ExchangeEvent, frozen=True, kw_only=True):
     """An attempt has something for the client: the first output of a stream, or the whole answer."""
 

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from gateway import events
-from gateway.attempt import Provider, secrets_of
+from gateway.attempt import Face, Provider, at_origin
+from gateway.credentials import Unsigned
 from gateway.dialects.faults import read_fault
 from gateway.errors import Fault, FaultKind
+from gateway.listing_shapes import Listed, Page, read_page
 from gateway.relay import Gateway
-from gateway.upstream import Call, read_all, without_secrets
+from gateway.upstream import Call, read_all, shown_url, without_secrets
 
 TIME_BOX = 5.0
 FRESH_FOR = 300.0
 # A provider that could not be listed is left alone this long.
 ASK_AGAIN_AFTER = 60.0
 LIMIT = 32 * 2**20
+MOST_PAGES = 20
 
-# Where vendors put a model's context window: Groq, OpenRouter and Together, vLLM, llama.cpp and Mistral.
-_WINDOWS = ("context_window", "context_length", "max_model_len", "max_context_length", "max_input_tokens")
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """One model of a listing; ``window`` in tokens where the vendor says it."""
-
-    id: str
-    window: int | None = None
+BASE_HEADERS = (("accept", "application/json"), ("accept-encoding", "identity"), ("user-agent", "skein"))
 
 
 class Listings:
@@ -38,18 +32,28 @@ class Listings:
     def __init__(self) -> None:
         self.ids: dict[str, frozenset[str]] = {}
         self.listed: dict[str, tuple[Listed, ...]] = {}
+        self._by_id: dict[str, dict[str, Listed]] = {}
         self._next: dict[str, float] = {}
         self._generation = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def known(self, provider: str, model: str) -> Listed | None:
+        return self._by_id.get(provider, {}).get(model)
+
     def window(self, provider: str, model: str) -> int | None:
-        return next((each.window for each in self.listed.get(provider, ()) if each.id == model), None)
+        known = self.known(provider, model)
+        return known.window if known else None
+
+    def put(self, provider: str, found: tuple[Listed, ...]) -> None:
+        self.listed[provider] = found
+        self._by_id[provider] = {each.id: each for each in found}
+        self.ids[provider] = frozenset(self._by_id[provider])
 
     def refresh(self, gateway: Gateway) -> None:
         """Starts to ask every provider whose listing is old. Does not wait."""
         now = gateway.clock()
         for provider in gateway.providers.values():
-            if "models" in provider.routes.urls and now >= self._next.get(provider.name, 0.0):
+            if "models" in provider.operations and now >= self._next.get(provider.name, 0.0):
                 self._next[provider.name] = now + FRESH_FOR
                 task = asyncio.get_running_loop().create_task(self._ask(gateway, provider))
                 self._tasks.add(task)
@@ -58,7 +62,7 @@ class Listings:
     def adopt(self, providers: Mapping[str, Provider]) -> None:
         """Forgets providers that are gone; the others are asked again. Answers on their way are not waited for."""
         self._generation += 1
-        for known in (self.ids, self.listed):
+        for known in (self.ids, self.listed, self._by_id):
             for name in [name for name in known if name not in providers]:
                 del known[name]
         self._next.clear()
@@ -81,60 +85,65 @@ class Listings:
             self._next[provider.name] = gateway.clock() + ASK_AGAIN_AFTER
             gateway.emit(events.ListingFailed(at=gateway.clock(), provider=provider.name, fault=found))
         else:
-            self.listed[provider.name] = found
-            self.ids[provider.name] = frozenset(each.id for each in found)
+            self.put(provider.name, found)
 
 
 async def fetch(gateway: Gateway, provider: Provider) -> tuple[Listed, ...] | Fault:
-    """One provider's listing, from its own URL, within the time box."""
-    signed = await provider.credential.headers(provider.keys.keys[0])
+    """One provider's listing, from its own URL, page by page within the time box.
+
+    A later page that cannot be had leaves those that came before it.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + TIME_BOX
+    face = provider.face("", "models")
+    found: dict[str, Listed] = {}
+    url: str | None = face.routes.url("models")
+    seen: set[str] = set()
+    while url and url not in seen and len(seen) < MOST_PAGES:
+        seen.add(url)
+        page = await _page(gateway, provider, face, url, until - loop.time())
+        if isinstance(page, Fault):
+            return tuple(found.values()) if found else page
+        found |= {each.id: each for each in page.models}
+        url = page.next
+    return tuple(found.values())
+
+
+async def _page(gateway: Gateway, provider: Provider, face: Face, url: str, left: float) -> Page | Fault:
+    try:
+        async with asyncio.timeout(left):
+            return await _asked(gateway, provider, face, url, left)
+    except TimeoutError:
+        said = f"no listing within {TIME_BOX:g} s"
+        return Fault(kind=FaultKind.TIMEOUT_TOTAL, message=said, origin="network", url=shown_url(url))
+
+
+async def _asked(gateway: Gateway, provider: Provider, face: Face, url: str, left: float) -> Page | Fault:
+    headers = tuple(dict((*BASE_HEADERS, *face.headers, *provider.headers)).items())
+    signed = await face.credential.sign(Unsigned("GET", url, headers), provider.keys.keys[0])
     if isinstance(signed, Fault):
-        return signed
+        return msgspec.structs.replace(signed, url=signed.url or shown_url(url))
     call = Call(
         method="GET",
-        url=provider.routes.url("models"),
-        headers=(("accept", "application/json"), ("user-agent", "skein"), *provider.headers, *signed),
-        head=TIME_BOX,
-        secrets=secrets_of(provider, signed),
+        url=at_origin(url, signed.origin),
+        headers=tuple(dict((*headers, *signed.headers)).items()),
+        head=left,
+        secrets=(*signed.secrets, *provider.secrets),
     )
     reply = await gateway.upstream.open(call)
     if isinstance(reply, Fault):
         return reply
     try:
-        body = await read_all(reply, TIME_BOX, TIME_BOX, LIMIT)
+        body = await read_all(reply, left, left, LIMIT)
         if isinstance(body, Fault):
             return without_secrets(body, call.secrets, call.url)
         if reply.status != 200:
-            return without_secrets(
-                read_fault(reply.status, reply.headers, body, gateway.clock()), call.secrets, call.url
-            )
-        listed = read_listing(body)
-        if listed is None:
-            return without_secrets(
-                Fault(kind=FaultKind.GARBLED, message="not a list of models"), call.secrets, call.url
-            )
-        return listed
+            fault = read_fault(reply.status, reply.headers, body, gateway.clock())
+            return without_secrets(fault, call.secrets, call.url)
+        page = read_page(body, face.vendor.listing, url)
+        if page is None:
+            fault = Fault(kind=FaultKind.GARBLED, message="not a list of models")
+            return without_secrets(fault, call.secrets, call.url)
+        return page
     finally:
         await reply.close(linger=True)
-
-
-def read_listing(body: bytes) -> tuple[Listed, ...] | None:
-    """``{data: [{id}]}``, a bare array, or ``{models: [{name}]}``; None when it is none of them."""
-    try:
-        said = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        return None
-    rows = said.get("data", said.get("models")) if isinstance(said, dict) else said
-    if not isinstance(rows, list):
-        return None
-    found = (_listed(row) for row in rows if isinstance(row, dict))
-    return tuple(each for each in found if each)
-
-
-def _listed(row: dict[str, Any]) -> Listed | None:
-    name = row.get("id") or row.get("name") or row.get("model")
-    if not isinstance(name, str):
-        return None
-    meta = row.get("meta")
-    said = [row.get(key) for key in _WINDOWS] + ([meta.get("n_ctx")] if isinstance(meta, dict) else [])
-    return Listed(name, next((each for each in said if isinstance(each, int) and each > 0), None))

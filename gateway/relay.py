@@ -7,6 +7,7 @@ comes after that point (a break, a resume, a client that leaves) is told in ``St
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
@@ -14,8 +15,21 @@ from typing import Any
 import msgspec
 
 from gateway import events
-from gateway.attempt import DRAINED, KEEPALIVE, STREAM_HEAD, Calling, Clocks, Exchange, Opened, Provider, Terms, add_up
-from gateway.chat import Facts, Usage
+from gateway.attempt import (
+    DRAINED,
+    KEEPALIVE,
+    STREAM_HEAD,
+    Calling,
+    Clocks,
+    Delivered,
+    Exchange,
+    Means,
+    Opened,
+    Provider,
+    Terms,
+    add_up,
+)
+from gateway.chat import Blob, Facts, Usage
 from gateway.errors import CallerError, Fault, SkeinError
 from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Outcome, Policy, next_attempt
@@ -23,7 +37,7 @@ from gateway.resilience.health import Health, Ticket
 from gateway.resilience.verdict import error_of, most_telling, retry_after_of, status_of
 from gateway.routing import Plan, Target
 from gateway.telling import Pricing, Teller, unfailing
-from gateway.translate import Passing, translator
+from gateway.thoughts import Thoughts
 from gateway.upstream import Opener, shown_url, without_secrets
 
 
@@ -45,6 +59,9 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     jitter: Callable[[], float]
     windows: Callable[[Target], int | None]
     cost: Pricing = lambda target, usage: None
+    thoughts: Thoughts = msgspec.field(default_factory=Thoughts)
+    """Outlives a reload, as health does."""
+    media: Callable[[str], Awaitable[Blob | Fault]]
     content: bool = False
     """Telemetry was asked to carry what is said."""
 
@@ -80,8 +97,12 @@ class Story:
     def __init__(self, gateway: Gateway, exchange: Exchange) -> None:
         self.gateway, self.exchange = gateway, exchange
         self.began = gateway.clock() if exchange.began is None else exchange.began
-        self._cost = unfailing(gateway.cost)
-        self._tell = Teller(gateway.emit, gateway.clock, exchange, self._cost, content=gateway.content)
+        cost = unfailing(gateway.cost)
+        self._tell = Teller(gateway.emit, gateway.clock, exchange, cost, content=gateway.content)
+        self._means = Means(
+            upstream=gateway.upstream, clock=gateway.clock, cost=cost, thoughts=gateway.thoughts, media=gateway.media
+        )
+        self._dropped: tuple[str, ...] = ()
         self.terms = _nothing_agreed(exchange, gateway.jitter)
         self.history: list[Outcome] = []
         self.opened: Opened | None = None
@@ -188,7 +209,7 @@ class Story:
 
     # One attempt
 
-    async def try_once(self, attempt: Attempt, resume: tuple[bytes, Passing] | None = None) -> Opened | Fault:
+    async def try_once(self, attempt: Attempt, resume: Delivered | None = None) -> Opened | Fault:
         """Up to the first output. A fault is recorded, reported and added to the history before it is returned."""
         gateway, target, began = self.gateway, attempt.target, self.gateway.clock()
         provider = gateway.providers[target.provider]
@@ -199,14 +220,17 @@ class Story:
         self._calling = attempt, ticket
         keep = gateway.content or self.terms.policy.exchange.on_broken_stream == "resume"
         try:
-            calling = Calling(self.terms, provider, attempt, ticket, gateway.clock, self._cost, resume, keep)
+            calling = Calling(self.terms, provider, attempt, ticket, self._means, resume, keep)
             self._tell.started(attempt, ticket, shown_url(calling.url), self.history)
-            reply = await calling.open(gateway.upstream)
+            reply = await calling.open()
         except BaseException:
             self._abandon(attempt, ticket)
             raise
         now = gateway.clock()
         self._upstream_seconds += now - began
+        if calling.dropped:
+            self._dropped = calling.dropped
+            self._tell.reduced(attempt, calling.dropped, now)
         if isinstance(reply, Fault):
             self._failed(attempt, ticket, reply, usage=calling.usage)
             return reply
@@ -222,6 +246,8 @@ class Story:
         now = self.gateway.clock()
         if self.gateway.health.succeed(opened.ticket, now):
             self._tell.succeeded(opened, now)
+            for call_id, kept in opened.kept():
+                self.gateway.thoughts.keep(self.exchange.caller, call_id, kept)
 
     def _abandon(self, attempt: Attempt, ticket: Ticket) -> None:
         """An attempt that was left before its end; after a verdict this does nothing."""
@@ -340,23 +366,20 @@ class Story:
 
     async def _resume(self, opened: Opened) -> Opened | None:
         """The rest of the answer from another target, or None when there is none that can."""
-        facts, digest = self.terms.facts, opened.stream.digest
+        digest = opened.stream.digest
         delivered = "".join(digest.text)
         self._spoke.add(opened.attempt.target)
         while attempt := self._next():
             if attempt.target in self._spoke:
                 return None
             await self._pause(attempt.delay)
-            translated = translator(self.exchange.dialect, self.gateway.providers[attempt.target.provider].vendor)
-            body = translated.resume(self.exchange.body, delivered)
-            passing = translated.resumed(facts, delivered, digest.identity)
-            resumed = await self.try_once(attempt, (body, passing))
+            resumed = await self.try_once(attempt, Delivered(delivered, digest.identity))
             if not isinstance(resumed, Fault):
                 # Known from now on, so that it is given back even when the client leaves before it is read.
                 self.opened = resumed
                 # Should this one break too, the next is told all that was delivered so far.
-                passing.digest.text.insert(0, delivered)
-                passing.digest.identity = digest.identity
+                resumed.stream.digest.text.insert(0, delivered)
+                resumed.stream.digest.identity = digest.identity
                 return resumed
         return None
 
@@ -449,7 +472,19 @@ class Story:
         ]
         if target:
             found += [("x-skein-provider", target.provider), ("x-skein-model", target.model)]
+        if target and self._dropped:
+            found.append(("x-skein-dropped", listed(self._dropped)))
         return found
+
+
+MOST_LISTED = 20
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """For a header: bounded, and of characters that a header may hold."""
+    shown = [re.sub(r"[^\x21-\x7e]", "?", name)[:80] for name in names[:MOST_LISTED]]
+    more = len(names) - len(shown)
+    return ", ".join((*shown, *([f"and {more} more"] if more else ())))
 
 
 def _nothing_agreed(exchange: Exchange, jitter: Callable[[], float]) -> Terms:

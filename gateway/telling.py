@@ -67,6 +67,18 @@ class Teller:
             )
         )
 
+    def reduced(self, attempt: Attempt, dropped: tuple[str, ...], now: float) -> None:
+        self._emit(
+            events.RequestReduced(
+                at=now,
+                exchange_id=self._id,
+                span=self._span,
+                number=attempt.number,
+                target=attempt.target,
+                dropped=dropped,
+            )
+        )
+
     def output(self, attempt: Attempt, ticket: Ticket, now: float) -> None:
         self._emit(
             events.OutputStarted(

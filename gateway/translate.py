@@ -1,273 +1,66 @@
-"""One attempt's translation, chosen once per attempt; the reply's bytes are handed on and a tap reads alongside."""
+"""One attempt's translation, chosen once per attempt: pass the bytes through, or go by way of the hub."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from gateway.chat import Called, Facts, Heard, Usage
-from gateway.dialects import DIALECTS, Dialect
-from gateway.dialects.glimpse import CallPart, Glimpse, Whole
-from gateway.dialects.openai_chat import continuation, identity, restamp, without_usage
-from gateway.errors import Fault, FaultKind
-from gateway.sse import DONE, Frame, OversizedFrame, Splitter, event
+from gateway.abilities import abilities
+from gateway.chat import Blob, ChatRequest, Facts, Headers, Kept, Message, Part, Reasoning, ToolCall, Uri, Usage
+from gateway.dialects import DIALECTS, EGRESS, INGRESS, Dialect, Egress, Ingress
+from gateway.dialects.glimpse import Whole
+from gateway.dialects.openai_chat import continuation
+from gateway.dialects.payload_parts import Unframer
+from gateway.dialects.replaying import with_roles, with_thoughts, without_foreign
+from gateway.errors import Fault
+from gateway.passing import Continuing, Digest, Passing
+from gateway.transcoding import ContinuingTranscoded, Transcoding, transcoded
 from gateway.vendors import Vendor
 
-# A gap of more than so many seconds between two reads of a stream is a stall.
-STALL = 5.0
+Recall = Callable[[str], Kept | None]
+"""A tool call's id -> what was thought before it, where that is known."""
 
 
-class Digest(msgspec.Struct):
-    """What passed by: all that routing and observers may know of a reply."""
+class Asked(NamedTuple):
+    """One request, for one target."""
 
-    keep: bool = False
-    """What is said is kept: to be gone on with elsewhere, or because telemetry was asked for content."""
-    output: bool = False
-    tool: bool = False
-    reasons: dict[int, str | None] = {}
-    usage: Usage | None = None
-    skipped: int = 0
-    """Malformed events left out."""
-    progress: int = 0
-    """Events that brought output or an end: what the idle clock counts as life."""
-    text: list[str] = []
-    identity: dict[str, Any] = {}
-    calls: dict[str, CallPart] = {}
-    arguments: dict[str, list[str]] = {}
-    """By the calls' places, in the pieces they came in."""
-    id: str | None = None
-    model: str | None = None
-    chunks: int = 0
-    bytes: int = 0
-    stalls: int = 0
-    read_at: float = 0.0
-    """When the last read brought something."""
-
-    @property
-    def finish_reason(self) -> str | None:
-        return self.reasons.get(0)
-
-    def arrived(self, size: int, now: float) -> None:
-        """A read brought something."""
-        if self.read_at and now - self.read_at > STALL:
-            self.stalls += 1
-        self.read_at = now
-        self.bytes += size
-
-    def heard(self, *, content: bool) -> Heard:
-        """What may be told of the answer; ``content``: what it said, too."""
-        calls = (
-            Called(part.id, part.tool, "".join(self.arguments.get(part.place, ())) if content else "")
-            for part in self.calls.values()
-        )
-        return Heard(
-            id=self.id,
-            model=self.model,
-            finish_reasons=tuple(reason for _, reason in sorted(self.reasons.items()) if reason),
-            calls=tuple(calls),
-            chunks=self.chunks,
-            bytes=self.bytes,
-            stalls=self.stalls,
-            text="".join(self.text) if content else None,
-        )
-
-    def note(self, glimpse: Glimpse) -> None:
-        self.chunks += 1
-        if self.id is None:
-            self.id, self.model = glimpse.id, glimpse.model
-        for part in glimpse.calls:
-            self._call(part)
-        if glimpse.output or glimpse.usage:
-            self.progress += 1
-        self.output = self.output or glimpse.output
-        self.tool = self.tool or glimpse.tool
-        self.usage = glimpse.usage or self.usage
-        for index, reason in glimpse.reasons.items():
-            if reason:
-                self.progress += 1
-                # A finish without a word before it is an (empty) answer all the same.
-                self.output = True
-            self.reasons[index] = reason or self.reasons.get(index)
-
-    def _call(self, part: CallPart) -> None:
-        """The pieces of one call: its id and name come first, its arguments bit by bit."""
-        if part.place not in self.calls and not (part.id or part.tool):
-            return
-        begun = self.calls.get(part.place)
-        if begun is None or (part.id and not begun.id) or (part.tool and not begun.tool):
-            begun = begun or CallPart(part.place)
-            self.calls[part.place] = CallPart(part.place, begun.id or part.id, begun.tool or part.tool)
-        if self.keep and part.arguments:
-            self.arguments.setdefault(part.place, []).append(part.arguments)
+    body: bytes
+    facts: Facts
+    target_model: str
+    """What the model is called here."""
+    model: str
+    """What the vendor calls it."""
+    max_tokens: int | None = None
+    media: Mapping[str, Blob] = {}
+    """What lies at the URIs that the vendor would not fetch."""
+    recall: Recall = lambda call_id: None
+    cache: bool = False
+    """The provider is set to ``cache: auto``."""
 
 
-class Passing:
-    """A stream of the client's own dialect on its way through.
+class Outgoing(NamedTuple):
+    """A request as it goes to the vendor."""
 
-    ``feed`` returns the bytes to hand on: the very object that came in when every event of it is whole and good.
-    Comments and damaged events are left out; ``fault`` is set when the vendor reports an error inside the stream.
-    """
+    body: bytes
+    headers: Headers = ()
+    dropped: tuple[str, ...] = ()
+    """What it could not be told."""
 
-    def __init__(
-        self, dialect: Dialect, *, withhold_usage: bool = False, keep_text: bool = False, choices: int = 1
-    ) -> None:
-        self.dialect, self.digest = dialect, Digest(keep=keep_text)
-        self._choices = choices
-        self.fault: Fault | None = None
-        self.done = False
-        self._splitter = Splitter()
-        self._withhold_usage, self._keep_text = withhold_usage, keep_text
-        self._between = True
-        self.price: Callable[[Usage], float | None] = lambda usage: None
-        """Puts a cost beside the usage, for the client that asked for it."""
+
+class Stream(Protocol):
+    """A reply on its way to the client, in the client's dialect."""
+
+    digest: Digest
+    fault: Fault | None
+    done: bool
+    price: Callable[[Usage], float | None]
 
     @property
-    def complete(self) -> bool:
-        """The vendor said it was done: ``[DONE]``, or a finish reason for every choice that was asked for or begun."""
-        reasons = self.digest.reasons
-        return self.done or (len(reasons) >= self._choices and all(reasons.values()))
-
-    def feed(self, chunk: bytes, now: float) -> bytes:
-        self.digest.arrived(len(chunk), now)
-        began_clean = self._between
-        try:
-            frames = self._splitter.feed(chunk)
-        except OversizedFrame as error:
-            self.fault = Fault(kind=FaultKind.GARBLED, message=str(error))
-            return b""
-        kept = self._keep(frames, now)
-        raw = b"".join(kept)
-        self._between = not self._splitter.pending
-        return chunk if began_clean and self._between and raw == chunk else raw
-
-    def end(self, now: float) -> bytes:
-        """What is still to be handed on when the vendor has closed: a last event, the ``[DONE]`` that closes."""
-        kept = self._keep(self._splitter.end(), now)
-        last = b"".join(raw if raw.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")) else raw + b"\n\n" for raw in kept)
-        if self.complete and self.fault is None and not self.done:
-            self.done = True
-            last += DONE
-        return last
-
-    def _keep(self, frames: list[Frame], now: float) -> list[bytes]:
-        kept: list[bytes] = []
-        for frame in frames:
-            # An event without data is none: https://html.spec.whatwg.org/multipage/server-sent-events.html#dispatchMessage
-            if not frame.data or self.done or self.fault:
-                continue
-            seen = self.dialect.glimpse(frame, now)
-            if seen.damaged:
-                self.digest.skipped += 1
-            elif seen.fault:
-                # After the end it changes nothing: the answer is whole.
-                if not self.complete:
-                    self.fault = seen.fault
-            else:
-                self.done = self.done or seen.done
-                self.digest.note(seen)
-                kept.extend(self._hand_on(frame, seen))
-        return kept
-
-    def _hand_on(self, frame: Frame, seen: Glimpse) -> list[bytes]:
-        if self._keep_text and seen.text:
-            self.digest.text.append(seen.text)
-            if not self.digest.identity:
-                self.digest.identity = identity(frame)
-        if self._withhold_usage and not seen.done:
-            if seen.bare and seen.usage:
-                return []
-            if frame.data and b'"usage"' in frame.data:
-                return [without_usage(frame)]
-        elif seen.usage and frame.data and (cost := self.price(seen.usage)) is not None:
-            priced = self.dialect.with_cost(frame.data, cost)
-            return [frame.raw if priced is frame.data else event(priced, frame.name)]
-        return [frame.raw]
-
-
-# A shorter overlap is more likely chance than repetition.
-_SHORTEST_OVERLAP = 8
-_LOOK_AT = 64
-
-
-class Continuing(Passing):
-    """The rest of an answer that broke off, from another target: made to look like one answer, nothing said twice."""
-
-    def __init__(self, dialect: Dialect, delivered: str, first: dict[str, Any], *, withhold_usage: bool) -> None:
-        super().__init__(dialect, withhold_usage=withhold_usage)
-        self._delivered, self._first = delivered, first
-        self._held: list[Frame] = []
-        self._heard = ""
-        self._decided = False
-
-    def end(self, now: float) -> bytes:
-        closing = super().end(now)
-        return closing if self._decided else self._release() + closing
-
-    def _hand_on(self, frame: Frame, seen: Glimpse) -> list[bytes]:
-        if seen.tool:
-            self.fault = Fault(kind=FaultKind.GARBLED, message="the continuation calls a tool")
-            return []
-        if seen.done:
-            return [frame.raw] if self._decided else [self._release(), frame.raw]
-        handed = super()._hand_on(frame, seen)
-        if not handed:
-            return []
-        if handed[0] is not frame.raw:
-            # Its null usage was cut out.
-            frame = Frame(handed[0], handed[0].removeprefix(b"data: ").rstrip())
-        if self._decided:
-            self._kept(seen.text)
-            return [self._stamped(frame)]
-        self._heard += seen.text
-        self._held.append(frame)
-        if any(seen.reasons.values()) or self._certain():
-            return [self._release()]
-        return []
-
-    def _certain(self) -> bool:
-        """Enough was heard to tell a repetition from new words."""
-        if self._repeats_from_start():
-            return len(self._heard) >= len(self._delivered) + 1
-        return len(self._heard) >= _LOOK_AT and self._heard not in self._delivered
-
-    def _repeats_from_start(self) -> bool:
-        common = min(len(self._heard), len(self._delivered))
-        return common >= _SHORTEST_OVERLAP and self._delivered[:common] == self._heard[:common]
-
-    def _overlap(self) -> int:
-        """How many characters at the head of what was heard repeat the tail of what was delivered."""
-        longest = min(len(self._heard), len(self._delivered))
-        for length in range(longest, _SHORTEST_OVERLAP - 1, -1):
-            if self._delivered.endswith(self._heard[:length]):
-                return length
-        return 0
-
-    def _release(self) -> bytes:
-        self._decided = True
-        fresh = self._heard[len(self._delivered) if self._repeats_from_start() else self._overlap() :]
-        self._kept(fresh)
-        out = []
-        for frame in self._held:
-            seen = self.dialect.glimpse(frame, 0.0)
-            if seen.text:
-                out.append(self._stamped(frame, fresh))
-                fresh = ""
-            elif seen.reasons and not any(seen.reasons.values()) and not seen.output:
-                continue
-            else:
-                out.append(self._stamped(frame))
-        self._held.clear()
-        return b"".join(out)
-
-    def _kept(self, text: str) -> None:
-        """Only what is new: should this answer break off too, the next is told what the client has."""
-        if text:
-            self.digest.text.append(text)
-
-    def _stamped(self, frame: Frame, text: str | None = None) -> bytes:
-        return restamp(frame, self._first, text)
+    def complete(self) -> bool: ...
+    def feed(self, chunk: bytes, now: float, /) -> bytes: ...
+    def end(self, now: float, /) -> bytes: ...
 
 
 class Translator(Protocol):
@@ -275,11 +68,16 @@ class Translator(Protocol):
 
     dialect: Dialect
 
-    def request(self, body: bytes, facts: Facts, model: str, max_tokens: int | None) -> bytes: ...
-    def whole(self, body: bytes, now: float) -> Whole | Fault: ...
-    def stream(self, facts: Facts, *, keep_text: bool) -> Passing: ...
-    def resume(self, body: bytes, delivered: str) -> bytes: ...
-    def resumed(self, facts: Facts, delivered: str, first: dict[str, Any]) -> Passing: ...
+    def fetches(self, asked: Asked, /) -> tuple[str, ...]:
+        """The URIs that are to be fetched first. Raises ``CallerError``, as ``request`` does."""
+
+    def request(self, asked: Asked, /) -> Outgoing: ...
+    def whole(self, body: bytes, now: float, /) -> tuple[bytes, Whole] | Fault:
+        """The answer in the client's dialect, and what is to be told of it."""
+
+    def stream(self, facts: Facts, now: float, /, *, keep_text: bool) -> Stream: ...
+    def resume(self, body: bytes, delivered: str, /) -> bytes: ...
+    def resumed(self, facts: Facts, delivered: str, first: dict[str, Any], now: float, /) -> Stream: ...
 
 
 class PassThrough:
@@ -288,32 +86,228 @@ class PassThrough:
     def __init__(self, dialect: Dialect, vendor: Vendor) -> None:
         self.dialect, self._vendor = dialect, vendor
 
-    def request(self, body: bytes, facts: Facts, model: str, max_tokens: int | None) -> bytes:
-        vendor, ask = self._vendor, self._asks_usage(facts)
-        deltas = max_tokens or any(f'"{name}"'.encode() in body for name in (*vendor.rename, *vendor.drop))
-        spliced = None if deltas else self.dialect.splice(body, facts, model, ask)
-        return spliced or self.dialect.rewrite(
-            body, model, ask_usage=ask, rename=vendor.rename, drop=vendor.drop, max_tokens=max_tokens
+    def fetches(self, asked: Asked) -> tuple[str, ...]:
+        return ()
+
+    def request(self, asked: Asked) -> Outgoing:
+        vendor, facts, ask = self._vendor, asked.facts, self._asks_usage(asked.facts)
+        body, lost = without_foreign(asked.body, vendor.drop_from_messages)
+        if vendor.roles:
+            body = with_roles(body, vendor.roles)
+        if vendor.replays:
+            body = with_thoughts(body, vendor.replays, asked.recall)
+        dropped = tuple(name for name in sorted(vendor.drop) if f'"{name}"'.encode() in body)
+        deltas = asked.max_tokens or dropped or any(f'"{name}"'.encode() in body for name in vendor.rename)
+        spliced = None if deltas else self.dialect.splice(body, facts, asked.model, ask)
+        written = spliced or self.dialect.rewrite(
+            body, asked.model, ask_usage=ask, rename=vendor.rename, drop=vendor.drop, max_tokens=asked.max_tokens
         )
+        return adapted(vendor, Outgoing(written, (), (*_named(dropped, body), *lost)), asked)
 
-    def whole(self, body: bytes, now: float) -> Whole | Fault:
-        return self.dialect.read_whole(body, now)
+    def whole(self, body: bytes, now: float) -> tuple[bytes, Whole] | Fault:
+        read = self.dialect.read_whole(body, now)
+        if isinstance(read, Fault):
+            return read
+        return body, read if self._vendor.replays else read._replace(thoughts=())
 
-    def stream(self, facts: Facts, *, keep_text: bool) -> Passing:
+    def stream(self, facts: Facts, now: float, *, keep_text: bool) -> Stream:
         withhold = self._asks_usage(facts)
-        return Passing(self.dialect, withhold_usage=withhold, keep_text=keep_text, choices=facts.choices)
+        passing = Passing(
+            self.dialect,
+            withhold_usage=withhold,
+            keep_text=keep_text,
+            choices=facts.choices,
+            replays=self._vendor.replays,
+        )
+        return unframed(passing, self._vendor)
 
     def resume(self, body: bytes, delivered: str) -> bytes:
         return continuation(body, delivered, self._vendor.prefill)
 
-    def resumed(self, facts: Facts, delivered: str, first: dict[str, Any]) -> Passing:
-        return Continuing(self.dialect, delivered, first, withhold_usage=self._asks_usage(facts))
+    def resumed(self, facts: Facts, delivered: str, first: dict[str, Any], now: float) -> Stream:
+        rest = Continuing(self.dialect, delivered, first, withhold_usage=self._asks_usage(facts))
+        return unframed(rest, self._vendor)
 
     def _asks_usage(self, facts: Facts) -> bool:
         """Usage is asked for on every stream; the client that did not ask does not get to see it."""
         return facts.stream and not facts.wants_usage and self._vendor.stream_usage
 
 
-def translator(dialect: Dialect, vendor: Vendor) -> Translator:
-    """Raises ``KeyError`` when the vendor does not speak the client's dialect (every vendor here speaks OpenAI's)."""
-    return PassThrough(DIALECTS[dialect.NAME], vendor)
+class Transcode:
+    """Client and vendor speak different dialects: read into the hub, written from it."""
+
+    def __init__(self, ingress: Ingress, egress: Egress, vendor: Vendor, exchange_id: str) -> None:
+        self.dialect: Dialect = DIALECTS[ingress.NAME]
+        self._ingress, self._egress, self._vendor, self._id = ingress, egress, vendor, exchange_id
+        self._read: tuple[bytes, ChatRequest] | None = None
+        self._tool_names: Mapping[str, str] = {}
+        self._model = ""
+
+    def fetches(self, asked: Asked) -> tuple[str, ...]:
+        request = self._request(asked.body)
+        return tuple(
+            dict.fromkeys(
+                part.uri
+                for message in request.messages
+                for part in _all_parts(message.parts)
+                if isinstance(part, Uri) and not part.uri.startswith(self._egress.REFERS)
+            )
+        )
+
+    def request(self, asked: Asked) -> Outgoing:
+        request, self._model = self._request(asked.body), asked.target_model
+        request = msgspec.structs.replace(
+            request,
+            model=asked.model,
+            messages=tuple(self._message(each, asked) for each in request.messages),
+            max_tokens=_least(request.max_tokens, asked.max_tokens),
+            cache_automatically=asked.cache,
+        )
+        encoded = self._egress.encode_request(request, abilities(asked.target_model, asked.model))
+        self._tool_names = encoded.tool_names
+        written = Outgoing(msgspec.json.encode(encoded.body), encoded.headers, encoded.dropped)
+        if self._vendor.adapt is None:
+            return written
+        return adapted(self._vendor, written, asked, encoded.body)
+
+    def whole(self, body: bytes, now: float) -> tuple[bytes, Whole] | Fault:
+        answer = self._egress.decode_answer(body, now)
+        if isinstance(answer, Fault):
+            return answer
+        return transcoded(self._ingress, answer, self._tool_names, self._id, self._model, now)
+
+    def stream(self, facts: Facts, now: float, *, keep_text: bool) -> Stream:
+        return unframed(self._stream(facts, now, usage=facts.wants_usage, keep_text=keep_text), self._vendor)
+
+    def resume(self, body: bytes, delivered: str) -> bytes:
+        return continuation(body, delivered, None)
+
+    def resumed(self, facts: Facts, delivered: str, first: dict[str, Any], now: float) -> Stream:
+        inner = self._stream(facts, now, usage=True, keep_text=False)
+        rest = ContinuingTranscoded(inner, self.dialect, delivered, first, withhold_usage=not facts.wants_usage)
+        return unframed(rest, self._vendor)
+
+    def _stream(self, facts: Facts, now: float, *, usage: bool, keep_text: bool) -> Transcoding:
+        encoder = self._ingress.stream_encoder(id=self._id, model=self._model, created=int(now), usage=usage)
+        return Transcoding(
+            self._egress.stream_decoder(), encoder, self._tool_names, choices=facts.choices, keep_text=keep_text
+        )
+
+    def _request(self, body: bytes) -> ChatRequest:
+        if self._read is None or self._read[0] is not body:
+            self._read = body, self._ingress.decode_request(body)
+        return self._read[1]
+
+    def _message(self, message: Message, asked: Asked) -> Message:
+        """With bytes in the place of URIs that were fetched, and with the thoughts the client did not send back."""
+        parts = message.parts
+        if asked.media:
+            parts = tuple(_with_media(part, asked.media) for part in parts)
+        if message.role == "assistant":
+            parts = self._with_thoughts(parts, asked.recall)
+        return message if parts is message.parts else msgspec.structs.replace(message, parts=parts)
+
+    def _with_thoughts(self, parts: tuple[Part, ...], recall: Recall) -> tuple[Part, ...]:
+        """Only whose signatures this vendor takes; what the client sent back signed stays as it is."""
+        calls = [part for part in parts if isinstance(part, ToolCall)]
+        thoughts = [part for part in parts if isinstance(part, Reasoning)]
+        if not calls or any(each.signature or each.opaque for each in (*thoughts,)):
+            return parts
+        kept = [recall(call.id) for call in calls]
+        known = next((each for each in kept if each), None)
+        if known is None:
+            return parts
+        signed = {call.id: each.signature for call, each in zip(calls, kept, strict=True) if each and each.signature}
+        own = tuple(each for each in known.thoughts if each.format == self._egress.SIGNED)
+        rest = tuple(
+            msgspec.structs.replace(part, signature=part.signature or signed.get(part.id))
+            if isinstance(part, ToolCall)
+            else part
+            for part in parts
+            if not (own and isinstance(part, Reasoning))
+        )
+        return (*own, *rest)
+
+
+class Unframed:
+    """A stream whose bytes come wrapped in something of the vendor's own."""
+
+    def __init__(self, inner: Stream, unframer: Unframer) -> None:
+        self.digest, self.price = inner.digest, inner.price
+        self.fault: Fault | None = None
+        self.done = False
+        self._inner, self._unframer = inner, unframer
+
+    @property
+    def complete(self) -> bool:
+        return self._inner.complete
+
+    def feed(self, chunk: bytes, now: float) -> bytes:
+        said = self._unframer.feed(chunk, now)
+        # Set from outside once the stream is there.
+        self._inner.price = self.price
+        return self._told(self._inner.feed(said, now) if said else b"")
+
+    def end(self, now: float) -> bytes:
+        said = self._unframer.end(now)
+        out = self._told(self._inner.feed(said, now) if said else b"")
+        # An answer that broke off is not closed.
+        return out if self.fault else self._told(out + self._inner.end(now))
+
+    def _told(self, out: bytes) -> bytes:
+        self.done = self._inner.done
+        # After the end an error changes nothing: the answer is whole.
+        self.fault = self._inner.fault or (None if self.complete else self._unframer.fault)
+        return out
+
+
+def unframed(stream: Stream, vendor: Vendor) -> Stream:
+    return stream if vendor.unframe is None else Unframed(stream, vendor.unframe())
+
+
+def adapted(vendor: Vendor, written: Outgoing, asked: Asked, body: dict[str, Any] | None = None) -> Outgoing:
+    """What the vendor's own code makes of it."""
+    if vendor.adapt is None:
+        return written
+    try:
+        given = msgspec.json.decode(written.body) if body is None else body
+    except (ValueError, RecursionError):
+        # Read well enough to be passed on, not to be written anew (a number such as 1e999).
+        return written
+    made = vendor.adapt(given, asked.target_model)
+    return Outgoing(
+        msgspec.json.encode(made.body), (*written.headers, *made.headers), (*written.dropped, *made.dropped)
+    )
+
+
+def _named(names: tuple[str, ...], body: bytes) -> tuple[str, ...]:
+    """Those of the names that the request has at its top level: inside a text they are only words."""
+    return tuple(name for name in names if name in _fields.decode(body)) if names else ()
+
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    given = [each for each in (one, other) if each is not None]
+    return min(given) if given else None
+
+
+def _all_parts(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Those inside the tools' answers too."""
+    return tuple(each for part in parts for each in (part, *getattr(part, "parts", ())))
+
+
+def _with_media(part: Any, media: Mapping[str, Blob]) -> Any:
+    if isinstance(part, Uri) and (blob := media.get(part.uri)):
+        return msgspec.structs.replace(blob, name=part.name or blob.name, detail=part.detail, cache=part.cache)
+    if hasattr(part, "parts"):
+        return msgspec.structs.replace(part, parts=tuple(_with_media(each, media) for each in part.parts))
+    return part
+
+
+def translator(dialect: Dialect, vendor: Vendor, exchange_id: str = "") -> Translator:
+    """Raises ``KeyError`` for a dialect that nothing here writes."""
+    if dialect.OPERATION == "embeddings" or vendor.dialect == dialect.NAME:
+        return PassThrough(DIALECTS[dialect.NAME], vendor)
+    return Transcode(INGRESS[dialect.NAME], EGRESS[vendor.dialect], vendor, exchange_id)

@@ -432,14 +432,14 @@ def test_our_variables_beside_a_file_are_noted(text: str, env: dict[str, str], n
 
 def test_signing_in_without_its_package_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "providers: {azure: {vendor: azure_openai, endpoint: https://eu.openai.azure.com, credential: default}}"
-    monkeypatch.setattr("gateway.config.loading.is_installed", lambda module: module != "azure.identity")
+    monkeypatch.setattr("gateway.config.signing_in.is_installed", lambda module: module != "azure.identity")
     [note] = config.parse(text, {}).notes
     assert note.startswith("azure cannot sign in: azure-identity is not installed: pip install 'skein-gateway[azure]'")
     assert ".venv/bin/pip install -e '.[azure]'" in note
 
 
 def test_what_is_installed_is_found() -> None:
-    from gateway.config.loading import is_installed
+    from gateway.config.signing_in import is_installed
 
     assert is_installed("msgspec")
     assert not is_installed("no_such_package_here.at_all")

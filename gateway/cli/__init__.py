@@ -1,4 +1,4 @@
-"""The ``skein`` command: serve, check, doctor, explain, models, config, demo, bench."""
+"""The ``skein`` command: serve, check, doctor, explain, models, config, login, logout, demo, bench."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"skein {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    from gateway.cli import bench, check, config, demo, doctor, explain, models, serve
+    from gateway.cli import bench, check, config, demo, doctor, explain, login, models, serve
 
-    for command in (serve, check, doctor, explain, models, config, demo, bench):
+    for command in (serve, check, doctor, explain, models, config, login, demo, bench):
         command.add(commands)
     return top
 

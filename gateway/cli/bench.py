@@ -29,7 +29,8 @@ EVENTS = 100
 DESCRIPTION = "Measures CPU microseconds per request and per streamed event, beside a bare nginx where there is one."
 EXAMPLES = """\
   skein bench
-  skein bench --requests 300 --rounds 1 --json"""
+  skein bench --requests 300 --rounds 1 --json
+  skein bench --translation"""
 
 
 NGINX = """
@@ -72,10 +73,19 @@ def add(commands: Any) -> None:
     command.add_argument("--connections", type=int, default=32, help="connections at a time (default 32)")
     command.add_argument("--rounds", type=int, default=3, help="interleaved rounds; the median counts (default 3)")
     command.add_argument("--json", action="store_true", help="figures as JSON")
+    command.add_argument(
+        "--translation", action="store_true", help="instead: what reading and writing each vendor's dialect costs"
+    )
     command.set_defaults(act=bench)
 
 
 def bench(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    if arguments.translation:
+        from gateway.cli import bench_translation
+
+        costs = bench_translation.bench(arguments)
+        print(msgspec.json.encode(costs).decode()) if arguments.json else bench_translation.show(costs)
+        return OK
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         vendor_port = free_port()

@@ -13,7 +13,7 @@ from gateway.cli.signing import signing_of
 from gateway.config import Config, load
 from gateway.errors import OperatorError
 from gateway.upstream import shown_url
-from gateway.vendors import VENDORS, Routes, routes
+from gateway.vendors import Routes, routes
 
 EXAMPLES = """\
   skein check                          the configuration that `skein serve` would use here
@@ -75,7 +75,7 @@ def checked(config: Config) -> dict[str, Any]:
 
 def _provider(config: Config, name: str) -> dict[str, Any]:
     settings = config.providers[name]
-    vendor = VENDORS[settings.vendor]
+    vendor = config.vendors[settings.vendor]
     located = routes(vendor, settings.account)
     return {
         "vendor": vendor.name,

@@ -11,8 +11,8 @@ import msgspec
 
 from gateway.cli import OK, Help, add_command, add_config, add_json
 from gateway.cli.printing import print_json, remark
-from gateway.config import Config, Model, Provider, load, schema
-from gateway.config.checking import MASK
+from gateway.config import Config, CustomVendor, Model, Provider, load, schema
+from gateway.config.signing_in import MASK
 from gateway.upstream import shown_url
 
 SCHEMA_EXAMPLES = """\
@@ -69,8 +69,15 @@ def show(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
 
 def shown(config: Config) -> dict[str, Any]:
     """The settings as a file would say them."""
-    sections = ("server", "providers", "models", "aliases", "resilience", "observe", "access")
-    return {name: _shown(getattr(config, name)) for name in sections}
+    sections = ("server", "providers", "models", "aliases", "resilience", "observe", "access", "media")
+    shown = {name: _shown(getattr(config, name)) for name in sections}
+    # What a vendor of the file leaves out is as in another one: said as nothing, it would be a problem in some places.
+    vendors = {name: _said(each) for name, each in config.custom.items()}
+    return {"vendors": vendors, **shown} if vendors else shown
+
+
+def _said(vendor: CustomVendor) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.to_builtins(vendor).items() if value is not None}
 
 
 def _shown(value: Any) -> Any:

@@ -31,7 +31,6 @@ from gateway.config.names import names_of
 from gateway.errors import CallerError, FaultKind, did_you_mean
 from gateway.units import parse_duration
 from gateway.upstream import shown_url
-from gateway.vendors import VENDORS
 
 if TYPE_CHECKING:
     from gateway.app import Runtime
@@ -198,10 +197,10 @@ class Visit:
         self.name = name
         self._config: Config = runtime.config
         self._settings = runtime.config.providers[name]
-        self._vendor = VENDORS[self._settings.vendor]
+        self._vendor = runtime.config.vendors[self._settings.vendor]
         self._signing: Signing = signing_of(name, self._config)
         self._secrets = secrets_of(self._settings)
-        self._headers, self._introductions = shell_headers(name, self._config), introductions(name, self._config)
+        self._headers = shell_headers(name, self._config)
         self._provider = runtime.gateway.providers[name]
         self._asked = model
         self._listed: tuple[str, ...] = ()
@@ -214,6 +213,8 @@ class Visit:
         Silence is waited for once: who answers neither listing nor chat is not asked further.
         """
         listing = asyncio.create_task(self._list())
+        if "chat" not in self._provider.operations:
+            return [await listing, *(self._skipped(test, f"{self._vendor.title} has no chat") for test in TESTS[1:])]
         model = self._known_model()
         if model is None:
             await listing
@@ -232,7 +233,7 @@ class Visit:
         return self._told(test, await self._prober.ask(test, model), model)
 
     async def _list(self) -> Result:
-        if "models" not in self._provider.routes.urls:
+        if "models" not in self._provider.operations:
             return self._skipped("listing", f"{self._vendor.title} has no listing")
         heard = await self._prober.listing()
         self._listed = tuple(each.id for each in heard.listed)
@@ -240,7 +241,10 @@ class Visit:
 
     def _known_model(self) -> str | None:
         """1. The one asked for. 2. The first the configuration uses. 3. A pasted deployment."""
-        return self._asked or next(iter(models_of(self._config, self.name)), self._provider.routes.deployment)
+        return self._asked or next(iter(models_of(self._config, self.name)), self._deployment())
+
+    def _deployment(self) -> str | None:
+        return next((face.routes.deployment for face in self._provider.faces if face.routes.deployment), None)
 
     def _listed_model(self) -> str | None:
         # Azure lists every model there is to deploy, deployed or not.
@@ -293,7 +297,7 @@ class Visit:
         )
 
     def _evidence(self, test: Test, heard: Heard, model: str | None) -> Evidence:
-        fault = heard.fault
+        fault, signing = heard.fault, signing_of(self.name, self._config, heard.face)
         return Evidence(
             test=test,
             provider=self.name,
@@ -307,9 +311,9 @@ class Visit:
             content_type=heard.content_type,
             location=heard.location,
             key=self._key or "",
-            signs_in=bool(self._signing.header),
-            with_entra=self._signing.variable == ENTRA,
-            variable=f"providers.{self.name}.api_key{'' if self._signing.in_file else f', {self._signing.variable}'}",
+            signs_in=bool(signing.header),
+            with_entra=signing.variable == ENTRA,
+            variable=f"providers.{self.name}.{signing.setting}{_where(signing)}",
             listed=self._listed,
             retry_after=fault.retry_after if fault else None,
         )
@@ -317,14 +321,19 @@ class Visit:
     def _curl(self, test: Test, heard: Heard) -> str | None:
         if heard.url.partition(":")[0] not in ("http", "https"):
             return None
-        sent = [*self._headers, *self._signing.for_shell]
+        signing = signing_of(self.name, self._config, heard.face)
+        own = {name.lower() for name, _ in self._headers}
+        sent = [each for each in heard.headers if each[0].lower() not in own]
+        sent += [*self._headers, *signing.for_shell]
         sent += [("Content-Type", "application/json")] if heard.body is not None else []
         words = ["curl", "-sSN" if test == "stream" else "-sS", self._url_in_shell(heard.url)]
+        words += signing.options
         words += [f'-H "{_in_shell(name, value)}"' for name, value in sent]
         if heard.body is not None:
             words += ["-d", shlex.quote(heard.body.decode())]
         pasted = (f"# {shouted(each)}: {each} of the URL" for each in _IN_QUERY.findall(shown_url(heard.url)))
-        return "\n".join([*self._introductions, *pasted, " ".join(words)])
+        introduced = introductions(self.name, self._config, signing)
+        return "\n".join([*introduced, *pasted, " ".join(words)])
 
     def _url_in_shell(self, url: str) -> str:
         """A key that was pasted along in the query is a variable too."""
@@ -344,6 +353,11 @@ class Visit:
             for text in filter(None, said):
                 print(f"           {text}")
         print()
+
+
+def _where(signing: Signing) -> str:
+    """The variable that a setting is from."""
+    return f", {signing.variable}" if signing.variable and not (signing.in_file or signing.source) else ""
 
 
 def _was_silent(result: Result) -> bool:

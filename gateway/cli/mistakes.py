@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.config.checking import INSTALL_ENTRA
+from gateway.config.signing_in import PACKAGES
 from gateway.errors import FaultKind, nearest
 from gateway.vendors import VENDORS, Vendor
 
@@ -263,7 +263,7 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "entra_not_installed",
         lambda e: e.kind is FaultKind.BAD_CREDENTIALS and e.speaks_of("azure-identity is not installed"),
-        f"azure-identity is not installed: {INSTALL_ENTRA}",
+        PACKAGES["entra"].remedy,
     ),
     Mistake(
         "entra_sign_in",

@@ -13,9 +13,11 @@ from gateway.cli.signing import blotted, secrets_of
 from gateway.config import Config, load
 from gateway.errors import Fault
 from gateway.routing import Target
+from gateway.upstream import shown_url
 
 if TYPE_CHECKING:
     from gateway.app import Runtime
+    from gateway.attempt import Provider
     from gateway.routing.planner import Planner
 
 EXAMPLES = """\
@@ -107,7 +109,7 @@ async def ask_listings(runtime: Runtime) -> list[str]:
     """Every provider's listing at once, into the runtime; what could not be had is told."""
     from gateway.listings import fetch
 
-    asked = [each for each in runtime.gateway.providers.values() if "models" in each.routes.urls]
+    asked = [each for each in runtime.gateway.providers.values() if "models" in each.operations]
     try:
         answers = await asyncio.gather(*(fetch(runtime.gateway, each) for each in asked))
     finally:
@@ -116,9 +118,12 @@ async def ask_listings(runtime: Runtime) -> list[str]:
     for provider, answer in zip(asked, answers, strict=True):
         if isinstance(answer, Fault):
             secrets = secrets_of(runtime.config.providers[provider.name])
-            said = f"{provider.name}: no listing from {answer.url or provider.routes.url('models')}: {answer.message}"
+            said = f"{provider.name}: no listing from {answer.url or _listing(provider)}: {answer.message}"
             remarks.append(blotted(said, secrets))
         else:
-            runtime.listings.listed[provider.name] = answer
-            runtime.listings.ids[provider.name] = frozenset(each.id for each in answer)
+            runtime.listings.put(provider.name, answer)
     return remarks
+
+
+def _listing(provider: Provider) -> str:
+    return shown_url(provider.face("", "models").routes.url("models"))

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 
-from gateway.attempt import Provider
-from gateway.chat import Facts
+from gateway.attempt import Face, Provider, at_origin
+from gateway.chat import Facts, Headers
+from gateway.credentials import Unsigned
 from gateway.dialects import openai_chat
 from gateway.dialects.faults import read_fault
-from gateway.errors import Fault, FaultKind
-from gateway.listings import Listed, read_listing
-from gateway.translate import translator
+from gateway.errors import CallerError, Fault, FaultKind
+from gateway.listing_shapes import Listed, read_page
+from gateway.translate import Asked, Outgoing, Translator, translator
 from gateway.upstream import Call, Opener, Reply, read_all, without_secrets
+from gateway.vendors import Vendor
 
 Test = Literal["listing", "chat", "stream", "tools"]
 
@@ -52,6 +55,10 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one call. ``seconds`` is to its end, ``first`` to the first words of a stream."""
 
     url: str
+    face: Vendor
+    """Which of the vendor's rows was called."""
+    headers: Headers = ()
+    """What the vendor is told with the call, without what signs it in and what the operator has set."""
     body: bytes | None = None
     status: int | None = None
     seconds: float = 0.0
@@ -78,51 +85,59 @@ class Prober:
         self._timeout, self._secrets = timeout, secrets
 
     async def listing(self) -> Heard:
-        return await self._call("GET", self._provider.routes.url("models"), None, self._read_listing)
+        """Its first page."""
+        face = self._provider.face("", "models")
+        return await self._call(_Watch("GET", face, face.routes.url("models")), self._read_listing)
 
     async def ask(self, test: Test, model: str) -> Heard:
         """One of ``REQUESTS``; again under the older name of the cap when the vendor does not know the newer one."""
-        readers = {"chat": self._read_chat, "stream": self._read_stream, "tools": self._read_tool_call}
-        url = self._provider.routes.url("chat", model)
         for cap in CAPS:
-            heard = await self._call("POST", url, self._body(test, model, cap), readers[test])
+            heard = await self._ask(test, model, cap)
             if heard.status not in (400, 422) or CAPS[0] not in f"{heard.fault and heard.fault.body}":
                 break
         return heard
 
-    def _body(self, test: Test, model: str, cap: str) -> bytes:
-        """As the gateway would send it: with the vendor's own names, and the model's deployment."""
+    async def _ask(self, test: Test, model: str, cap: str) -> Heard:
+        """As the gateway would send it: to the face that has the model, in its dialect, with the vendor's own names."""
         body = msgspec.json.encode({"model": model, **REQUESTS[test], cap: MOST_TOKENS})
         facts = openai_chat.peek(body)
-        made = translator(openai_chat, self._provider.vendor)
-        return made.request(body, facts, self._provider.routes.deployed(model), None)
+        face = self._provider.face(openai_chat.NAME, facts.operation, model)
+        made = translator(openai_chat, face.vendor, "doctor")
+        watch = _Watch("POST", face, face.url(facts, model))
+        try:
+            watch.writes(made.request(Asked(body, facts, model, face.routes.deployed(model))))
+        except CallerError as error:
+            return watch.heard(fault=_refused(error))
+        readers = {"chat": self._read_chat, "stream": self._read_stream, "tools": self._read_tool_call}
+        return await self._call(watch, partial(readers[test], made))
 
-    async def _call(
-        self, method: str, url: str, body: bytes | None, read: Callable[[Reply, _Watch], Awaitable[Heard]]
-    ) -> Heard:
-        watch = _Watch(url, body, self._timeout)
+    async def _call(self, watch: _Watch, read: Callable[[Reply, _Watch], Awaitable[Heard]]) -> Heard:
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._tried(method, watch, read)
+                return await self._tried(watch, read)
         except TimeoutError:
             said = f"no whole answer within {self._timeout:g} s"
             return watch.heard(fault=Fault(kind=FaultKind.TIMEOUT_TOTAL, message=said, origin="network"))
 
-    async def _tried(self, method: str, watch: _Watch, read: Callable[[Reply, _Watch], Awaitable[Heard]]) -> Heard:
-        signed = await self._provider.credential.headers(self._key)
+    async def _tried(self, watch: _Watch, read: Callable[[Reply, _Watch], Awaitable[Heard]]) -> Heard:
+        headers = tuple(dict((*_HEADERS[watch.method], *watch.headers, *self._provider.headers)).items())
+        call = Unsigned(watch.method, watch.url, headers, watch.body)
+        signed = await watch.face.credential.sign(call, self._key)
         if isinstance(signed, Fault):
             return watch.heard(fault=signed)
-        secrets = (*self._secrets, *(value.removeprefix("Bearer ") for _, value in signed))
-        call = Call(
-            method=method,
-            url=watch.url,
-            headers=(*_HEADERS[method], *self._provider.headers, *signed),
-            body=watch.body,
-            connect=min(CONNECT, self._timeout),
-            head=self._timeout,
-            secrets=secrets,
+        watch.url = at_origin(watch.url, signed.origin)
+        secrets = (*self._secrets, *signed.secrets)
+        reply = await self._upstream.open(
+            Call(
+                method=watch.method,
+                url=watch.url,
+                headers=tuple(dict((*headers, *signed.headers)).items()),
+                body=watch.body,
+                connect=min(CONNECT, self._timeout),
+                head=self._timeout,
+                secrets=secrets,
+            )
         )
-        reply = await self._upstream.open(call)
         if isinstance(reply, Fault):
             return watch.heard(fault=reply)
         watch.answered(reply)
@@ -130,9 +145,7 @@ class Prober:
             heard = await (read if 200 <= reply.status < 300 else self._read_refusal)(reply, watch)
         finally:
             await reply.close()
-        return msgspec.structs.replace(
-            heard, fault=heard.fault and without_secrets(heard.fault, call.secrets, call.url)
-        )
+        return msgspec.structs.replace(heard, fault=heard.fault and without_secrets(heard.fault, secrets, watch.url))
 
     # What came back
 
@@ -148,56 +161,63 @@ class Prober:
         body = await self._whole(reply)
         if isinstance(body, Fault):
             return watch.heard(fault=body)
-        listed = read_listing(body)
-        if listed is None:
+        page = read_page(body, watch.face.vendor.listing, watch.url)
+        if page is None:
             return watch.heard(fault=_garbled("the answer is not a list of models", body))
-        return watch.heard(listed=listed)
+        return watch.heard(listed=page.models)
 
-    async def _read_chat(self, reply: Reply, watch: _Watch) -> Heard:
+    async def _read_chat(self, made: Translator, reply: Reply, watch: _Watch) -> Heard:
+        answer = await self._answer(made, reply)
+        return watch.heard(fault=answer if isinstance(answer, Fault) else None)
+
+    async def _read_tool_call(self, made: Translator, reply: Reply, watch: _Watch) -> Heard:
+        answer = await self._answer(made, reply)
+        if isinstance(answer, Fault):
+            return watch.heard(fault=answer)
+        return watch.heard(complaint=_tool_complaint(*answer))
+
+    async def _answer(self, made: Translator, reply: Reply) -> tuple[bytes, str | None] | Fault:
+        """A whole answer as our client would get it, and why it ended."""
         body = await self._whole(reply)
-        whole = body if isinstance(body, Fault) else openai_chat.read_whole(body, time.time())
-        return watch.heard(fault=whole if isinstance(whole, Fault) else None)
+        answer = body if isinstance(body, Fault) else made.whole(body, time.time())
+        return answer if isinstance(answer, Fault) else (answer[0], answer[1].finish_reason)
 
-    async def _read_tool_call(self, reply: Reply, watch: _Watch) -> Heard:
-        body = await self._whole(reply)
-        whole = body if isinstance(body, Fault) else openai_chat.read_whole(body, time.time())
-        if isinstance(whole, Fault) or isinstance(body, Fault):
-            return watch.heard(fault=whole if isinstance(whole, Fault) else None)
-        return watch.heard(complaint=_tool_complaint(body, whole.finish_reason))
-
-    async def _read_stream(self, reply: Reply, watch: _Watch) -> Heard:
-        if "json" in watch.content_type or "html" in watch.content_type:
-            body = await self._whole(reply)
-            whole = body if isinstance(body, Fault) else openai_chat.read_whole(body, time.time())
+    async def _read_stream(self, made: Translator, reply: Reply, watch: _Watch) -> Heard:
+        if watch.content_type in _WHOLE:
+            answer = await self._answer(made, reply)
             said = f"a stream was asked for, the answer is {watch.content_type}"
-            return watch.heard(fault=whole if isinstance(whole, Fault) else _garbled(said, b""))
-        facts = Facts(model="", stream=True)
-        passing = translator(openai_chat, self._provider.vendor).stream(facts, keep_text=False)
-        while not passing.done and passing.fault is None:
+            return watch.heard(fault=answer if isinstance(answer, Fault) else _garbled(said, b""))
+        stream = made.stream(Facts(model="", stream=True), time.time(), keep_text=False)
+        while not stream.done and stream.fault is None:
             chunk = await reply.read()
             if isinstance(chunk, Fault):
                 return watch.heard(fault=chunk)
             if not chunk:
-                passing.end(time.time())
+                stream.end(time.time())
                 break
-            passing.feed(chunk, time.time())
-            if passing.digest.output:
+            stream.feed(chunk, time.time())
+            if stream.digest.output:
                 watch.spoke()
-        if passing.fault is None and not passing.complete:
+        if stream.fault is None and not stream.complete:
             said = "the stream ended without a finish reason"
             return watch.heard(fault=Fault(kind=FaultKind.GARBLED, message=said, code="truncated", origin="network"))
-        return watch.heard(fault=passing.fault)
+        return watch.heard(fault=stream.fault)
 
 
 class _Watch:
     """What is known of a call while it is under way."""
 
-    def __init__(self, url: str, body: bytes | None, timeout: float) -> None:
-        self.url, self.body = url, body
+    def __init__(self, method: str, face: Face, url: str) -> None:
+        self.method, self.face, self.url = method, face, url
+        self.headers: Headers = face.headers
+        self.body: bytes | None = None
         self.status: int | None = None
         self.content_type = self.location = ""
         self._began = time.monotonic()
         self._first: float | None = None
+
+    def writes(self, written: Outgoing) -> None:
+        self.headers, self.body = (*self.face.headers, *written.headers), written.body
 
     def answered(self, reply: Reply) -> None:
         self.status = reply.status
@@ -211,6 +231,8 @@ class _Watch:
     def heard(self, *, fault: Fault | None = None, complaint: str = "", listed: tuple[Listed, ...] = ()) -> Heard:
         return Heard(
             url=self.url,
+            face=self.face.vendor,
+            headers=self.headers,
             body=self.body,
             status=self.status,
             seconds=time.monotonic() - self._began,
@@ -233,6 +255,15 @@ _HEADERS: Mapping[str, tuple[tuple[str, str], ...]] = {
         _AGENT,
     ),
 }
+
+
+# What is no stream, whatever dialect it is in.
+_WHOLE = ("application/json", "application/problem+json", "text/html")
+
+
+def _refused(error: CallerError) -> Fault:
+    """What we ask cannot be said in the vendor's dialect."""
+    return Fault(kind=FaultKind.BAD_REQUEST, message=error.message, origin="gateway", code=error.code)
 
 
 def _garbled(message: str, body: bytes) -> Fault:

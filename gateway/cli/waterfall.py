@@ -136,6 +136,8 @@ def _attempts(found: Found, look: Look) -> Iterator[str]:
         key = f"key {each['key']}" if each["key"] > 1 else ""
         why = ", ".join(filter(None, (each["reason"], key)))
         yield f"{each['number']}. {each['kind']}{f' ({why})' if why else ''}  {each['url']}"
+        if dropped := each.get("dropped"):
+            yield f"   without {', '.join(dropped)}: it has no words for that"
         if each["outcome"] not in ("ok", None):
             status = f" {each['status']}" if each["status"] else ""
             asked = f", to be asked again in {_seconds(each['retry_after'])}" if each["retry_after"] is not None else ""

@@ -4,9 +4,11 @@ from gateway.config.loading import from_environment, load, parse, problems
 from gateway.config.settings import (
     Access,
     Config,
+    CustomVendor,
     Key,
     Langfuse,
     Logs,
+    Media,
     Model,
     Observe,
     Otlp,
@@ -16,7 +18,8 @@ from gateway.config.settings import (
 )
 
 __all__ = [
-    "Access", "Config", "Key", "Langfuse", "Logs", "Model", "Observe", "Otlp", "Price", "Provider", "Server",
+    "Access", "Config", "CustomVendor", "Key", "Langfuse", "Logs", "Media", "Model", "Observe", "Otlp", "Price",
+    "Provider", "Server",
     "from_environment", "load", "parse", "problems", "schema",
 ]  # fmt: skip
 

@@ -4,46 +4,29 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.config.findings import Findings, child, quoted
+from gateway.config import signing_in
+from gateway.config.findings import Findings, child, either, quoted
 from gateway.config.names import Names, follow, why_not
 from gateway.config.settings import Access, Config, Model, Observe, Provider, Server
+from gateway.config.signing_in import MASK, is_installed, secrets
 from gateway.errors import did_you_mean
 from gateway.resilience import Resilience
 from gateway.routing import Strategy
-from gateway.vendors import VENDORS, Vendor, routes
-
-LATER_VENDORS: Mapping[str, str] = {
-    "anthropic": "anthropic",
-    "aws_bedrock": "aws_bedrock",
-    "bedrock": "aws_bedrock",
-    "gcp_vertex_ai": "gcp_vertex_ai",
-    "vertex": "gcp_vertex_ai",
-    "google": "google",
-    "gemini": "google",
-    "databricks": "databricks",
-    "github_copilot": "github_copilot",
-    "snowflake": "snowflake",
-    "sagemaker_tgi": "sagemaker_tgi",
-}
-"""Names people will write for vendors whose dialect this version does not speak -> what the vendor will be called."""
+from gateway.vendors import Vendor, routes
 
 SHORTEST_KEY = 8
 LAST_PORT = 65535
-SIGNS_IN_BY_ENTRA = "azure_openai"
-INSTALL_ENTRA = "pip install 'skein-gateway[azure]' (from a checkout: .venv/bin/pip install -e '.[azure]')"
+CACHES_WHEN_TOLD = ("anthropic_messages", "bedrock_converse")
+"""The dialects in which a prompt cache has to be asked for."""
 
 INSTALL_OTLP_GRPC = "pip install 'skein-gateway[otlp-grpc]' (from a checkout: .venv/bin/pip install -e '.[otlp-grpc]')"
-
-MASK = "********"
-"""What `skein config show` writes in the place of a secret."""
 
 # https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1, and what the gateway itself must say about its message.
 OWN_HEADERS = frozenset(
@@ -68,13 +51,21 @@ def check(config: Config, names: Names, found: Findings) -> None:
         if not _PROVIDER_NAME.fullmatch(name):
             remedy = "a name starts with a letter or digit, then also . _ -, and holds no slash or capital"
             found.add(child("providers", name), "cannot be a provider's name", remedy)
+    for name, vendor in config.custom.items():
+        headers = {header: value for header, value in (vendor.headers or {}).items() if value is not None}
+        _headers(headers, child(child("vendors", name), "headers"), found)
     for name, provider in config.providers.items():
-        _provider(provider, child("providers", name), config.server, found)
+        _provider(provider, child("providers", name), config, found)
     _models(config.models, names, found)
     _aliases(names, found)
     _resilience(config, found)
     _observe(config.observe, found)
     _access(config, names, found)
+    _hosts(config.media.allow, "media.allow", found)
+    if config.media.timeout == 0:
+        found.add(
+            "media.timeout", "is zero, in which nothing can be fetched", "leave it out, or set media.download: false"
+        )
 
 
 def _server(server: Server, found: Findings) -> None:
@@ -116,13 +107,14 @@ def is_loopback(host: str) -> bool:
 # providers
 
 
-def _provider(provider: Provider, path: str, server: Server, found: Findings) -> None:
-    vendor = VENDORS.get(provider.vendor)
+def _provider(provider: Provider, path: str, config: Config, found: Findings) -> None:
+    vendor = config.vendors.get(provider.vendor)
     if vendor is None:
-        _unknown_vendor(provider.vendor, path, found)
+        _unknown_vendor(provider.vendor, path, config, found)
     else:
-        _signing_in(provider, vendor, path, found)
-        _address(provider, vendor, path, server, found)
+        signing_in.check(provider, vendor, path, found)
+        _address(provider, vendor, path, config.server, found)
+        _dialect(provider, vendor, path, found)
     _headers(provider.headers, child(path, "headers"), found)
     for index, model in enumerate(provider.models):
         if _NOT_IN_A_NAME.search(model):
@@ -131,73 +123,42 @@ def _provider(provider: Provider, path: str, server: Server, found: Findings) ->
             found.add(found.item(f"{path}.models", index), f"{quoted(model)} is listed twice")
 
 
-def _unknown_vendor(name: str, path: str, found: Findings) -> None:
+def _unknown_vendor(name: str, path: str, config: Config, found: Findings) -> None:
     where = child(path, "vendor")
-    if later := LATER_VENDORS.get(name):
-        found.add(where, f"this version does not speak to {later} yet", "take the provider out")
-    elif not found.spoiled(where):
-        near = did_you_mean(name[:200], VENDORS)
-        found.add(where, f"no vendor {quoted(name)}", near or f"set vendor to one of {', '.join(sorted(VENDORS))}")
+    if not found.spoiled(where) and not found.spoiled(child("vendors", name)):
+        near = did_you_mean(name[:200], config.vendors)
+        remedy = near or f"set vendor to one of {', '.join(sorted(config.vendors))}, or describe it under vendors"
+        found.add(where, f"no vendor {quoted(name)}", remedy)
 
 
-def _signing_in(provider: Provider, vendor: Vendor, path: str, found: Findings) -> None:
-    _secrets({child(path, "api_key"): provider.api_key}, found)
-    _secrets({child(path, "ad_token"): provider.ad_token}, found)
-    _secrets({found.item(child(path, "api_keys"), index): key for index, key in enumerate(provider.api_keys)}, found)
-    if provider.api_key and provider.api_keys:
-        found.add(child(path, "api_keys"), "is given beside api_key", "keep one of the two")
-    ways = [name for name in ("ad_token", "credential") if getattr(provider, name)]
-    for way in ways if vendor.name != SIGNS_IN_BY_ENTRA else ():
-        found.add(child(path, way), f"means nothing to {vendor.name}", f"only {SIGNS_IN_BY_ENTRA} has it; set api_key")
-    if vendor.name == SIGNS_IN_BY_ENTRA and len(ways) + bool(provider.keys) > 1:
-        found.add(path, "signs in more than one way", "keep one of api_key, ad_token, credential")
-    # At an address of the operator's own nobody but the operator knows whether a key is asked for.
-    spoiled = any(found.spoiled(child(path, name)) for name in ("base_url", "endpoint"))
-    elsewhere = vendor.base_url is not None and (provider.base_url is not None or spoiled)
-    said = any(found.spoiled(child(path, name)) for name in ("api_key", "api_keys", "ad_token", "credential"))
-    if vendor.key_required and not provider.keys and not ways and not elsewhere and not said:
-        found.add(child(path, "api_key"), "is missing", _key_remedy(vendor))
-
-
-def _key_remedy(vendor: Vendor) -> str:
-    remedy = f'set api_key: "${{{vendor.key_env[0]}}}"' if vendor.key_env else "set it"
-    return f"{remedy}, or credential: default" if vendor.name == SIGNS_IN_BY_ENTRA else remedy
-
-
-def _secrets(secrets: Mapping[str, str | None], found: Findings) -> None:
-    """Keys go into a header: what cannot stand there would fail at the first call."""
-    for path, secret in secrets.items():
-        if secret and secret.lower().startswith("bearer "):
-            found.add(path, 'begins with "Bearer"', "give the key alone")
-        elif secret and _NOT_IN_A_NAME.search(secret):
-            found.add(path, "holds a space, a line break or another character no key has")
-        elif secret == MASK:
-            found.add(path, "is masked", "this was printed by `skein config show`: put the secret itself there")
-    seen: set[str] = set()
-    for path, secret in secrets.items():
-        if secret in seen and secret != MASK:
-            found.add(path, "is the same key as another one")
-        seen.add(secret or "")
+def _dialect(provider: Provider, vendor: Vendor, path: str, found: Findings) -> None:
+    dialects = dict.fromkeys(row.dialect for row in (vendor, *vendor.faces))
+    if provider.dialect is not None and provider.dialect not in dialects:
+        what = f"{vendor.name} has no dialect {quoted(provider.dialect)}"
+        found.add(child(path, "dialect"), what, either(provider.dialect, dialects))
 
 
 def _address(provider: Provider, vendor: Vendor, path: str, server: Server, found: Findings) -> None:
-    if any(found.spoiled(child(path, name)) for name in ("base_url", "endpoint", "api_version")):
+    settings = ("base_url", "endpoint", "api_version", "region", "location", "project")
+    if any(found.spoiled(child(path, name)) for name in settings):
         return
-    where = child(path, "endpoint" if vendor.name == SIGNS_IN_BY_ENTRA else "base_url")
-    if provider.base_url is None and vendor.base_url is None:
+    where = child(path, "endpoint" if vendor.identity == "entra" else "base_url")
+    # The clouds of AWS and Google are where the region is.
+    if provider.base_url is None and vendor.base_url is None and vendor.identity not in ("aws", "google"):
         remedy = "set it to the server's address, such as http://127.0.0.1:8000/v1"
-        if vendor.base_env:
-            remedy = f"set {where.rpartition('.')[2]}: ${{{vendor.base_env[0]}}}"
+        if variables := (*vendor.base_env, *vendor.host_env):
+            remedy = f"set {where.rpartition('.')[2]}: ${{{variables[0]}}}"
         found.add(where, "is missing", remedy)
         return
     try:
-        base = routes(vendor, provider.account).base
+        bases = [routes(row, provider.account).base for row in (vendor, *vendor.faces)]
     except ValueError as error:
         what, _, remedy = str(error).partition(": ")
-        found.add(child(path, "api_version") if "api_version" in what else where, what, remedy)
+        named = next((name for name in settings[2:] if name in what), None)
+        found.add(child(path, named) if named else where, what, remedy)
         return
-    if _is_own_address(base, server):
-        found.add(where, f"{base} is this gateway's own address", "name the vendor's, or change server.port")
+    if _is_own_address(bases[0], server):
+        found.add(where, f"{bases[0]} is this gateway's own address", "name the vendor's, or change server.port")
 
 
 def _is_own_address(base: str, server: Server) -> bool:
@@ -373,22 +334,19 @@ def _observe(observe: Observe, found: Findings) -> None:
         what = "needs opentelemetry-exporter-otlp-proto-grpc, which is not installed"
         found.add("observe.otlp.protocol", what, INSTALL_OTLP_GRPC)
     _headers(otlp.headers, "observe.otlp.headers", found)
-    for index, host in enumerate(observe.propagate_to):
-        if not _HOST_GLOB.fullmatch(host):
-            where = found.item("observe.propagate_to", index)
-            found.add(where, f"{quoted(host)} is not a host", "write it without scheme, port and path, * for any part")
-    _secrets({"observe.langfuse.public_key": langfuse.public_key}, found)
-    _secrets({"observe.langfuse.secret_key": langfuse.secret_key}, found)
+    _hosts(observe.propagate_to, "observe.propagate_to", found)
+    secrets({"observe.langfuse.public_key": langfuse.public_key}, found)
+    secrets({"observe.langfuse.secret_key": langfuse.secret_key}, found)
     if (langfuse.public_key is None) != (langfuse.secret_key is None) and not found.spoiled("observe.langfuse"):
         missing = "public_key" if langfuse.public_key is None else "secret_key"
         found.add(f"observe.langfuse.{missing}", "is missing", "Langfuse needs both of its keys, or neither")
 
 
-def is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ImportError:  # not even the package it would be in
-        return False
+def _hosts(hosts: Iterable[str], path: str, found: Findings) -> None:
+    for index, host in enumerate(hosts):
+        if not _HOST_GLOB.fullmatch(host):
+            where = found.item(path, index)
+            found.add(where, f"{quoted(host)} is not a host", "write it without scheme, port and path, * for any part")
 
 
 def _url(text: str, path: str, found: Findings) -> None:
@@ -431,10 +389,10 @@ def _keys(access: Access, names: Names, found: Findings) -> None:
                 found.add(
                     found.item(f"{where}.models", position), why_not(model, names), _key_model_remedy(model, names)
                 )
-    secrets = {f"{found.item('access.keys', index)}.key": key.key for index, key in enumerate(access.keys)}
-    secrets |= {"access.admin_key": access.admin_key} if access.admin_key else {}
-    _secrets(secrets, found)
-    for where, secret in secrets.items():
+    held = {f"{found.item('access.keys', index)}.key": key.key for index, key in enumerate(access.keys)}
+    held |= {"access.admin_key": access.admin_key} if access.admin_key else {}
+    secrets(held, found)
+    for where, secret in held.items():
         if len(secret) < SHORTEST_KEY:
             found.add(where, f"is shorter than {SHORTEST_KEY} characters", "take 32 random ones")
 

@@ -6,15 +6,16 @@ What comes out is the same tree a file gives, so everything is checked alike; be
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
 
-from gateway.config.checking import LATER_VENDORS, SIGNS_IN_BY_ENTRA, is_loopback
+from gateway.config.checking import is_loopback
 from gateway.config.findings import Findings, child, either, quoted
 from gateway.config.reading import UNUSABLE, Node
-from gateway.vendors import VENDORS, Vendor, base_from_host
+from gateway.config.vendors import find
+from gateway.vendors import Vendor, base_from_host
 from gateway.vendors.azure_openai import read_path
 from gateway.vendors.base_url import has_scheme, read_base_url
 
@@ -44,7 +45,70 @@ HEADERS: Mapping[str, Mapping[str, str]] = {
 }
 CUSTOM_HEADERS = {"openai": "OPENAI_CUSTOM_HEADERS", "litellm": "LITELLM_CUSTOM_HEADERS"}
 BASE_PATHS = {"openai": "OPENAI_BASE_PATH", "litellm": "LITELLM_BASE_PATH"}
-TIMEOUTS = {"openai": "OPENAI_TIMEOUT", "litellm": "LITELLM_TIMEOUT", "ollama": "OLLAMA_TIMEOUT"}
+TIMEOUTS = {
+    "openai": "OPENAI_TIMEOUT",
+    "anthropic": "ANTHROPIC_TIMEOUT",
+    "litellm": "LITELLM_TIMEOUT",
+    "ollama": "OLLAMA_TIMEOUT",
+}
+
+
+class AzureNames(msgspec.Struct, frozen=True):
+    """The variables of one provider on Azure."""
+
+    provider: str
+    endpoint: str
+    key: str
+    token: str
+    version: str
+    model: str
+    usual_version: str = ""
+    """What is asked for when neither the variable nor the endpoint says a version."""
+
+
+AZURE = (
+    AzureNames(
+        provider="azure_openai",
+        endpoint="AZURE_OPENAI_ENDPOINT",
+        key="AZURE_OPENAI_API_KEY",
+        token="AZURE_OPENAI_AD_TOKEN",
+        version="AZURE_OPENAI_API_VERSION",
+        model="AZURE_OPENAI_DEPLOYMENT_NAME",
+        usual_version=AZURE_CLASSIC,
+    ),
+    AzureNames(
+        provider="azure_foundry",
+        endpoint="AZURE_FOUNDRY_ENDPOINT",
+        key="AZURE_FOUNDRY_API_KEY",
+        token="AZURE_FOUNDRY_AD_TOKEN",
+        version="AZURE_FOUNDRY_API_VERSION",
+        model="AZURE_FOUNDRY_MODEL",
+    ),
+)
+
+AWS_REGION = ("AWS_REGION", "AWS_DEFAULT_REGION")
+AWS_KEYS: Mapping[str, str] = {
+    "access_key_id": "AWS_ACCESS_KEY_ID",
+    "secret_access_key": "AWS_SECRET_ACCESS_KEY",
+    "session_token": "AWS_SESSION_TOKEN",
+}
+AWS_PROFILE = "AWS_PROFILE"
+# https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
+AWS_IDENTITIES = (
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+)
+"""Set by AWS where a machine or a container has an identity: the chain finds it."""
+BEDROCK_KEY = "AWS_BEARER_TOKEN_BEDROCK"
+SAGEMAKER_ENDPOINT = "SAGEMAKER_ENDPOINT_NAME"
+VERTEX_PROJECT = ("GCP_PROJECT_ID", "GOOGLE_CLOUD_PROJECT")
+VERTEX_LOCATION = ("GCP_LOCATION", "GOOGLE_CLOUD_LOCATION")
+VERTEX_WANTED = "GOOGLE_GENAI_USE_VERTEXAI"
+DATABRICKS_CLIENT: Mapping[str, str] = {
+    "client_id": "DATABRICKS_CLIENT_ID",
+    "client_secret": "DATABRICKS_CLIENT_SECRET",
+}
 
 GOOSE = "goose"
 LEAD_WORKER: Mapping[str, tuple[str, ...]] = {
@@ -60,24 +124,12 @@ VENDORS_OF_GOOSE: Mapping[str, str] = {
     "custom_deepseek": "deepseek",
     "custom_mistral": "mistral",
     "custom_moonshot": "moonshot",
-    "kimi": "moonshot",
+    "databricks_v2": "databricks",
+    "kimi_code": "kimi",
     "lm_studio": "lmstudio",
+    "ollama_cloud": "ollama",
 }
-"""Names goose has for what is called otherwise here."""
-
-LATER: Mapping[str, str] = {
-    "ANTHROPIC_API_KEY": "anthropic",
-    "GOOGLE_API_KEY": "google",
-    "GEMINI_API_KEY": "google",
-    "AWS_BEARER_TOKEN_BEDROCK": "aws_bedrock",
-    "AWS_PROFILE": "aws_bedrock",
-    "AWS_ACCESS_KEY_ID": "aws_bedrock",
-    "SAGEMAKER_ENDPOINT_NAME": "sagemaker_tgi",
-    "GCP_PROJECT_ID": "gcp_vertex_ai",
-    "DATABRICKS_HOST": "databricks",
-    "SNOWFLAKE_HOST": "snowflake",
-    "GITHUB_COPILOT_TOKEN": "github_copilot",
-}
+"""Names goose has for what is called otherwise here, beside those that the vendors know as their own."""
 
 
 class Said(msgspec.Struct):
@@ -89,9 +141,9 @@ class Said(msgspec.Struct):
 
 
 class _Reader:
-    def __init__(self, env: Mapping[str, str], found: Findings) -> None:
+    def __init__(self, env: Mapping[str, str], found: Findings, vendors: Mapping[str, Vendor]) -> None:
         self.env = {name: value.strip() for name, value in env.items() if value.strip()}
-        self.found = found
+        self.found, self.vendors = found, vendors
         self.settings: dict[str, Any] = {}
         self.variables: dict[str, str] = {}
         self.notes: list[str] = []
@@ -110,26 +162,29 @@ class _Reader:
         settings[keys[-1]] = value
         self.variables[child(path, keys[-1])] = variable
 
+    def provide(self, name: str, variable: str, said: Mapping[str, tuple[str, Any]]) -> None:
+        """A provider with these settings: each a variable and what it says; nothing is not said."""
+        for setting, (source, value) in {"vendor": (variable, name), **said}.items():
+            if value:
+                self.put(("providers", name, setting), value, source)
+
+    def lack(self, said: str, missing: str, vendor: str) -> None:
+        self.notes.append(f"{said} is set, but {missing} is not, so there is no {vendor}")
+
     def complain(self, variable: str, error: ValueError) -> None:
         what, _, remedy = str(error).partition(": ")
         self.found.add(variable, what, remedy)
 
 
-def read(env: Mapping[str, str], found: Findings) -> Said:
-    reader = _Reader(env, found)
+def read(env: Mapping[str, str], found: Findings, vendors: Mapping[str, Vendor]) -> Said:
+    reader = _Reader(env, found, vendors)
     for variable, path in SETTINGS.items():
         if variable in reader.env:
             reader.put(tuple(path.split(".")), reader.env[variable], variable)
     _access(reader)
-    for vendor in VENDORS.values():
-        if vendor.name == SIGNS_IN_BY_ENTRA:
-            _azure(vendor, reader)
-        else:
-            _provider(vendor, reader)
+    for vendor in vendors.values():
+        _READERS.get(vendor.name, _provider)(vendor, reader)
     _goose(reader)
-    for variable, name in LATER.items():
-        if variable in reader.env and name not in VENDORS:
-            reader.notes.append(f"{variable} is set, but this version does not speak to {name} yet")
     reader.notes += unknown(env)
     return Said(_node(reader.settings), reader.variables, tuple(reader.notes))
 
@@ -182,18 +237,39 @@ def _access(reader: _Reader) -> None:
 def _provider(vendor: Vendor, reader: _Reader) -> None:
     key_variable, key = reader.first(*vendor.key_env)
     base_variable, base = _base(vendor, reader)
-    if not key and not base:
+    others = {} if key else _others(vendor, reader)
+    if vendor.base_url is None and not _is_whole(vendor, bool(key or others), bool(base), reader):
         return
-    name = vendor.name
-    reader.put(("providers", name, "vendor"), name, key_variable if key else base_variable)
-    if key:
-        reader.put(("providers", name, "api_key"), key, key_variable)
-    if base:
-        reader.put(("providers", name, "base_url"), base, base_variable)
-    _headers(name, reader)
-    timeout_variable, timeout = reader.first(TIMEOUTS.get(name, ""))
+    if key or base:
+        said = {"api_key": (key_variable, key), "base_url": (base_variable, base), **others}
+        reader.provide(vendor.name, key_variable if key else base_variable, said)
+        _headers(vendor.name, reader)
+        _timeout(vendor.name, reader)
+
+
+def _others(vendor: Vendor, reader: _Reader) -> dict[str, tuple[str, str]]:
+    """What signs in where there is no key."""
+    if vendor.identity != "databricks":
+        return {}
+    pair = {name: reader.first(variable) for name, variable in DATABRICKS_CLIENT.items()}
+    return pair if all(value for _, value in pair.values()) else {}
+
+
+def _is_whole(vendor: Vendor, signs_in: bool, is_somewhere: bool, reader: _Reader) -> bool:
+    """A vendor without an address of its own needs both: an address, and its key."""
+    addresses = (*vendor.host_env, *vendor.base_env)
+    if signs_in and not is_somewhere and addresses:
+        said = next((name for name in (*vendor.key_env, *DATABRICKS_CLIENT.values()) if name in reader.env), "")
+        reader.lack(said, addresses[0], vendor.name)
+    elif is_somewhere and not signs_in and vendor.key_required:
+        reader.lack(reader.first(*addresses)[0], " or ".join(vendor.key_env[:1]), vendor.name)
+    return is_somewhere and (signs_in or not vendor.key_required)
+
+
+def _timeout(name: str, reader: _Reader) -> None:
+    variable, timeout = reader.first(TIMEOUTS.get(name, ""))
     if timeout:
-        reader.put(("providers", name, "resilience", "timeouts", "total"), timeout, timeout_variable)
+        reader.put(("providers", name, "resilience", "timeouts", "total"), timeout, variable)
 
 
 def _base(vendor: Vendor, reader: _Reader) -> tuple[str, str]:
@@ -241,29 +317,29 @@ def _headers(name: str, reader: _Reader) -> None:
 
 
 def _azure(vendor: Vendor, reader: _Reader) -> None:
-    endpoint_variable, endpoint = reader.first(*vendor.base_env)
-    key_variable, key = reader.first(*vendor.key_env)
-    token_variable, token = reader.first("AZURE_OPENAI_AD_TOKEN")
-    if not endpoint:
-        if key or token:
-            said = key_variable if key else token_variable
-            reader.notes.append(f"{said} is set, but {endpoint_variable} is not, so there is no {vendor.name}")
-        return
-    name = vendor.name
-    reader.put(("providers", name, "vendor"), name, endpoint_variable)
-    reader.put(("providers", name, "base_url"), endpoint, endpoint_variable)
-    if token:
-        reader.put(("providers", name, "ad_token"), token, token_variable)
-    elif key:
-        reader.put(("providers", name, "api_key"), key, key_variable)
-    else:
-        reader.put(("providers", name, "credential"), "default", endpoint_variable)
-    version_variable, version = reader.first("AZURE_OPENAI_API_VERSION")
-    if version or not _says_its_version(endpoint):
-        reader.put(("providers", name, "api_version"), version or AZURE_CLASSIC, version_variable)
-    deployment_variable, deployment = reader.first("AZURE_OPENAI_DEPLOYMENT_NAME")
-    if deployment:
-        reader.put(("providers", name, "models"), [deployment], deployment_variable)
+    for names in AZURE:
+        endpoint, key, token = (reader.env.get(name, "") for name in (names.endpoint, names.key, names.token))
+        if endpoint:
+            _azure_provider(vendor, names, reader)
+        elif key or token:
+            reader.lack(names.key if key else names.token, names.endpoint, names.provider)
+
+
+def _azure_provider(vendor: Vendor, names: AzureNames, reader: _Reader) -> None:
+    endpoint, key, token, version, model = (
+        reader.env.get(name, "") for name in (names.endpoint, names.key, names.token, names.version, names.model)
+    )
+    usual = "" if _says_its_version(endpoint) else names.usual_version
+    said: dict[str, tuple[str, Any]] = {
+        "vendor": (names.endpoint, vendor.name),
+        "base_url": (names.endpoint, endpoint),
+        "ad_token": (names.token, token),
+        "api_key": (names.key, "" if token else key),
+        "credential": (names.endpoint, "" if token or key else "default"),
+        "api_version": (names.version, version or usual),
+        "models": (names.model, [model] if model else []),
+    }
+    reader.provide(names.provider, names.endpoint, said)
 
 
 def _says_its_version(endpoint: str) -> bool:
@@ -272,6 +348,80 @@ def _says_its_version(endpoint: str) -> bool:
     except ValueError:
         return False
     return pasted.is_v1 or pasted.is_foundry
+
+
+def _vertex(vendor: Vendor, reader: _Reader) -> None:
+    """A project named for goose is meant. Google's own variable is set on many machines: it needs a location too."""
+    project_variable, project = reader.first(*VERTEX_PROJECT)
+    location_variable, location = reader.first(*VERTEX_LOCATION)
+    wanted = reader.env.get(VERTEX_WANTED, "").lower() in ("true", "1")
+    if not project:
+        if location or wanted:
+            reader.lack(location_variable if location else VERTEX_WANTED, VERTEX_PROJECT[0], vendor.name)
+    elif location or wanted or project_variable == VERTEX_PROJECT[0]:
+        base_variable, base = _base(vendor, reader)
+        said = {
+            "project": (project_variable, project),
+            "region": (location_variable, location),
+            "base_url": (base_variable, base),
+            "credential": (project_variable, "default"),
+        }
+        reader.provide(vendor.name, project_variable, said)
+    else:
+        reader.lack(project_variable, VERTEX_LOCATION[1], vendor.name)
+
+
+def _bedrock(vendor: Vendor, reader: _Reader) -> None:
+    region_variable, region = reader.first(*AWS_REGION)
+    key_variable, key = reader.first(BEDROCK_KEY)
+    said = {"api_key": (key_variable, key)} if key else _aws_identity(reader)
+    if said and not region:
+        reader.lack(next(iter(said.values()))[0], region_variable, vendor.name)
+    elif said:
+        base_variable, base = _base(vendor, reader)
+        said |= {"region": (region_variable, region), "base_url": (base_variable, base)}
+        reader.provide(vendor.name, region_variable, said)
+
+
+def _sagemaker(vendor: Vendor, reader: _Reader) -> None:
+    """goose's endpoints are TGI's, so it is the vendor that speaks that which they belong to."""
+    endpoint = reader.env.get(SAGEMAKER_ENDPOINT, "")
+    region_variable, region = reader.first(*AWS_REGION)
+    if not endpoint or find("sagemaker_tgi", reader.vendors) is not vendor:
+        return
+    if not region:
+        reader.lack(SAGEMAKER_ENDPOINT, region_variable, vendor.name)
+        return
+    base_variable, base = _base(reader.vendors.get("sagemaker", vendor), reader)
+    said: dict[str, tuple[str, Any]] = {
+        **(_aws_identity(reader) or {"credential": (SAGEMAKER_ENDPOINT, "default")}),
+        "region": (region_variable, region),
+        "base_url": (base_variable, base),
+        "models": (SAGEMAKER_ENDPOINT, [endpoint]),
+    }
+    reader.provide(vendor.name, SAGEMAKER_ENDPOINT, said)
+
+
+def _aws_identity(reader: _Reader) -> dict[str, tuple[str, str]]:
+    """1. Keys. 2. A profile. 3. The identity of a machine or a container. 4. None: the region alone says nothing."""
+    keys = {setting: reader.first(variable) for setting, variable in AWS_KEYS.items() if variable in reader.env}
+    if {"access_key_id", "secret_access_key"} <= keys.keys():
+        return keys
+    variable, profile = reader.first(AWS_PROFILE)
+    if profile:
+        return {"profile": (variable, profile)}
+    variable, identity = reader.first(*AWS_IDENTITIES)
+    return {"credential": (variable, "default")} if identity else {}
+
+
+_READERS: Mapping[str, Callable[[Vendor, _Reader], None]] = {
+    "azure_openai": _azure,
+    "vertex": _vertex,
+    "bedrock": _bedrock,
+    "sagemaker": _sagemaker,
+    "sagemaker_tgi": _sagemaker,
+}
+"""The vendors for which a key, or an address, is not all there is to say."""
 
 
 # goose
@@ -314,7 +464,10 @@ def _goose_provider(variables: tuple[str, ...], reader: _Reader) -> tuple[str, s
     providers = list(reader.settings.get("providers", {}))
     if not name:
         return variables[-1], providers[0] if len(providers) == 1 else ""
-    return variable, VENDORS_OF_GOOSE.get(name, name)
+    if name in providers:
+        return variable, name
+    vendor = find(VENDORS_OF_GOOSE.get(name, name), reader.vendors)
+    return variable, vendor.name if vendor else name
 
 
 def _put_target(role: str, model: str, variable: str, provider: str, provider_variable: str, reader: _Reader) -> None:
@@ -327,13 +480,26 @@ def _put_target(role: str, model: str, variable: str, provider: str, provider_va
     if not provider:
         several = f"one of {', '.join(providers)}" if providers else "a provider whose key is set too"
         reader.found.add(provider_variable, f"is not set, but {variable} is", f"set it to {several}")
-    elif later := LATER_VENDORS.get(provider):
-        reader.found.add(provider_variable, f"this version does not speak to {later} yet", "name another provider")
     else:
-        reader.found.add(provider_variable, f"there is no provider {quoted(provider)} here", _how_to_get(provider))
+        remedy = _how_to_get(provider, reader)
+        reader.found.add(provider_variable, f"there is no provider {quoted(provider)} here", remedy)
 
 
-def _how_to_get(provider: str) -> str:
-    vendor = VENDORS.get(provider)
+HOW_TO_GET: Mapping[str, str] = {
+    "azure_openai": "set AZURE_OPENAI_ENDPOINT",
+    "azure_foundry": "set AZURE_FOUNDRY_ENDPOINT",
+    "vertex": "set GCP_PROJECT_ID",
+    "bedrock": f"set AWS_REGION, and {BEDROCK_KEY}, AWS_PROFILE or AWS_ACCESS_KEY_ID",
+    "sagemaker": f"set {SAGEMAKER_ENDPOINT} and AWS_REGION",
+    "sagemaker_tgi": f"set {SAGEMAKER_ENDPOINT} and AWS_REGION",
+}
+
+
+def _how_to_get(provider: str, reader: _Reader) -> str:
+    vendor = reader.vendors.get(provider)
     variables = (*vendor.key_env, *vendor.host_env, *vendor.base_env) if vendor else ()
-    return f"set {variables[0]}" if variables else f"name one of {', '.join(sorted(VENDORS))}"
+    if provider in HOW_TO_GET:
+        return HOW_TO_GET[provider]
+    if vendor and vendor.base_url is None and vendor.key_env and vendor.host_env:
+        return f"set {vendor.host_env[0]} and {vendor.key_env[0]}"
+    return f"set {variables[0]}" if variables else f"name one of {', '.join(sorted(reader.vendors))}"

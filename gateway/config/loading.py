@@ -9,26 +9,29 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from gateway.config import environment
-from gateway.config.checking import INSTALL_ENTRA, check, is_installed
+from gateway.config import environment, retries, signing_in, vendors
+from gateway.config.checking import CACHES_WHEN_TOLD, check
 from gateway.config.findings import Enough, Findings, child, either, quoted
 from gateway.config.fitting import WRONG, fit
 from gateway.config.names import follow, names_of
 from gateway.config.reading import MAX_BYTES, Node, Unreadable, lines, named, read, sources
-from gateway.config.settings import Access, Config, Model, Observe, Provider, Server
+from gateway.config.settings import Access, Config, CustomVendor, Media, Model, Observe, Provider, Server
 from gateway.errors import OperatorError, Problem
 from gateway.resilience import Resilience
+from gateway.vendors import VENDORS, Vendor
 
 FILE = "skein.yaml"
 
 SECTIONS: Mapping[str, Any] = {
     "server": Server,
+    "vendors": dict[str, CustomVendor],
     "providers": dict[str, Provider],
     "models": dict[str, Model],
     "aliases": dict[str, str],
     "resilience": Resilience,
     "observe": Observe,
     "access": Access,
+    "media": Media,
 }
 
 STANDBY = {"simulator": Provider(vendor="simulator")}
@@ -65,13 +68,14 @@ def from_environment(env: Mapping[str, str]) -> Config:
     """Without a file. A problem's path is the variable it is about. Raises ``OperatorError`` with every problem."""
     found = Findings()
     try:
-        said = environment.read(env, found)
+        said = environment.read(env, found, _known())
         config = _built(said.tree, env, "environment", found)
     except Enough:
         raise OperatorError(found.problems) from None
     if found.problems:
-        raise OperatorError(found.by_variable(said.variables))
-    return msgspec.structs.replace(config, notes=(*config.notes, *said.notes), variables=said.variables)
+        raise OperatorError(found.by_variable(said.variables | config.variables))
+    variables = said.variables | config.variables
+    return msgspec.structs.replace(config, notes=(*config.notes, *said.notes), variables=variables)
 
 
 def _parsed(text: str, env: Mapping[str, str], source: str) -> tuple[Config, list[Problem]]:
@@ -84,8 +88,11 @@ def _parsed(text: str, env: Mapping[str, str], source: str) -> tuple[Config, lis
     except Enough:
         more = Problem(source, f"has more problems than these {len(found.problems)}")
         return Config(), [*found.by_line(lines(tree)), more]
-    notes = (*config.notes, *environment.beside_a_file(env, named(tree)))
-    return msgspec.structs.replace(config, notes=notes, variables=sources(tree, env)), found.by_line(lines(tree))
+    beside = environment.beside_a_file(env, named(tree))
+    told = [f"{variable} is set: it is {path}" for path, variable in config.variables.items()]
+    variables = sources(tree, env) | config.variables
+    made = msgspec.structs.replace(config, notes=(*config.notes, *beside, *told), variables=variables)
+    return made, found.by_line(lines(tree))
 
 
 def _built(tree: Node, env: Mapping[str, str], source: str, found: Findings) -> Config:
@@ -96,11 +103,20 @@ def _built(tree: Node, env: Mapping[str, str], source: str, found: Findings) -> 
             found.add(child("", name), "is not a setting", either(name, SECTIONS))
         elif (value := fit(node, inspect.type_info(SECTIONS[name]), name, found)) is not WRONG:
             sections[name] = value
-    providers = {
-        name: _settled(name, provider, child("providers", name), found)
+    custom = sections.pop("vendors", {})
+    known = vendors.built(custom, _known(), found)
+    settled = {
+        name: _settled(name, provider, child("providers", name), known, found)
         for name, provider in sections.get("providers", {}).items()
     }
-    config = Config(**sections | {"providers": providers or dict(STANDBY)}, source=source)
+    providers, variables = retries.honoured(settled, env, found)
+    config = Config(
+        **sections | {"providers": providers or dict(STANDBY)},
+        custom=custom,
+        vendors=known,
+        variables=variables,
+        source=source,
+    )
     vague = not {"providers", "models"} & given.keys() <= sections.keys()
     names = names_of(config, _keys(given, "providers") or STANDBY, _keys(given, "models"), vague)
     check(config, names, found)
@@ -112,10 +128,25 @@ def _notes(config: Config, env: Mapping[str, str]) -> tuple[str, ...]:
     notes = []
     if config.server.workers > 1 and config.server.metrics_port is None:
         notes.append("server.workers is more than 1 without server.metrics_port: metrics cannot be scraped")
-    with_entra = [name for name, provider in config.providers.items() if provider.credential]
-    if with_entra and not is_installed("azure.identity"):
-        notes.append(f"{' and '.join(with_entra)} cannot sign in: azure-identity is not installed: {INSTALL_ENTRA}")
-    return (*notes, *_telemetry_notes(config, env))
+    return (*vendors.installed().notes, *notes, *_provider_notes(config), *_telemetry_notes(config, env))
+
+
+def _provider_notes(config: Config) -> Iterator[str]:
+    owners = {
+        name: config.vendors[each.vendor] for name, each in config.providers.items() if each.vendor in config.vendors
+    }
+    unable: dict[str, list[str]] = {}
+    for name, vendor in owners.items():
+        if package := signing_in.without_package(config.providers[name], vendor):
+            unable.setdefault(package.remedy, []).append(name)
+        dialects = {row.dialect for row in (vendor, *vendor.faces)}
+        if config.providers[name].cache == "auto" and not dialects.intersection(CACHES_WHEN_TOLD):
+            yield f"providers.{name}.cache is auto, but {vendor.name} needs no marks: it caches by itself or never"
+    for remedy, names in unable.items():
+        yield f"{' and '.join(names)} cannot sign in: {remedy}"
+    for name in config.custom.keys() - {each.vendor for each in config.providers.values()}:
+        if not any(each.extends == name for each in config.custom.values()):
+            yield f"vendors.{name} is of no provider: nothing calls it"
 
 
 def _telemetry_notes(config: Config, env: Mapping[str, str]) -> Iterator[str]:
@@ -146,12 +177,20 @@ def _keys(given: Mapping[str, Node], section: str) -> list[str]:
     return list(node.value) if node is not None and isinstance(node.value, dict) else []
 
 
-def _settled(name: str, provider: Provider, path: str, found: Findings) -> Provider:
-    """With its vendor named, and ``endpoint`` under the one word for it."""
+def _known() -> Mapping[str, Vendor]:
+    return {**VENDORS, **vendors.installed().vendors}
+
+
+def _settled(name: str, provider: Provider, path: str, known: Mapping[str, Vendor], found: Findings) -> Provider:
+    """With its vendor by the vendor's own name, and ``endpoint`` under the one word for it."""
     if provider.base_url and provider.endpoint:
         found.add(child(path, "endpoint"), "is given beside base_url, which means the same", "keep one of the two")
     base_url = provider.base_url or provider.endpoint
-    return msgspec.structs.replace(provider, vendor=provider.vendor or name, base_url=base_url, endpoint=None)
+    vendor = vendors.find(provider.vendor or name, known)
+    if vendor is None:
+        return msgspec.structs.replace(provider, vendor=provider.vendor or name, base_url=base_url, endpoint=None)
+    provider = signing_in.settled(provider, vendor)
+    return msgspec.structs.replace(provider, vendor=vendor.name, base_url=base_url, endpoint=None)
 
 
 def _text(path: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from gateway.config.findings import listed, quoted
 from gateway.config.settings import Config, Provider
 from gateway.errors import did_you_mean, nearest
-from gateway.vendors import VENDORS
+from gateway.vendors import Vendor
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +19,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     providers: Mapping[str, Provider | None]
     models: tuple[str, ...]
     aliases: Mapping[str, str]
+    vendors: Mapping[str, Vendor]
     vague: bool = False
     """A whole section could not be read, so there may be names nobody knows of."""
 
@@ -31,7 +32,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         """The providers that list a bare id; if none does, those whose vendor's names it has."""
         providers = {name: provider for name, provider in self.providers.items() if provider}
         listing = [name for name, each in providers.items() if model in each.models or model in each.deployments]
-        return listing or [name for name, each in providers.items() if _named_by(each, model)]
+        return listing or [name for name, each in providers.items() if _named_by(self.vendors.get(each.vendor), model)]
 
     def remedy(self, reference: str, also: Collection[str] = ()) -> str:
         """What to write in the place of a reference that leads nowhere."""
@@ -55,6 +56,7 @@ def names_of(config: Config, providers: Iterable[str], models: Iterable[str], va
         providers={name: config.providers.get(name) for name in providers},
         models=tuple(models),
         aliases=config.aliases,
+        vendors=config.vendors,
         vague=vague,
     )
 
@@ -87,6 +89,5 @@ def follow(alias: str, names: Names) -> str | None:
     return target
 
 
-def _named_by(provider: Provider, model: str) -> bool:
-    vendor = VENDORS.get(provider.vendor)
+def _named_by(vendor: Vendor | None, model: str) -> bool:
     return vendor is not None and any(fnmatchcase(model, pattern) for pattern in vendor.owns)

@@ -12,7 +12,8 @@ from msgspec import inspect
 from gateway.resilience import BreakerSettings, Resilience
 from gateway.routing import Strategy, Target
 from gateway.units import Duration, Size
-from gateway.vendors.vendor import Account
+from gateway.vendors import VENDORS
+from gateway.vendors.vendor import Account, Auth, Vendor
 
 Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 """A text that is never shown, in no problem and no ``repr``."""
@@ -70,9 +71,30 @@ class Provider(Guarded, frozen=True, kw_only=True):
     api_keys: tuple[Secret, ...] = ()
     """Several keys, used as a pool: one that is limited or refused gives way to the next."""
     credential: Literal["default"] | None = None
-    """Azure only: `default` signs in with Entra ID by what the machine offers."""
+    """`default` signs in with what the machine offers: Azure (Entra ID), `vertex` (Application Default Credentials),
+    `bedrock` and `sagemaker` (AWS's chain)."""
     ad_token: Secret | None = None
-    """Azure only: a ready-made Entra ID token."""
+    """A ready-made bearer token: Azure (Entra ID), `vertex`."""
+    profile: str | None = None
+    """AWS: the profile whose credentials sign."""
+    access_key_id: str | None = None
+    """AWS: the key that signs, with `secret_access_key`."""
+    secret_access_key: Secret | None = None
+    """AWS: the secret that belongs to `access_key_id`."""
+    session_token: Secret | None = None
+    """AWS: what makes a temporary pair of keys valid."""
+    credentials_file: str | None = None
+    """`vertex`: the file of a service account or another Google credential."""
+    client_id: str | None = None
+    """`databricks`: the service principal that signs in by OAuth, with `client_secret`."""
+    client_secret: Secret | None = None
+    """`databricks`: the secret that belongs to `client_id`."""
+    region: str | None = None
+    """AWS: `us-east-1` and the like; `vertex`: as `location`."""
+    location: str | None = None
+    """`vertex`: the location, such as `global` or `europe-west1`."""
+    project: str | None = None
+    """`vertex`: Google's project."""
     base_url: str | None = None
     """Where the API is, if not at the vendor's own address."""
     endpoint: str | None = None
@@ -87,6 +109,11 @@ class Provider(Guarded, frozen=True, kw_only=True):
     """Model ids to list and to own; an id not listed can still be called as `provider/model`."""
     windows: dict[str, Tokens] = {}
     """Model -> context window in tokens, where it is not the one known for the name."""
+    dialect: str | None = None
+    """The one of the vendor's dialects to speak. Left out: the client's own where the vendor has it, else
+    its first."""
+    cache: Literal["auto", "off"] = "off"
+    """`auto` sets marks for the vendor's prompt cache where a client sets none (Claude)."""
     resilience: Overrides = {}
     """What differs from `resilience` for calls to this provider."""
 
@@ -97,7 +124,64 @@ class Provider(Guarded, frozen=True, kw_only=True):
 
     @property
     def account(self) -> Account:
-        return Account(base_url=self.base_url, api_version=self.api_version, deployments=self.deployments)
+        return Account(
+            base_url=self.base_url,
+            api_version=self.api_version,
+            deployments=self.deployments,
+            region=self.region,
+            project=self.project,
+        )
+
+
+class CustomVendor(msgspec.Struct, frozen=True, kw_only=True):
+    """A vendor of the operator's own: what is not said is as the one it extends, else as a server of OpenAI's shape."""
+
+    extends: str | None = None
+    """The vendor this one differs from. Left out: a plain server of the dialect."""
+    title: str | None = None
+    """What people call it. Left out: its name."""
+    docs: str | None = None
+    """Where its own documentation is."""
+    base_url: str | None = None
+    """Scheme, host and path prefix. Without a path, and without `paths`, `/v1` is understood. Left out: the provider
+    gives one."""
+    dialect: str | None = None
+    """The wire format of its chat, such as `openai_chat` or `anthropic_messages`."""
+    paths: dict[str, str | None] | None = None
+    """Operation (`chat`, `chat_stream`, `models`, `embeddings`) -> path below the base, `{model}` in it is the model's
+    name; null takes an operation away."""
+    auth: Auth | None = None
+    """Where its key goes: `bearer` into `Authorization`, else into the header of that name. `sigv4` signs each call."""
+    service: str | None = None
+    """The name AWS signs it under, for `sigv4`."""
+    headers: dict[str, str | None] | None = None
+    """Headers to send with every call; null takes one away. Secrets belong to a provider's `headers`."""
+    rename: dict[str, str | None] | None = None
+    """Field of a request -> what it is called here; null leaves the name."""
+    drop: tuple[str, ...] | None = None
+    """Fields of a request that it refuses, beside those of `extends`."""
+    drop_from_messages: tuple[str, ...] | None = None
+    """Keys of assistant messages and tool calls that it refuses, beside those of `extends`."""
+    replays: tuple[str, ...] | None = None
+    """Keys of an assistant message that hold reasoning and that it wants back beside the tool calls it led to."""
+    key_env: tuple[str, ...] | None = None
+    """Variables that usually hold its key."""
+    key_required: bool | None = None
+    """Whether a provider needs a key. Left out: whether `key_env` says where it usually is."""
+    serves: tuple[str, ...] | None = None
+    """Globs of the models it serves; a glob after `!` takes models out again."""
+    owns: tuple[str, ...] | None = None
+    """Globs of the bare model ids that are its own."""
+    strip: tuple[str, ...] | None = None
+    """Ends of paths that people paste and that are not part of its base."""
+    listing: str | None = None
+    """The shape of its listing of models, by the vendor known for it, such as `openai` or `anthropic`."""
+    stream_usage: bool | None = None
+    """Whether it takes `stream_options.include_usage`."""
+    prefill: dict[str, bool] | None = None
+    """What marks an unfinished assistant message that the model is to continue."""
+    prices: str | None = None
+    """Its id in the price table that comes along."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +249,19 @@ class Observe(msgspec.Struct, frozen=True, kw_only=True):
     """Model or `provider/model` -> price, where it differs from the table that comes along."""
 
 
+class Media(msgspec.Struct, frozen=True, kw_only=True):
+    """Images and files that a request names by URL and that its vendor would not fetch itself."""
+
+    download: bool = True
+    """Whether the gateway fetches them."""
+    allow: tuple[str, ...] = ()
+    """Hosts that may be fetched from although they are not of the public internet."""
+    max_size: Size = 20 * 2**20
+    """The largest file that is taken."""
+    timeout: Duration = 10.0
+    """How long fetching one may take."""
+
+
 class Key(Guarded, frozen=True, kw_only=True):
     """One caller's key."""
 
@@ -198,6 +295,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     resilience: Resilience = Resilience()
     observe: Observe = Observe()
     access: Access = Access()
+    media: Media = Media()
+    custom: dict[str, CustomVendor] = {}
+    """The section ``vendors`` as it was said."""
+    vendors: Mapping[str, Vendor] = msgspec.field(default_factory=lambda: VENDORS)
+    """Every vendor there is: those that come along, those of installed packages, those of the file."""
     source: str = "environment"
     """The file it was read from, or ``environment``."""
     notes: tuple[str, ...] = ()

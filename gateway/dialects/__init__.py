@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from gateway.chat import Facts, Operation, Turn
-from gateway.dialects import openai_chat, openai_embeddings
+from gateway.abilities import Abilities
+from gateway.chat import ChatEvent, ChatRequest, ChatResponse, Encoded, Facts, Operation, Turn, Usage
+from gateway.dialects import anthropic_messages, cohere_chat, gemini, ollama_chat, openai_chat, openai_embeddings
 from gateway.dialects.glimpse import Glimpse, Whole
 from gateway.errors import Fault
 from gateway.sse import Frame
@@ -40,4 +41,62 @@ class Dialect(Protocol):
     def error_frame(self, error: Mapping[str, Any], /) -> bytes: ...
 
 
+class StreamEncoder(Protocol):
+    """The events of an answer as the client reads them."""
+
+    def feed(self, event: ChatEvent, /) -> bytes:
+        """Of the events that say something; those that only count, end or fail are not for it."""
+
+    def end(self, usage: Usage | None, cost: float | None, /) -> bytes:
+        """What closes a stream that is whole; ``cost`` in dollars, where it is known."""
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that all events of this answer share."""
+
+
+class Ingress(Protocol):
+    """A dialect that clients speak, by way of the hub. ``id``, ``model``: for the answer that does not name its own."""
+
+    NAME: str
+
+    def decode_request(self, body: bytes, /) -> ChatRequest:
+        """Raises ``CallerError`` (400) with where and what."""
+
+    def encode_answer(self, answer: ChatResponse, /, *, id: str, model: str, created: int) -> bytes: ...
+    def stream_encoder(self, *, id: str, model: str, created: int, usage: bool) -> StreamEncoder:
+        """``usage``: the client asked for it."""
+
+
+class StreamDecoder(Protocol):
+    """A vendor's stream, bytes to events, however they are cut. Never raises; what cannot be read is ``Damaged``."""
+
+    def feed(self, chunk: bytes, now: float, /) -> list[ChatEvent]: ...
+    def end(self, now: float, /) -> list[ChatEvent]:
+        """What is left when the vendor has closed."""
+
+
+class Egress(Protocol):
+    """A dialect that vendors are spoken to in, by way of the hub. Pure; ``now`` is epoch seconds."""
+
+    NAME: str
+    SIGNED: str | None
+    """The ``Reasoning.format`` whose signatures it takes back."""
+    REFERS: tuple[str, ...]
+    """Beginnings of the URIs that a request may name; what lies at others has to be sent as bytes."""
+
+    def encode_request(self, request: ChatRequest, able: Abilities, /) -> Encoded: ...
+    def decode_answer(self, body: bytes, now: float, /) -> ChatResponse | Fault:
+        """A whole answer of status 200, checked; a 200 that holds an error, or nothing readable, is a fault."""
+
+    def stream_decoder(self) -> StreamDecoder: ...
+
+
 DIALECTS: dict[str, Dialect] = {dialect.NAME: dialect for dialect in (openai_chat, openai_embeddings)}
+
+INGRESS: dict[str, Ingress] = {openai_chat.NAME: openai_chat}
+"""Dialects that clients speak and that can be read into the hub."""
+
+EGRESS: dict[str, Egress] = {
+    dialect.NAME: dialect for dialect in (anthropic_messages, cohere_chat, gemini, ollama_chat)
+}
+"""Dialects that only vendors speak here."""

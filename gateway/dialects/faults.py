@@ -23,28 +23,45 @@ _CONTEXT = re.compile(
     r"context_length_exceeded|maximum context length|context[ _](?:window|length|size)|prompt is too long"
     r"|input is too long|too many tokens|exceeds? the maximum number of tokens|exceed context limit"
     r"|longer than the model's context|current length is .* while limit is|`inputs` tokens \+ `max_new_tokens`"
-    r"|model_context_window_exceeded|maximum prompt length|exceed_context_size",
+    r"|model_context_window_exceeded|maximum prompt length|exceed_context_size"
+    r"|input tokens exceeded|too many input tokens"  # Bedrock: Nova, Cohere
+    r"|input token count .{0,40}model only supports up to",  # Vertex
     re.IGNORECASE,
 )
 _REFUSED = re.compile(
     r"content_filter|ResponsibleAIPolicyViolation|content_policy_violation|invalid_prompt|content filtering policy"
-    r"|content management policy|usage policy|CONTENT_POLICY_VIOLATION|flagged by moderation|requires moderation",
+    r"|content management policy|usage policy|CONTENT_POLICY_VIOLATION|flagged by moderation|requires moderation"
+    r"|blocked by our content filters"  # Bedrock
+    r"|deny-?listed token",  # Cohere
     re.IGNORECASE,
 )
 _BILLING = re.compile(
     r"insufficient_quota|credit_balance|spend_limit_(?:exceeded|reached)|usage_limit_exceeded|billing_hard_limit"
-    r"|billing_not_active|credit balance|insufficient (?:balance|credit|funds|quota)|out of credits?|payment required",
+    r"|billing_not_active|credit balance|insufficient (?:balance|credit|funds|quota)|out of credits?|payment required"
+    r"|limited to \d+ api calls ?/ ?month"  # Cohere's trial keys
+    r"|credits are depleted|spending cap",  # Gemini
     re.IGNORECASE,
 )
 # Google says this of a rate too, and then when to come back.
 _QUOTA = re.compile(r"exceeded your current quota", re.IGNORECASE)
 _QUOTED = re.compile(r"(?<!\w)(?:'[^'\n]{0,400}'|\"[^\"\n]{0,400}\"|`[^`\n]{0,400}`)(?!\w)")
-_KEY = re.compile(r"incorrect api key|invalid api key|api key not valid|invalid_api_key", re.IGNORECASE)
+_KEY = re.compile(
+    r"incorrect api key|invalid api key|invalid_api_key"
+    r"|api key (?:not valid|not found|expired)|user location is not supported",  # Gemini: the account is called from there
+    re.IGNORECASE,
+)
 _NO_MODEL = re.compile(
     r"model_not_found|model_decommissioned|deploymentnotfound|model_not_available|unknown_model|no_such_model"
     r"|model .{0,80}(?:does not exist|not found|has been (?:retired|deprecated|decommissioned))"
     r"|model .{0,80}is not (?:supported|available)"
-    r"|does not have access to (?:the )?model|not a valid model",
+    r"|does not have access to (?:the )?model|not a valid model"
+    # Bedrock and SageMaker
+    r"|model identifier is invalid|(?:don.t have|do not have) access to the model|on-demand throughput isn.t supported"
+    r"|model access is denied|endpoint \S{1,80} of account \d{1,20} not found"
+    # Cohere, Databricks, Snowflake
+    r"|model .{0,80}was removed on|rate limit of 0\b|unknown model|model .{0,80}is unavailable"
+    # Vertex
+    r"|not servable in region",
     re.IGNORECASE,
 )
 _OVERLOADED = re.compile(
@@ -89,6 +106,60 @@ _BY_WORD = {
     "invalid_api_key": FaultKind.BAD_CREDENTIALS,
     "not_found_error": FaultKind.MODEL_MISSING,
     "invalid_request_error": FaultKind.BAD_REQUEST,
+    # Databricks: https://docs.databricks.com/api/workspace/introduction
+    "request_limit_exceeded": FaultKind.RATE_LIMITED,
+    "resource_exhausted": FaultKind.RATE_LIMITED,
+    "temporarily_unavailable": FaultKind.OVERLOADED,
+    "permission_denied": FaultKind.BAD_CREDENTIALS,
+    "unauthenticated": FaultKind.BAD_CREDENTIALS,
+    "endpoint_not_found": FaultKind.MODEL_MISSING,
+    "resource_does_not_exist": FaultKind.MODEL_MISSING,
+    "bad_request": FaultKind.BAD_REQUEST,
+    "invalid_parameter_value": FaultKind.BAD_REQUEST,
+    # Snowflake, also inside a 200: sessions and tokens that are unknown or have ended.
+    "390104": FaultKind.BAD_CREDENTIALS,
+    "390111": FaultKind.BAD_CREDENTIALS,
+    "390112": FaultKind.BAD_CREDENTIALS,
+    "390114": FaultKind.BAD_CREDENTIALS,
+    "390144": FaultKind.BAD_CREDENTIALS,
+    "390303": FaultKind.BAD_CREDENTIALS,
+    "390318": FaultKind.BAD_CREDENTIALS,
+}
+# AWS names what happened in a header or in the frame, whatever the status:
+# https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html
+_BY_EXCEPTION = {
+    "AccessDeniedException": FaultKind.BAD_CREDENTIALS,
+    "ExpiredToken": FaultKind.BAD_CREDENTIALS,
+    "ExpiredTokenException": FaultKind.BAD_CREDENTIALS,
+    "IncompleteSignature": FaultKind.BAD_CREDENTIALS,
+    "IncompleteSignatureException": FaultKind.BAD_CREDENTIALS,
+    "InvalidClientTokenId": FaultKind.BAD_CREDENTIALS,
+    "InvalidSignatureException": FaultKind.BAD_CREDENTIALS,
+    "MissingAuthenticationToken": FaultKind.BAD_CREDENTIALS,
+    "MissingAuthenticationTokenException": FaultKind.BAD_CREDENTIALS,
+    "NotAuthorized": FaultKind.BAD_CREDENTIALS,
+    "OptInRequired": FaultKind.BAD_CREDENTIALS,
+    "UnrecognizedClientException": FaultKind.BAD_CREDENTIALS,
+    "InternalDependencyException": FaultKind.SERVER_ERROR,
+    "InternalFailure": FaultKind.SERVER_ERROR,
+    "InternalServerException": FaultKind.SERVER_ERROR,
+    "InternalStreamFailure": FaultKind.SERVER_ERROR,
+    "ModelErrorException": FaultKind.SERVER_ERROR,
+    "ModelError": FaultKind.SERVER_ERROR,
+    "ModelStreamError": FaultKind.SERVER_ERROR,
+    "ModelStreamErrorException": FaultKind.SERVER_ERROR,
+    "ModelTimeoutException": FaultKind.SERVER_ERROR,
+    "ModelNotReadyException": FaultKind.OVERLOADED,
+    "ServiceUnavailable": FaultKind.OVERLOADED,
+    "ServiceUnavailableException": FaultKind.OVERLOADED,
+    "RequestLimitExceeded": FaultKind.RATE_LIMITED,
+    "ServiceQuotaExceededException": FaultKind.RATE_LIMITED,
+    "Throttling": FaultKind.RATE_LIMITED,
+    "ThrottlingException": FaultKind.RATE_LIMITED,
+    "TooManyRequestsException": FaultKind.RATE_LIMITED,
+    "ResourceNotFoundException": FaultKind.MODEL_MISSING,
+    "ValidationError": FaultKind.BAD_REQUEST,
+    "ValidationException": FaultKind.BAD_REQUEST,
 }
 
 
@@ -106,6 +177,8 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
 def read_fault(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Fault:
     """A reply that is not an answer, as a fault. ``headers`` are lower-case; ``now`` is epoch seconds."""
     words, wait = read_words(body), retry_after(headers, body, now)
+    if words.type is None and (exception := headers.get("x-amzn-errortype")):
+        words = msgspec.structs.replace(words, type=_exception(exception))
     return Fault(
         kind=classify(status, words, wait is not None),
         message=words.message or f"HTTP {status} without a message",
@@ -137,11 +210,41 @@ def read_error_object(error: Any, raw: bytes, now: float) -> Fault:
     )
 
 
+def read_exception(headers: Mapping[str, str], payload: bytes, now: float) -> Fault:
+    """An error of AWS's that came as a message of an event stream. ``headers`` are the message's own."""
+    name = headers.get(":exception-type") or headers.get(":error-code") or "unknown"
+    words = read_words(payload) if payload else Words(message=headers.get(":error-message", ""))
+    # In streams the names begin in lower case.
+    words = msgspec.structs.replace(words, type=name[:1].upper() + name[1:])
+    return Fault(
+        kind=classify(words.number or _status_of_exception(words), words),
+        message=words.message or f"{words.type} without a message",
+        status=words.number,
+        type=words.type,
+        code=words.code,
+        retry_after=retry_after({}, payload, now),
+        body=payload[:BODY_KEPT].decode(errors="replace") or None,
+    )
+
+
+def _status_of_exception(words: Words) -> int:
+    """What the status would have been, had it not come too late for one."""
+    return 400 if _BY_EXCEPTION.get(words.type or "") in (FaultKind.BAD_REQUEST, FaultKind.BAD_CREDENTIALS) else 500
+
+
+def _exception(name: str) -> str:
+    """``com.amazon.coral.service#ThrottlingException:http://…`` is a ThrottlingException."""
+    return name.partition(":")[0].rpartition("#")[2].strip()
+
+
 def classify(status: int, words: Words, come_back: bool = False) -> FaultKind:
     """The kind of fault: what the body says, else what the status says. ``come_back``: the vendor said when."""
+    aws = _by_aws(words)
+    if aws in (FaultKind.RATE_LIMITED, FaultKind.OVERLOADED):
+        return aws
     if status < 500 and (kind := _by_signature(words, status, come_back)):
         return kind
-    if kind := _BY_STATUS.get(status):
+    if kind := aws or _BY_STATUS.get(status):
         return kind
     if status >= 500:
         return FaultKind.OVERLOADED if _OVERLOADED.search(words.message) else FaultKind.SERVER_ERROR
@@ -168,11 +271,25 @@ def _by_signature(words: Words, status: int | None = None, come_back: bool = Fal
         return FaultKind.RATE_LIMITED
     if status in (None, 400, 403, 422) and _REFUSED.search(said):
         return FaultKind.REFUSED
+    # Cohere: a token that its owner has put on a list. Groq's 498 has a code.
+    if status == 498 and words.message and not tokens and not _OVERLOADED.search(words.message):
+        return FaultKind.REFUSED
     if status in (None, 400, 403, 404, 410, 422) and _NO_MODEL.search(said):
         return FaultKind.MODEL_MISSING
     if status == 400 and _KEY.search(ours):
         return FaultKind.BAD_CREDENTIALS
     return None
+
+
+def _by_aws(words: Words) -> FaultKind | None:
+    """What a container said behind SageMaker counts more than that it failed."""
+    kind = _BY_EXCEPTION.get(words.type or "")
+    # A marker where the model has no cache is refused as if the account were at fault.
+    if kind is FaultKind.BAD_CREDENTIALS and "prompt caching" in words.message:
+        return FaultKind.BAD_REQUEST
+    if kind is FaultKind.SERVER_ERROR and words.number and words.number < 500:
+        return _by_signature(words, words.number) or _BY_STATUS.get(words.number, FaultKind.BAD_REQUEST)
+    return kind
 
 
 def _by_words(words: Words) -> FaultKind | None:
@@ -199,19 +316,25 @@ def _words_of(said: Any) -> Words:
         return Words(message=str(said)[:500])
     inner = said.get("error", said)
     if isinstance(inner, str):
-        return Words(message=inner, code=_text(said.get("code")), type=_text(said.get("type")))
+        code = said.get("code") or said.get("error_code")
+        return Words(message=inner, code=_text(code), type=_text(said.get("type")))
     if not isinstance(inner, dict):
         inner = said
-    message = next((inner[key] for key in ("message", "detail", "error", "msg") if inner.get(key)), "")
+    message = next((inner[key] for key in _MESSAGES if inner.get(key)), "")
     if isinstance(message, list | dict):
         message = msgspec.json.encode(message).decode()[:500]
     return Words(
         message=str(message),
-        type=_text(inner.get("type")),
-        code=_text(inner.get("code")) or _inner_code(inner),
+        type=_text(inner.get("type")) or _exception(_text(inner.get("__type")) or "") or None,
+        code=_text(inner.get("code")) or _text(inner.get("error_code")) or _inner_code(inner),
         param=_text(inner.get("param")),
         number=_status_of(inner) or _status_of(said),
     )
+
+
+# The last three are AWS's; what a container behind SageMaker said comes before what SageMaker says about it.
+_MESSAGES = ("message", "detail", "error", "msg", "OriginalMessage", "originalMessage", "Message")
+_STATUSES = ("status", "status_code", "statusCode", "code", "raw_status_code", "OriginalStatusCode", "originalStatusCode")
 
 
 def _inner_code(inner: dict[str, Any]) -> str | None:
@@ -220,7 +343,7 @@ def _inner_code(inner: dict[str, Any]) -> str | None:
 
 
 def _status_of(said: dict[str, Any]) -> int | None:
-    for key in ("status", "status_code", "statusCode", "code", "raw_status_code"):
+    for key in _STATUSES:
         value = said.get(key)
         if isinstance(value, str) and re.fullmatch(r"[0-9]{3}", value):
             value = int(value)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
-from gateway.chat import Usage
+from gateway.chat import Kept, Reasoning, Usage
 from gateway.errors import Fault
 
 
@@ -38,6 +38,8 @@ class Glimpse(NamedTuple):
     id: str | None = None
     model: str | None = None
     """Which answer it belongs to, and who says it is answering."""
+    delta: Mapping[str, Any] = {}
+    """What the first choice said, as it came: some vendors want the reasoning in it back."""
 
 
 FINISHED = Glimpse(done=True)
@@ -52,6 +54,16 @@ class Whole(NamedTuple):
     id: str | None = None
     model: str | None = None
     calls: tuple[CallPart, ...] = ()
+    thoughts: tuple[Reasoning, ...] = ()
+    signatures: Mapping[str, str] = {}
+    """A call's id -> its own signature."""
+
+    def kept(self) -> Iterator[tuple[str, Kept]]:
+        """For each tool call what was thought before it, by the call's id."""
+        for part in self.calls:
+            signature = self.signatures.get(part.id)
+            if part.id and (self.thoughts or signature):
+                yield part.id, Kept(self.thoughts, signature)
 
     @property
     def finish_reason(self) -> str | None:

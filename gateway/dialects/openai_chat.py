@@ -16,6 +16,10 @@ from gateway.dialects.faults import read_error_object
 from gateway.dialects.glimpse import DAMAGED, FINISHED, CallPart, Glimpse, Whole
 from gateway.dialects.mending import mended
 from gateway.dialects.money import with_cost as with_cost
+from gateway.dialects.openai_answer import encode_answer as encode_answer
+from gateway.dialects.openai_answer import stream_encoder as stream_encoder
+from gateway.dialects.openai_request import decode_request as decode_request
+from gateway.dialects.replaying import remembered
 from gateway.dialects.usage import read_usage as read_usage
 from gateway.errors import CallerError, Fault, FaultKind
 from gateway.sse import Frame, event
@@ -298,14 +302,22 @@ def _read_answer(body: bytes, now: float) -> Whole | Fault:
     reasons = [choice.finish_reason for choice in answer.choices]
     if "error" in reasons:
         return garbled("the vendor ended the answer with finish_reason error", body, FaultKind.SERVER_ERROR)
-    calling = [(place, choice.message) for place, choice in enumerate(answer.choices) if _may_call(choice.message)]
+    calling = [
+        (place, _object(choice.message)) for place, choice in enumerate(answer.choices) if _may_call(choice.message)
+    ]
     return Whole(
         usage=read_usage(answer.usage),
         finish_reasons=tuple(map(_reason, reasons)),
         id=short(answer.id),
         model=short(answer.model),
-        calls=tuple(part for place, message in calling for part in _calls(_object(message), place)),
+        calls=tuple(part for place, message in calling for part in _calls(message, place)),
+        thoughts=tuple(part for place, message in calling if not place for part in remembered((_wanted(message),))),
     )
+
+
+def _wanted(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields in which vendors that want reasoning back have it."""
+    return {key: message[key] for key in ("reasoning_content", "reasoning_details") if message.get(key)}
 
 
 def arguments_of(function: Mapping[str, Any]) -> str:
@@ -354,7 +366,7 @@ def _calls(said: Mapping[str, Any], choice: int) -> list[CallPart]:
                 arguments_of(function),
             )
         )
-    if isinstance(function := said.get("function_call"), dict):
+    if isinstance(function := said.get("function_call"), dict) and any(function.values()):
         # The form before tools had ids: https://platform.openai.com/docs/api-reference/chat/object
         found.append(CallPart(f"{choice}.0", "", short(function.get("name")) or "", arguments_of(function)))
     return found
@@ -439,6 +451,7 @@ def _read_chunk(frame: Frame, data: bytes, now: float) -> Glimpse:
 
 def _read_choices(chunk: _Chunk, data: bytes) -> Glimpse:
     output, tool, text = False, False, ""
+    first: Mapping[str, Any] = {}
     calls: list[CallPart] = []
     reasons: dict[int, str | None] = {}
     for choice in chunk.choices or ():
@@ -446,6 +459,8 @@ def _read_choices(chunk: _Chunk, data: bytes) -> Glimpse:
         delta = choice.delta
         if delta and any(value for key, value in delta.items() if key not in _SILENT_KEYS):
             output = True
+            if not choice.index:
+                first = delta
             if delta.get("tool_calls") or delta.get("function_call"):
                 tool = True
                 calls += _calls(delta, choice.index or 0)
@@ -464,6 +479,7 @@ def _read_choices(chunk: _Chunk, data: bytes) -> Glimpse:
         usage=_usage_of(chunk),
         id=short(chunk.id),
         model=short(chunk.model),
+        delta=first,
     )
 
 
@@ -494,10 +510,11 @@ def _odd(frame: Frame, data: bytes, now: float) -> Glimpse:
 
 
 def _status_frame(data: bytes, now: float) -> Fault | None:
-    """``{"status": 503, "message": …}`` or ``{"detail": …}`` in place of a chunk."""
+    """``{"status": 503, "message": …}``, ``{"detail": …}``, Snowflake's ``{"code", "message"}``: in place of a chunk."""
     said = msgspec.json.decode(data)
     codes = [said.get(key) for key in ("status", "statusCode", "status_code", "code")]
-    if said.get("detail") or any(isinstance(code, int) and 400 <= code < 600 for code in codes):
+    is_status = any(isinstance(code, int) and 400 <= code < 600 for code in codes)
+    if is_status or said.get("detail") or (said.get("message") and said.get("code")):
         return read_error_object(said, data, now)
     return None
 

@@ -124,6 +124,9 @@ TIME_PER_OUTPUT_TOKEN = _histogram(
     "time_per_output_token_seconds", "Between two tokens of a stream, on average over it.", *_TARGET, buckets=PER_TOKEN
 )
 STALLS = _counter("stream_stalls", "Gaps of more than 5 seconds inside a stream.", *_TARGET)
+DROPPED_FIELDS = _counter(
+    "dropped_fields", "Parts of requests that the target has no words for, left out for it call by call.", *_TARGET
+)
 BACKOFF = _counter("retry_backoff_seconds", "Time waited between attempts.", "provider", "cause")
 CONNECTIONS = _gauge("upstream_connections", "Connections to a provider: active or idle.", "provider", "state")
 RATE_LIMIT_LEFT = _gauge(

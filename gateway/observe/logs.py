@@ -172,6 +172,7 @@ def _finished(event: events.ExchangeFinished, record: Record) -> dict[str, Any]:
         "task_type": record.task,
         "role": record.plan.role if record.plan else None,
         "tool_calls": _tool_calls(event, record),
+        "dropped": list(record.dropped) or None,
         "skipped_events": event.skipped or None,
     }
 
@@ -221,6 +222,7 @@ def _attempt(one: Try) -> dict[str, Any]:
         "key": started.key,
         "url": started.url,
         "after_output": one.after_output or None,
+        "dropped": list(one.dropped) or None,
         "bytes_in": one.end.heard.bytes if isinstance(one.end, events.AttemptSucceeded) else None,
         "upstream_id": one.end.heard.id if isinstance(one.end, events.AttemptSucceeded) else None,
     }

@@ -85,6 +85,7 @@ class Metrics:
             events.RequestUnderstood: self._conduct,
             events.PlanMade: self._planned,
             events.AttemptStarted: self._started,
+            events.RequestReduced: self._reduced,
             events.OutputStarted: self._spoke,
             events.AttemptSucceeded: self._succeeded,
             events.AttemptFailed: self._ended,
@@ -119,6 +120,7 @@ class Metrics:
         self._attempts, self._attempt_errors = numbers(f.ATTEMPTS), numbers(f.ATTEMPT_ERRORS)
         self._attempt_duration, self._attempt_ttft = histogram(f.ATTEMPT_DURATION), histogram(f.ATTEMPT_TTFT)
         self._per_token, self._stalls = histogram(f.TIME_PER_OUTPUT_TOKEN), numbers(f.STALLS)
+        self._dropped_fields = numbers(f.DROPPED_FIELDS)
         self._backoff, self._limits = numbers(f.BACKOFF), numbers(f.RATE_LIMIT_LEFT)
         self._switches, self._failovers = numbers(f.SWITCHES), numbers(f.FAILOVERS)
         self._breaker, self._breaker_moves = numbers(f.BREAKER_STATE), numbers(f.BREAKER_TRANSITIONS)
@@ -196,7 +198,8 @@ class Metrics:
             self._attempt_errors.expect((*names, whose))
         for type in TOKEN_TYPES:
             self._tokens.expect((*names, type))
-        for series in (self._cost, self._unpriced, self._usage_missing, self._stalls, self._breaker):
+        of_target = (self._cost, self._unpriced, self._usage_missing, self._stalls, self._breaker, self._dropped_fields)
+        for series in of_target:
             series.expect(names)
         for state in BREAKER:
             self._breaker_moves.expect((*names, state))
@@ -236,6 +239,9 @@ class Metrics:
     def _started(self, event: events.AttemptStarted, record: Record) -> None:
         if event.delay:
             self._backoff.add((event.target.provider, event.cause), event.delay)
+
+    def _reduced(self, event: events.RequestReduced, record: Record) -> None:
+        self._dropped_fields.add(self.names(event.target), len(event.dropped))
 
     def _succeeded(self, event: events.AttemptSucceeded, record: Record) -> None:
         names = self.names(event.target)

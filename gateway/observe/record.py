@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from gateway import events
 from gateway.errors import Fault, FaultKind
+from gateway.observe.content import shown
 from gateway.observe.vocabulary import CANCELLED, OF_CODE, OF_FAULT, Outcome, attempt_outcome, error_type, verdict
 from gateway.routing import Plan, Target
 from gateway.trace_context import Trace
+
+# Names of what was left out of a request come from clients: so many are told, and so many characters of each.
+MOST_DROPPED, LONGEST_DROPPED = 20, 80
 
 
 class Try(msgspec.Struct, kw_only=True, gc=False):
@@ -25,6 +30,8 @@ class Try(msgspec.Struct, kw_only=True, gc=False):
     error_type: str | None = None
     after_output: bool = False
     end: events.AttemptSucceeded | events.AttemptFailed | events.AttemptAbandoned | None = None
+    dropped: tuple[str, ...] = ()
+    """What of the request its target could not be told."""
 
     @property
     def target(self) -> Target:
@@ -133,6 +140,11 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
         return self.tries[-1].target if self.tries else None
 
     @property
+    def dropped(self) -> tuple[str, ...]:
+        """What of the request whoever served, or was tried last, could not be told."""
+        return self.tries[-1].dropped if self.tries else ()
+
+    @property
     def session(self) -> str | None:
         return self.understood.session if self.understood else None
 
@@ -184,6 +196,9 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     def _started(self, event: events.AttemptStarted) -> None:
         self.tries.append(Try(started=event))
 
+    def _reduced(self, event: events.RequestReduced) -> None:
+        self.tries[event.number - 1].dropped = named(event.dropped)
+
     def _output(self, event: events.OutputStarted) -> None:
         self.tries[event.number - 1].output_at = event.at
         if self.output_at is None:
@@ -220,11 +235,16 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
         return one
 
 
+def named(dropped: Iterable[str]) -> tuple[str, ...]:
+    return tuple(shown(name, LONGEST_DROPPED - 1) for name in islice(dropped, MOST_DROPPED))
+
+
 _ADD: dict[type[events.Event], Callable[[Record, Any], None]] = {
     events.RequestReceived: Record._received,
     events.RequestUnderstood: Record._understood,
     events.PlanMade: Record._planned,
     events.AttemptStarted: Record._started,
+    events.RequestReduced: Record._reduced,
     events.OutputStarted: Record._output,
     events.AttemptSucceeded: Record._succeeded,
     events.AttemptAbandoned: Record._abandoned,

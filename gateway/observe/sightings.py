@@ -35,6 +35,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     outcome: Outcome | None
     error_type: str | None
     after_output: bool
+    dropped: tuple[str, ...] = ()
     fault: str | None = None
     status: int | None = None
     message: str | None = None
@@ -206,6 +207,7 @@ def _call(one: Try, began: float, now: float, content: bool) -> Call:
         outcome=one.outcome,
         error_type=one.error_type,
         after_output=one.after_output,
+        dropped=one.dropped,
         fault=fault.kind.value if fault else None,
         status=_status(one),
         message=said_of(fault, content),
@@ -368,6 +370,7 @@ def _whole_attempt(call: Call) -> dict[str, Any]:
         "message": call.message,
         "retry_after": call.retry_after,
         "after_output": call.after_output,
+        "dropped": call.dropped,
         "tokens": _tokens(call.usage),
         "cost_usd": call.cost.usd if call.cost else None,
     }

@@ -292,6 +292,8 @@ def call_attributes(record: Record, provider: str, why: str) -> Attributes:
         _spent(finished.spent, told)
     if wasted := _wasted(record):
         told["skein.wasted.tokens"] = wasted
+    if record.dropped:
+        told["langfuse.observation.metadata.dropped"] = _json(record.dropped)
     if understood.prompt is not None:
         told["langfuse.observation.prompt.name"] = understood.prompt.name
         told["langfuse.observation.prompt.version"] = understood.prompt.version
@@ -378,6 +380,8 @@ def attempt_attributes(one: Try) -> Attributes:
     }
     if one.outcome is not None:
         told["skein.attempt.outcome"] = one.outcome
+    if one.dropped:
+        told["skein.request.dropped"] = one.dropped
     if started.number > 1:
         told["http.request.resend_count"] = started.number - 1
     if fault is not None and fault.status is not None:

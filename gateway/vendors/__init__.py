@@ -9,6 +9,7 @@ from gateway.vendors.locate import base_from_host as base_from_host
 from gateway.vendors.locate import routes as routes
 from gateway.vendors.vendor import Account as Account
 from gateway.vendors.vendor import Auth as Auth
+from gateway.vendors.vendor import Identity as Identity
 from gateway.vendors.vendor import Operation as Operation
 from gateway.vendors.vendor import Routes as Routes
 from gateway.vendors.vendor import Vendor as Vendor

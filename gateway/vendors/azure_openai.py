@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.vendors.base_url import BaseURL
+from gateway.vendors.foreign import MARKERS, THOUGHTS
 from gateway.vendors.locate import (
     ENDPOINTS,
     Path,
@@ -149,6 +150,8 @@ VENDOR = Vendor(
     key_env=("AZURE_OPENAI_API_KEY",),
     base_env=("AZURE_OPENAI_ENDPOINT",),
     auth="api-key",
+    identity="entra",
+    drop_from_messages=THOUGHTS | MARKERS,
     prices="azure",
     locate=locate,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.vendors.foreign import DEVELOPER
 from gateway.vendors.vendor import Vendor
 
 # Below /v1 and /beta too. Only /beta continues a prefix, hence no prefill: https://api-docs.deepseek.com/guides/chat_prefix_completion
@@ -15,5 +16,8 @@ VENDOR = Vendor(
     owns=("deepseek-chat", "deepseek-reasoner", "deepseek-v[0-9]*"),
     strip=("/anthropic/v1", "/anthropic"),
     rename={"max_completion_tokens": "max_tokens"},
+    # "The reasoning_content in the thinking mode must be passed back": https://api-docs.deepseek.com/guides/thinking_mode
+    replays=frozenset({"reasoning_content"}),
+    roles=DEVELOPER,
     prices="deepseek",
 )

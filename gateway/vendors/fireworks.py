@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.vendors.foreign import DEVELOPER
 from gateway.vendors.vendor import Vendor
 
 # Its SDK lists /v1/accounts/{account}/models, beside /inference and not in OpenAI's shape; /inference/v1/models is.
@@ -16,5 +17,6 @@ VENDOR = Vendor(
     host_env=("FIREWORKS_BASE_URL",),
     owns=("accounts/fireworks/*",),
     stream_usage=False,  # the last chunk has it anyhow
+    roles=DEVELOPER,
     prices="fireworks",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.vendors.foreign import ANSWERED, MARKERS, THOUGHTS
 from gateway.vendors.vendor import Vendor
 
 # The Groq SDK has /openai/v1 in its paths, so GROQ_BASE_URL is a host. max_completion_tokens is what Groq prefers.
@@ -13,5 +14,7 @@ VENDOR = Vendor(
     paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
     key_env=("GROQ_API_KEY",),
     host_env=("GROQ_BASE_URL",),
+    # 400 "property 'reasoning_content' is unsupported"; its own `reasoning` it takes back: https://console.groq.com/docs/reasoning
+    drop_from_messages=(THOUGHTS | MARKERS | ANSWERED) - {"reasoning"},
     prices="groq",
 )

@@ -1,8 +1,112 @@
-"""Mistral: OpenAI chat with names of its own, refusing every field it does not know."""
+"""Mistral: OpenAI chat with names of its own, refusing every field it does not know, and histories out of order."""
 
 from __future__ import annotations
 
-from gateway.vendors.vendor import Vendor
+import hashlib
+import re
+from typing import Any
+
+from gateway.vendors.foreign import ANSWERED, DEVELOPER, MARKERS, THOUGHTS
+from gateway.vendors.vendor import Adapted, Vendor
+
+# Conversations of other vendors --------------------------------------------------------------------------------------
+
+_OWN_ID = re.compile(r"[A-Za-z0-9]{9}")
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+BRIDGE = "I have the results."
+UNANSWERED = "(no result)"
+
+
+def adapt(body: dict[str, Any], model: str) -> Adapted:
+    """The same conversation in an order that is accepted: 400 "Unexpected role 'user' after role 'tool'" (3230),
+    "Not the same number of function calls and responses" (3230), "Tool call id was … but must be a-z, A-Z, 0-9, with a
+    length of 9" (3280): https://docs.mistral.ai/capabilities/function_calling
+    """
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
+        return Adapted(body)
+    history = _History()
+    for place, message in enumerate(messages):
+        history.add(message, f"messages[{place}]")
+    return Adapted({**body, "messages": history.closed()}, (), tuple(history.dropped))
+
+
+class _History:
+    """The messages so far. A call stays open until its answer comes; another message closes it."""
+
+    def __init__(self) -> None:
+        self.dropped: list[str] = []
+        self._messages: list[dict[str, Any]] = []
+        self._open: dict[str, str] = {}
+        """Ids of calls without an answer -> the tool's name."""
+
+    def add(self, message: dict[str, Any], where: str) -> None:
+        role, calls = message.get("role"), message.get("tool_calls")
+        if role == "tool":
+            self._answer(message, where)
+            return
+        self._close()
+        before = self._messages[-1].get("role") if self._messages else None
+        if role == "assistant":
+            if not calls and not message.get("content"):
+                # "Assistant message must have either content or tool_calls, but not none."
+                self.dropped.append(where)
+                return
+            message = self._calling(message, calls) if isinstance(calls, list) else message
+        elif before == "tool":
+            self._messages.append({"role": "assistant", "content": BRIDGE})
+            before = "assistant"
+        if role == "system" and before == "assistant":
+            # Between the turns there is no other role that may speak.
+            message = {**message, "role": "user"}
+        self._messages.append(message)
+
+    def closed(self) -> list[dict[str, Any]]:
+        """All of them. "Expected last role User or Tool (or Assistant with prefix True)"."""
+        self._close()
+        last = self._messages[-1] if self._messages else {}
+        if last.get("role") == "assistant" and not last.get("tool_calls") and "prefix" not in last:
+            self._messages[-1] = {**last, "prefix": True}
+        return self._messages
+
+    def _calling(self, message: dict[str, Any], calls: list[Any]) -> dict[str, Any]:
+        made = []
+        for call in calls:
+            if isinstance(call, dict) and isinstance(call.get("id"), str):
+                call = {**call, "id": own_id(call["id"])}
+                function = call.get("function")
+                self._open[call["id"]] = str(function.get("name") or "") if isinstance(function, dict) else ""
+            made.append(call)
+        return {**message, "tool_calls": made}
+
+    def _answer(self, message: dict[str, Any], where: str) -> None:
+        given = message.get("tool_call_id")
+        call_id = own_id(given) if isinstance(given, str) else None
+        if call_id is None or self._open.pop(call_id, None) is None:
+            # "Unexpected role 'tool' after role 'user'": an answer to nothing.
+            self.dropped.append(where)
+            return
+        self._messages.append({**message, "tool_call_id": call_id})
+
+    def _close(self) -> None:
+        """What was called and never answered gets an answer that says so."""
+        for call_id, name in self._open.items():
+            self._messages.append({"role": "tool", "tool_call_id": call_id, "name": name, "content": UNANSWERED})
+        self._open.clear()
+
+
+def own_id(call_id: str) -> str:
+    """Nine letters and digits; the same for the same id, in calls and in answers."""
+    if _OWN_ID.fullmatch(call_id):
+        return call_id
+    number = int.from_bytes(hashlib.sha256(call_id.encode(errors="replace")).digest()[:8])
+    letters = []
+    for _ in range(9):
+        number, rest = divmod(number, len(_LETTERS))
+        letters.append(_LETTERS[rest])
+    return "".join(letters)
+
 
 VENDOR = Vendor(
     name="mistral",
@@ -37,6 +141,10 @@ VENDOR = Vendor(
             "verbosity",
         }
     ),
+    # Its own thoughts are parts of the content, and stay.
+    drop_from_messages=(THOUGHTS | MARKERS | ANSWERED) - {"thinking"},
+    roles=DEVELOPER,
+    adapt=adapt,
     stream_usage=False,  # the last chunk has it anyhow
     prefill={"prefix": True},
     prices="mistral",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.vendors.foreign import DEVELOPER
 from gateway.vendors.vendor import Vendor
 
 VENDOR = Vendor(
@@ -15,5 +16,8 @@ VENDOR = Vendor(
     strip=("/anthropic/v1", "/anthropic"),
     rename={"max_completion_tokens": "max_tokens"},
     prefill={"partial": True},
+    # "reasoning_content is missing in assistant tool call message": https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model
+    replays=frozenset({"reasoning_content"}),
+    roles=DEVELOPER,
     prices="moonshotai",
 )

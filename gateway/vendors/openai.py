@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.vendors.foreign import MARKERS, THOUGHTS
 from gateway.vendors.vendor import Vendor
 
 VENDOR = Vendor(
@@ -28,5 +29,6 @@ VENDOR = Vendor(
         "text-embedding-*",
         "ft:*",
     ),
+    drop_from_messages=THOUGHTS | MARKERS,
     prices="openai",
 )

@@ -12,5 +12,7 @@ VENDOR = Vendor(
     paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
     key_env=("OPENROUTER_API_KEY",),
     host_env=("OPENROUTER_HOST",),
+    # Gemini refuses calls without their signatures: https://openrouter.ai/docs/use-cases/reasoning-tokens#preserving-reasoning-blocks
+    replays=frozenset({"reasoning_details"}),
     prices="openrouter",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.vendors.foreign import DEVELOPER
 from gateway.vendors.vendor import Vendor
 
 VENDOR = Vendor(
@@ -16,5 +17,6 @@ VENDOR = Vendor(
     strip=("/v1",),
     rename={"max_completion_tokens": "max_tokens"},
     stream_usage=False,  # every chunk has it anyhow
+    roles=DEVELOPER,
     prices="perplexity",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.vendors.foreign import DEVELOPER
 from gateway.vendors.vendor import Vendor
 
 # Its SDK differs on purpose in two ways: it sends chat to a host of its own (api-inference.together.ai), and lists the
@@ -16,5 +17,6 @@ VENDOR = Vendor(
     host_env=("TOGETHER_BASE_URL",),
     rename={"max_completion_tokens": "max_tokens"},
     stream_usage=False,  # the last chunk has it anyhow
+    roles=DEVELOPER,
     prices="together",
 )

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from fnmatch import fnmatchcase
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 
-Operation = Literal["chat", "models", "embeddings"]
-Auth = Literal["bearer", "api-key", "none"]
+from gateway.chat import Headers as Headers
+from gateway.dialects.payload_parts import Unframer
+
+Operation = Literal["chat", "chat_stream", "models", "embeddings"]
+"""``chat_stream`` where streamed answers have a URL of their own."""
+Auth = Literal["bearer", "api-key", "x-api-key", "x-goog-api-key", "sigv4", "none"]
+
+
+Identity = Literal["", "entra", "google", "aws", "databricks", "github"]
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +26,18 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str | None = None
     api_version: str | None = None
     deployments: Mapping[str, str] = {}
+    region: str | None = None
+    """Of the cloud: ``us-east-1``, ``europe-west1``, ``global``."""
+    project: str | None = None
+    """Google's project."""
+
+
+class Adapted(NamedTuple):
+    """A request made to fit one vendor."""
+
+    body: dict[str, Any]
+    headers: Headers = ()
+    dropped: tuple[str, ...] = ()
 
 
 class Routes(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +49,8 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True):
     """The one a pasted URL names: it serves every model that ``deployments`` does not."""
     base: str = ""
     """The base URL as understood. Given back as ``base_url``, it leads to these same URLs."""
+    written: Callable[[str, str], str] | None = None
+    """For the vendor whose models have paths for names (``tunedModels/x``): a template and a model -> the URL."""
 
     def url(self, operation: Operation, model: str = "") -> str:
         """The exact URL of one call. Raises ``KeyError`` when the vendor has no such operation."""
@@ -36,6 +58,8 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True):
         if "{model}" not in template:
             return template
         deployment = self.deployed(model)
+        if deployment and self.written:
+            return self.written(template, deployment)
         return template.replace("{model}", segment(deployment)) if deployment else template
 
     def deployed(self, model: str) -> str:
@@ -66,13 +90,30 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """Variables that hold a host, below which the vendor's own path prefix applies."""
     auth: Auth = "bearer"
     key_required: bool = True
-    speaks: tuple[str, ...] = ("openai_chat",)
+    dialect: str = "openai_chat"
+    """The wire format of its chat; embeddings are always OpenAI's."""
+    serves: tuple[str, ...] = ("*",)
+    """Globs of the models that are to be had in this way; a glob after ``!`` takes models out again."""
+    faces: tuple[Vendor, ...] = ()
+    """Other ways to the same account: models, dialects or operations with URLs of their own. Not nested."""
+    listing: str = "openai"
+    """The shape of its listing of models: a name in ``gateway.listing_shapes``."""
     owns: tuple[str, ...] = ()
     """Globs of the bare model ids that are this vendor's own."""
     strip: tuple[str, ...] = ()
     """Path suffixes users paste that are not part of this vendor's base."""
     rename: Mapping[str, str] = {}
     drop: frozenset[str] = frozenset()
+    drop_from_messages: frozenset[str] = frozenset()
+    """Keys of messages, parts, calls and tools that it refuses, and types of parts: mostly other vendors' reasoning."""
+    roles: Mapping[str, str] = {}
+    """Roles of messages that it does not know -> what it calls them."""
+    replays: frozenset[str] = frozenset()
+    """Keys of an assistant message with reasoning in it that it wants back beside the tool calls it led to."""
+    adapt: Callable[[dict[str, Any], str], Adapted] | None = None
+    """For the vendor whose bodies need code: the body as written so far and the model's name here -> what is sent."""
+    unframe: Callable[[], Unframer] | None = None
+    """For the vendor that wraps a streamed answer in something of its own."""
     stream_usage: bool = True
     """Accepts ``stream_options.include_usage`` (some report usage on the last chunk by themselves instead)."""
     prefill: Mapping[str, Any] | None = None
@@ -82,3 +123,16 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """The vendor's id in genai-prices. ``None``: its prices are not known."""
     locate: Callable[[Vendor, Account], Routes] | None = None
     """For the vendor whose URLs depend on more than a base."""
+    service: str = ""
+    """The name AWS signs it under, for ``sigv4``."""
+    identity: Identity = ""
+    """Whose identities sign in where there is no key."""
+    aliases: tuple[str, ...] = ()
+    """Other names it is known by, for configurations."""
+
+    def has(self, model: str) -> bool:
+        """Is this model to be had in this way?"""
+        plus = [glob for glob in self.serves if not glob.startswith("!")] or ["*"]
+        minus = [glob[1:] for glob in self.serves if glob.startswith("!")]
+        name = model.lower()
+        return any(fnmatchcase(name, glob) for glob in plus) and not any(fnmatchcase(name, glob) for glob in minus)

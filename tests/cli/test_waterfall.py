@@ -11,7 +11,7 @@ import pytest
 from gateway import events
 from gateway.cli.waterfall import PLAIN, Look, cleaned, report
 from gateway.errors import Fault, FaultKind
-from tests.observe.told import Telling, failover, plain, received, told
+from tests.observe.told import Tale, Telling, failover, plain, received, told
 
 DRAWN = """\
 req-7  ok 200 in 2.00s, first output after 1.50s
@@ -115,6 +115,12 @@ def test_nothing_of_elsewhere_moves_the_cursor():
     lines = report(found(telling, "req-1"), PLAIN)
     assert all(line.isprintable() for line in lines)
     assert cleaned({"a": [evil]}) == {"a": ["?[2J??ok 200 ??"]}
+
+
+def test_what_a_target_was_not_told_is_named():
+    telling = Telling()
+    telling.tell(*Tale(11).asked().attempt().reduced("seed", "n").output().answered().finished().events)
+    assert "   without seed, n: it has no words for that" in report(found(telling, "req-11"))
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from tests.observe.told import (
     SECRETS,
     SWITCH,
     TYPO,
+    Tale,
     Telling,
     failover,
     plain,
@@ -94,6 +95,15 @@ def test_everything_about_one():
     assert (found["tools_called"], found["tools"][1]["evidence"]) == (("edit",), "exit code 1")
     assert (found["overhead"], found["phases"]) == (0.004, {"parse": 0.0004, "route": 0.001})
     assert found["same_id"] == 1
+
+
+def test_what_a_target_was_not_told_is_shown_where_it_was_left_out():
+    telling = Telling()
+    tale = Tale().asked().attempt().failed(BUSY).attempt(CLAUDE, "fallback").reduced("seed", "messages[3].content[1]")
+    telling.tell(*tale.output().answered().finished().events)
+    found = telling.live.request("req-1")
+    assert found is not None
+    assert [each["dropped"] for each in found["attempts"]] == [(), ("seed", "messages[3].content[1]")]
 
 
 def test_a_request_can_be_seen_growing():

@@ -207,6 +207,7 @@ FACTS: list[tuple[events.Event, Said]] = [
 SILENT = (
     events.RequestReceived,  # told by its end
     events.AttemptStarted,  # told by its end
+    events.RequestReduced,  # told with its attempt's end and its request's: dropped
     events.OutputStarted,  # told with its attempt's end: ttft_s
     events.LoopLooked,  # a number, several times a second
 )
@@ -339,6 +340,17 @@ def test_attempt_finished():
     broken = Tale().asked().attempt().output().failed(CUT, after_output=True)
     (line,) = said(broken, "attempt.finished")
     assert (line["after_output"], line["error_type"]) == (True, "provider_broken_stream")
+
+
+def test_what_was_left_out_is_named_and_no_more_of_it():
+    names = [f"field_{number}" for number in range(30)]
+    tale = Tale().asked().attempt().reduced("n").failed(BUSY)
+    tale.attempt(CLAUDE, "fallback").reduced("x" * 200, *names).output().answered().finished()
+    first, second = said(tale, "attempt.finished")
+    (finished,) = said(tale, "request.finished")
+    assert first["dropped"] == ["n"]
+    assert finished["dropped"] == second["dropped"] == ["x" * 79 + "…", *names[:19]]
+    assert "dropped" not in said(Tale().asked().attempt().answered().finished(), "request.finished")[0]
 
 
 def test_route_decided():

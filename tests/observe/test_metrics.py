@@ -304,6 +304,13 @@ STORIES: dict[str, tuple[Tale, list[Moved]]] = {
             {f"request_errors{{{UNKNOWN},caller_model_unknown}}": 1, "admission_rejections{caller_model_unknown}": 1},
         ],
     ),
+    "a target with fewer words": (
+        Tale().asked(stream=False).attempt().reduced("seed", "n").failed(BUSY).finished("error", 503, fault=BUSY),
+        [
+            *(ended("error", stream="false"), planned(), failed(A, "primary", "provider_overloaded")),
+            {"request_errors{coder,provider_overloaded}": 1, f"dropped_fields{{{A}}}": 2},
+        ],
+    ),
     "a defect of ours before any attempt": (
         Tale().understood().crashed().finished("error", 500, code="internal_error"),
         [ended("error", 0), {"request_errors{coder,gateway_internal}": 1}],

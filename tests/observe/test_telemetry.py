@@ -326,6 +326,7 @@ HEARD: dict[type[events.Event], str] = {
     events.RequestUnderstood: "sessions metrics logs",
     events.PlanMade: "metrics logs",
     events.AttemptStarted: "sessions metrics live",
+    events.RequestReduced: "metrics",
     events.OutputStarted: "metrics",
     events.AttemptSucceeded: "metrics live logs",
     events.AttemptFailed: "metrics live logs",

@@ -416,6 +416,19 @@ def test_langfuse_reads_what_it_prices() -> None:
     assert sum(usage.values()) == 2 * usage["total"], "the kinds are disjoint"
 
 
+def test_what_a_target_was_not_told_is_on_its_span() -> None:
+    story = (
+        Story()
+        .understood()
+        .attempt()
+        .tell(events.RequestReduced, number=1, target=Target("one", "m"), dropped=("seed", "n"))
+    )
+    server, call, attempt = spans(story.output().answered().finished())
+    assert attempt.attributes["skein.request.dropped"] == ("seed", "n")
+    assert json.loads(call.attributes["langfuse.observation.metadata.dropped"]) == ["seed", "n"]
+    assert not [name for name in server.attributes if "dropped" in name]
+
+
 @pytest.mark.parametrize(("model", "name"), [("fast", "chat fast"), ("made/up-by-a-caller", "chat")])
 def test_span_names_are_few(model: str, name: str) -> None:
     story = Story().understood(plan=False)

@@ -236,6 +236,9 @@ class Tale:
         self.number, self.target = self.number + 1, target
         return self._add(events.AttemptStarted, **self._of(), url="https://x", reason="next", kind=kind, **told)
 
+    def reduced(self, *dropped: str) -> Tale:
+        return self._add(events.RequestReduced, **self._of(), dropped=dropped)
+
     def output(self) -> Tale:
         return self._add(events.OutputStarted, **self._of(), seconds=0.125)
 

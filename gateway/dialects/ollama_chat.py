@@ -1,0 +1,463 @@
+"""Ollama's own chat, for what its OpenAI-compatible half cannot be told: https://docs.ollama.com/api/chat."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from gateway.abilities import Abilities
+from gateway.chat import (
+    Began,
+    Blob,
+    CallBegan,
+    CallDelta,
+    ChatEvent,
+    ChatRequest,
+    ChatResponse,
+    Choice,
+    Counted,
+    Damaged,
+    Encoded,
+    Ended,
+    Failed,
+    Finished,
+    FinishReason,
+    Message,
+    Part,
+    Reasoning,
+    ReasoningDelta,
+    ReasoningSealed,
+    Refusal,
+    Text,
+    TextDelta,
+    Tool,
+    ToolCall,
+    ToolCallResponse,
+    Usage,
+)
+from gateway.dialects.faults import read_error_object
+from gateway.dialects.mending import mended
+from gateway.errors import Fault, FaultKind
+
+NAME = "ollama_chat"
+SIGNED = None
+REFERS = ()
+"""Images are bytes in the request, nothing else."""
+
+# Request --------------------------------------------------------------------------------------------------------------
+
+# Fields of Ollama's own that clients may send along with OpenAI's: beside the messages, and among the options.
+_OWN = frozenset(("format", "keep_alive", "think"))
+_OPTIONS = frozenset(
+    (
+        *("num_ctx", "num_keep", "num_batch", "num_gpu", "num_thread", "main_gpu", "use_mmap"),
+        *("min_p", "typical_p", "repeat_last_n", "repeat_penalty", "mirostat", "mirostat_eta", "mirostat_tau"),
+    )
+)
+
+
+def encode_request(request: ChatRequest, able: Abilities) -> Encoded:
+    dropped: list[str] = []
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": [
+            written
+            for place, message in enumerate(request.messages)
+            for written in _message(message, f"messages[{place}]", dropped)
+        ],
+        "stream": request.stream,  # left out, it streams
+    }
+    if tools := _tools(request, dropped):
+        body["tools"] = tools
+    if request.output is not None:
+        body["format"] = "json" if request.output.schema is None else request.output.schema
+        if request.output.description:
+            dropped.append("response_format.json_schema.description")
+    if (think := _think(request, able, dropped)) is not None:
+        body["think"] = think
+    options = _options(request)
+    _own(request, body, options, dropped)
+    if "num_ctx" not in options and (window := _window(request, able)):
+        options["num_ctx"] = window
+    if options:
+        body["options"] = options
+    if request.logprobs and not request.stream:
+        body["logprobs"] = True
+        if request.top_logprobs is not None:
+            body["top_logprobs"] = request.top_logprobs
+    elif request.logprobs:
+        dropped.append("logprobs")
+    _unsaid(request, dropped)
+    return Encoded(body=body, dropped=tuple(dict.fromkeys(dropped)))
+
+
+def _message(message: Message, where: str, dropped: list[str]) -> list[dict[str, Any]]:
+    if message.name:
+        dropped.append(f"{where}.name")
+    results = [part for part in message.parts if isinstance(part, ToolCallResponse)]
+    if message.role == "tool":
+        return [_result(part, where, dropped) for part in results]
+    said: dict[str, Any] = {"role": "system" if message.role == "developer" else message.role}
+    said.update(_content(message.parts, where, dropped))
+    if message.role == "assistant":
+        # Thoughts that another vendor has signed are that vendor's; a model here takes back what models here thought.
+        own = [part.content for part in message.parts if isinstance(part, Reasoning) and part.format is None]
+        if any(isinstance(part, Reasoning) and part.format is not None for part in message.parts):
+            dropped.append(f"{where}.reasoning_content")
+        if any(own):
+            said["thinking"] = "".join(own)
+        if calls := [_call(part) for part in message.parts if isinstance(part, ToolCall)]:
+            said["tool_calls"] = calls
+    return [said]
+
+
+def _content(parts: tuple[Part, ...], where: str, dropped: list[str]) -> dict[str, Any]:
+    texts, images = [], []
+    said = [part for part in parts if not isinstance(part, Reasoning | ToolCall | ToolCallResponse)]
+    for at, part in enumerate(said):
+        if isinstance(part, Text | Refusal):
+            texts.append(part.content)
+        elif isinstance(part, Blob) and part.modality == "image":
+            images.append(part.content)
+        else:
+            dropped.append(f"{where}.content[{at}]")
+        if getattr(part, "cache", None):
+            dropped.append(f"{where}.content[{at}].cache_control")
+    content: dict[str, Any] = {"content": "\n".join(texts)}
+    return {**content, "images": images} if images else content
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    """With the id: models that number their calls are given it, older servers pass it over."""
+    try:
+        arguments = msgspec.json.decode(call.arguments or "{}")
+    except (ValueError, RecursionError):
+        arguments = call.arguments
+    if not isinstance(arguments, dict):
+        arguments = {"arguments": arguments}  # it must be an object
+    return {"id": call.id, "function": {"name": call.name, "arguments": arguments}}
+
+
+def _result(part: ToolCallResponse, where: str, dropped: list[str]) -> dict[str, Any]:
+    said = {"role": "tool", **_content(part.parts, where, dropped), "tool_call_id": part.id}
+    return {**said, "tool_name": part.name} if part.name else said
+
+
+def _tools(request: ChatRequest, dropped: list[str]) -> list[dict[str, Any]]:
+    """There is no way to demand a call. What is not to be called is not offered; what is to be called, alone."""
+    choice = request.tool_choice
+    if choice and choice.mode in ("required", "named"):
+        dropped.append("tool_choice")
+    if choice and choice.mode == "none":
+        return []
+    if request.parallel_tool_calls is False and request.tools:
+        dropped.append("parallel_tool_calls")
+    names = choice.names if choice and any(tool.name in choice.names for tool in request.tools) else ()
+    offered = [(place, tool) for place, tool in enumerate(request.tools) if not names or tool.name in names]
+    for place, tool in offered:
+        if tool.strict:
+            dropped.append(f"tools[{place}].function.strict")
+        if tool.cache:
+            dropped.append(f"tools[{place}].cache_control")
+    return [_tool(tool) for _, tool in offered]
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description is not None:
+        function["description"] = tool.description
+    function["parameters"] = _objects(tool.parameters or {"type": "object", "properties": {}})
+    return {"type": "function", "function": function}
+
+
+def _objects(schema: dict[str, Any]) -> dict[str, Any]:
+    """A property that may be anything (``true``) as an object: the server refuses what it cannot read as one."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return schema
+    read = {name: _objects(each) if isinstance(each, dict) else {} for name, each in properties.items()}
+    return {**schema, "properties": read}
+
+
+def _think(request: ChatRequest, able: Abilities, dropped: list[str]) -> bool | str | None:
+    """1. Models that are told a level. 2. Models that think or do not."""
+    asked = request.thinking
+    if asked is None:
+        return None
+    said = "reasoning_effort" if asked.effort else "thinking"
+    off = asked.effort == "none" or asked.budget == 0
+    if able.thinking == "none" and not off:
+        dropped.append(said)
+        return None
+    if "gpt-oss" in request.model.lower():
+        if off:
+            dropped.append(said)  # it cannot but think
+        return _LEVELS.get(asked.effort or "", "medium")
+    if not off and asked.budget:
+        dropped.append("thinking.budget_tokens")
+    return not off
+
+
+_LEVELS = {
+    "none": "low",
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
+
+
+def _options(request: ChatRequest) -> dict[str, Any]:
+    said = {
+        "num_predict": request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "top_k": request.top_k,
+        "seed": request.seed,
+        "stop": list(request.stop) or None,
+        "frequency_penalty": request.frequency_penalty,
+        "presence_penalty": request.presence_penalty,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _own(request: ChatRequest, body: dict[str, Any], options: dict[str, Any], dropped: list[str]) -> None:
+    """What only Ollama's clients say: beside the messages, or in ``options``, which win as the more exact."""
+    for name, value in request.extra.items():
+        if name == "options" and isinstance(value, dict):
+            options.update(value)
+        elif name in _OPTIONS:
+            options.setdefault(name, value)
+        elif name in _OWN:
+            body.setdefault(name, value)
+        else:
+            dropped.append(name)
+
+
+_USUAL_WINDOW = 32768
+_ANSWER = 4096
+_LETTERS = 3
+"""At least so many make a token, taken over all that is sent."""
+
+
+def _window(request: ChatRequest, able: Abilities) -> int | None:
+    """How much of the model's window is to be held in memory: Ollama holds little, and cuts off what is more unasked.
+
+    A size that is another loads the model anew, so it is the usual one until a conversation outgrows it.
+    """
+    if not able.window:
+        return None
+    needed = _size(request) // _LETTERS + (request.max_tokens or _ANSWER)
+    window = _USUAL_WINDOW
+    while window < min(needed, able.window):
+        window *= 2
+    return min(window, able.window)
+
+
+def _size(request: ChatRequest) -> int:
+    parts = [part for message in request.messages for part in message.parts]
+    parts += [inner for part in parts if isinstance(part, ToolCallResponse) for inner in part.parts]
+    texts = sum(len(part.content) for part in parts if isinstance(part, Text | Refusal | Reasoning))
+    calls = sum(len(part.arguments) + len(part.name) for part in parts if isinstance(part, ToolCall))
+    return texts + calls + sum(len(msgspec.json.encode(tool)) for tool in request.tools)
+
+
+def _unsaid(request: ChatRequest, dropped: list[str]) -> None:
+    if request.choices > 1:
+        dropped.append("n")
+    for name in ("user", "metadata", "service_tier", "verbosity"):
+        if getattr(request, name):
+            dropped.append(name)
+
+
+# Response -------------------------------------------------------------------------------------------------------------
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Call(msgspec.Struct):
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    thinking: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Answer(msgspec.Struct):
+    """A whole answer, or one line of a stream."""
+
+    model: str | None = None
+    created_at: str | None = None
+    message: _Message | None = None
+    done: bool = False
+    done_reason: str | None = None
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
+    logprobs: Any = None
+    error: Any = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+
+
+def _read(data: bytes) -> _Answer:
+    try:
+        return _answer.decode(data)
+    except (ValueError, RecursionError):
+        return _answer.decode(mended(data))
+
+
+def decode_answer(body: bytes, now: float) -> ChatResponse | Fault:
+    try:
+        said = _read(body)
+    except (ValueError, RecursionError):
+        return _garbled("the answer is not one of Ollama's", body)
+    if said.error:
+        return read_error_object({"error": said.error}, body, now)
+    if said.message is None:
+        return _garbled("the answer has no message", body)
+    parts: list[Part] = []
+    if said.message.thinking:
+        parts.append(Reasoning(said.message.thinking))
+    if said.message.content:
+        parts.append(Text(said.message.content))
+    calls = said.message.tool_calls or []
+    parts += [_made(call, said, place) for place, call in enumerate(calls)]
+    reason = _reason(said.done_reason, bool(calls)) if said.done or said.done_reason else None
+    logprobs = {"content": said.logprobs, "refusal": None} if isinstance(said.logprobs, list) else None
+    choice = Choice(parts=tuple(parts), finish_reason=reason, logprobs=logprobs)
+    return ChatResponse(model=said.model or "", choices=(choice,), usage=_usage(said))
+
+
+def _made(call: _Call, said: _Answer, place: int) -> ToolCall:
+    function = call.function or _Function()
+    name, arguments = function.name or "", _text(function.arguments)
+    return ToolCall(id=call.id or _id(said, place, name, arguments), name=name, arguments=arguments)
+
+
+def _text(raw: msgspec.Raw) -> str:
+    """Arguments are an object; where they came as text already, the text."""
+    data = bytes(raw)
+    if data.startswith(b'"'):
+        return str(msgspec.json.decode(data)) or "{}"
+    return data.decode() if data not in (b"", b"null") else "{}"
+
+
+def _id(said: _Answer, place: int, name: str, arguments: str) -> str:
+    """Older servers give a call no id. The time, in nanoseconds, makes it another in every answer."""
+    told = f"{said.model} {said.created_at} {place} {name} {arguments}"
+    return f"call_{sha256(told.encode()).hexdigest()[:24]}"
+
+
+def _reason(said: str | None, called: bool) -> FinishReason:
+    if said == "length":
+        return "length"
+    return "tool_calls" if called else "stop"
+
+
+def _usage(said: _Answer) -> Usage | None:
+    """A prompt that was remembered whole is not counted by older servers."""
+    if said.prompt_eval_count is None and said.eval_count is None:
+        return None
+    return Usage(input_tokens=max(0, said.prompt_eval_count or 0), output_tokens=max(0, said.eval_count or 0))
+
+
+# Stream ---------------------------------------------------------------------------------------------------------------
+
+_LONGEST_LINE = 32 * 2**20
+
+
+class Decoder:
+    """One JSON object a line; the last one says ``done``. Calls come whole."""
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []
+        self._size = 0
+        self._began = False
+        self._thought: list[str] = []
+        self._calls = 0
+
+    def feed(self, chunk: bytes, now: float) -> list[ChatEvent]:
+        first, newline, others = chunk.partition(b"\n")
+        self._rest.append(first)
+        self._size += len(first)
+        if self._size > _LONGEST_LINE:
+            return [Failed(_garbled(f"a line of more than {_LONGEST_LINE} bytes", b""))]
+        if not newline:
+            return []
+        *lines, rest = (b"".join(self._rest), *others.split(b"\n"))
+        self._rest, self._size = [rest], len(rest)
+        events: list[ChatEvent] = []
+        for line in lines:
+            self._line(line, now, events)
+        return events
+
+    def end(self, now: float) -> list[ChatEvent]:
+        events: list[ChatEvent] = []
+        self._line(b"".join(self._rest), now, events)
+        self._rest = []
+        return events
+
+    def _line(self, line: bytes, now: float, events: list[ChatEvent]) -> None:
+        if not line or line.isspace():
+            return
+        try:
+            said = _read(line)
+        except (ValueError, RecursionError):
+            events.append(Damaged())
+            return
+        if said.error:
+            events.append(Failed(read_error_object({"error": said.error}, line, now)))
+            return
+        if not self._began:
+            self._began = True
+            events.append(Began("", said.model or ""))
+        if said.message:
+            self._said(said.message, said, events)
+        if said.done:
+            self._done(said, events)
+
+    def _said(self, message: _Message, said: _Answer, events: list[ChatEvent]) -> None:
+        if message.thinking:
+            self._thought.append(message.thinking)
+            events.append(ReasoningDelta(message.thinking))
+        if message.content:
+            self._seal(events)
+            events.append(TextDelta(message.content))
+        for call in message.tool_calls or ():
+            self._seal(events)
+            made = _made(call, said, self._calls)
+            events += (CallBegan(self._calls, made.id, made.name), CallDelta(self._calls, made.arguments))
+            self._calls += 1
+
+    def _seal(self, events: list[ChatEvent]) -> None:
+        if self._thought:
+            events.append(ReasoningSealed(Reasoning("".join(self._thought))))
+            self._thought = []
+
+    def _done(self, said: _Answer, events: list[ChatEvent]) -> None:
+        self._seal(events)
+        if usage := _usage(said):
+            events.append(Counted(usage))
+        events += (Finished(_reason(said.done_reason, self._calls > 0)), Ended())
+
+
+def stream_decoder() -> Decoder:
+    return Decoder()
+
+
+# Faults ---------------------------------------------------------------------------------------------------------------
+
+
+def _garbled(message: str, body: bytes) -> Fault:
+    return Fault(kind=FaultKind.GARBLED, message=message, body=body[:2048].decode(errors="replace") or None)

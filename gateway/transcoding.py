@@ -1,0 +1,243 @@
+"""An answer in a vendor's dialect on its way to a client that speaks another: decoded event by event, encoded anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.chat import (
+    Began,
+    CallBegan,
+    CallDelta,
+    ChatEvent,
+    ChatResponse,
+    Choice,
+    Counted,
+    Damaged,
+    Ended,
+    Failed,
+    Finished,
+    Part,
+    Reasoning,
+    ReasoningDelta,
+    ReasoningSealed,
+    RefusalDelta,
+    TextDelta,
+    ToolCall,
+    Usage,
+)
+from gateway.dialects import Dialect, Ingress, StreamDecoder, StreamEncoder
+from gateway.dialects.glimpse import CallPart, Whole
+from gateway.errors import Fault
+from gateway.passing import Continuing, Digest
+
+
+class Transcoding:
+    """A stream: ``feed`` takes the vendor's bytes and returns the client's."""
+
+    def __init__(
+        self,
+        decoder: StreamDecoder,
+        encoder: StreamEncoder,
+        tool_names: Mapping[str, str],
+        *,
+        choices: int = 1,
+        keep_text: bool = False,
+    ) -> None:
+        """``tool_names``: the vendor's name of a tool -> the client's."""
+        self.digest = Digest(keep=keep_text)
+        self.fault: Fault | None = None
+        self.done = False
+        self.price: Callable[[Usage], float | None] = lambda usage: None
+        self._decoder, self._encoder, self._tool_names = decoder, encoder, tool_names
+        self._choices, self._keep_text = choices, keep_text
+        self._closed = False
+
+    @property
+    def complete(self) -> bool:
+        """The vendor said it was done, or gave a finish reason for every choice that was asked for or begun."""
+        reasons = self.digest.reasons
+        return self.done or (len(reasons) >= self._choices and all(reasons.values()))
+
+    def feed(self, chunk: bytes, now: float) -> bytes:
+        self.digest.arrived(len(chunk), now)
+        return self._written(self._decoder.feed(chunk, now))
+
+    def end(self, now: float) -> bytes:
+        """What is still to be handed on when the vendor has closed."""
+        out = self._written(self._decoder.end(now))
+        if self.complete and self.fault is None:
+            self.done = True
+            out += self._close()
+        return out
+
+    def _written(self, events: list[ChatEvent]) -> bytes:
+        out: list[bytes] = []
+        for event in events:
+            if self.done or self.fault:
+                break
+            self.digest.chunks += 1
+            seen = _NOTED[type(event)](self, event)
+            if seen is not None:
+                out.append(self._encoder.feed(seen))
+        return b"".join(out) + (self._close() if self.done else b"")
+
+    def _close(self) -> bytes:
+        if self._closed:
+            return b""
+        self._closed = True
+        usage = self.digest.usage
+        return self._encoder.end(usage, self.price(usage) if usage else None)
+
+    # What each kind of event means for the digest; the event to encode comes back, or None.
+
+    def _began(self, event: Began) -> ChatEvent | None:
+        if self.digest.id is None:
+            self.digest.id, self.digest.model = event.id or None, event.model or None
+        return event
+
+    def _text(self, event: TextDelta) -> ChatEvent | None:
+        self._said()
+        if self._keep_text and event.choice == 0:
+            self.digest.text.append(event.text)
+            if not self.digest.identity:
+                self.digest.identity = self._encoder.identity()
+        return event
+
+    def _said(self) -> None:
+        self.digest.output = True
+        self.digest.progress += 1
+
+    def _spoke(self, event: ChatEvent) -> ChatEvent | None:
+        self._said()
+        return event
+
+    def _sealed(self, event: ReasoningSealed) -> ChatEvent | None:
+        self._said()
+        self.digest.thoughts.append(event.part)
+        return event
+
+    def _call_began(self, event: CallBegan) -> ChatEvent | None:
+        self._said()
+        self.digest.tool = True
+        if event.name in self._tool_names:
+            event = msgspec.structs.replace(event, name=self._tool_names[event.name])
+        place = f"{event.choice}.{event.place}"
+        if event.signature:
+            self.digest.signatures[place] = event.signature
+        self.digest.call(CallPart(place, event.id, event.name))
+        return event
+
+    def _call_went_on(self, event: CallDelta) -> ChatEvent | None:
+        self._said()
+        if self._keep_text:
+            self.digest.call(CallPart(f"{event.choice}.{event.place}", arguments=event.arguments))
+        return event
+
+    def _finished(self, event: Finished) -> ChatEvent | None:
+        # A finish without a word before it is an (empty) answer all the same.
+        self._said()
+        self.digest.reasons[event.choice] = event.reason
+        return event
+
+    def _counted(self, event: Counted) -> ChatEvent | None:
+        self.digest.progress += 1
+        self.digest.usage = event.usage
+        return None
+
+    def _failed(self, event: Failed) -> ChatEvent | None:
+        # After the end it changes nothing: the answer is whole.
+        if not self.complete:
+            self.fault = event.fault
+        return None
+
+    def _ended(self, event: Ended) -> ChatEvent | None:
+        # An end before any finish reason is a break, and is told as one when the vendor closes.
+        self.done = self.complete
+        return None
+
+    def _damaged(self, event: Damaged) -> ChatEvent | None:
+        self.digest.skipped += 1
+        return None
+
+
+_NOTED: Mapping[type, Callable[[Transcoding, Any], ChatEvent | None]] = {
+    Began: Transcoding._began,
+    TextDelta: Transcoding._text,
+    ReasoningDelta: Transcoding._spoke,
+    ReasoningSealed: Transcoding._sealed,
+    RefusalDelta: Transcoding._spoke,
+    CallBegan: Transcoding._call_began,
+    CallDelta: Transcoding._call_went_on,
+    Finished: Transcoding._finished,
+    Counted: Transcoding._counted,
+    Failed: Transcoding._failed,
+    Ended: Transcoding._ended,
+    Damaged: Transcoding._damaged,
+}
+
+
+class ContinuingTranscoded(Continuing):
+    """The rest of an answer that broke off, from a target that speaks another dialect than the client."""
+
+    def __init__(
+        self, inner: Transcoding, dialect: Dialect, delivered: str, first: dict[str, Any], *, withhold_usage: bool
+    ) -> None:
+        super().__init__(dialect, delivered, first, withhold_usage=withhold_usage)
+        self._inner = inner
+
+    def feed(self, chunk: bytes, now: float) -> bytes:
+        return self._through(self._inner.feed(chunk, now), now)
+
+    def end(self, now: float) -> bytes:
+        return self._through(self._inner.end(now), now) + super().end(now)
+
+    def _through(self, written: bytes, now: float) -> bytes:
+        out = super().feed(written, now) if written else b""
+        self.fault = self.fault or self._inner.fault
+        return out
+
+
+def transcoded(
+    ingress: Ingress, answer: ChatResponse, tool_names: Mapping[str, str], exchange_id: str, model: str, now: float
+) -> tuple[bytes, Whole]:
+    """A whole answer as the client reads it, and what is to be told of it."""
+    if tool_names:
+        choices = tuple(
+            msgspec.structs.replace(choice, parts=tuple(_renamed(part, tool_names) for part in choice.parts))
+            for choice in answer.choices
+        )
+        answer = msgspec.structs.replace(answer, choices=choices)
+    body = ingress.encode_answer(answer, id=exchange_id, model=model, created=int(now))
+    return body, whole_of(answer)
+
+
+def _renamed(part: Part, tool_names: Mapping[str, str]) -> Part:
+    if isinstance(part, ToolCall) and part.name in tool_names:
+        return msgspec.structs.replace(part, name=tool_names[part.name])
+    return part
+
+
+def whole_of(answer: ChatResponse) -> Whole:
+    """What is to be told of a whole answer."""
+    return Whole(
+        usage=answer.usage,
+        finish_reasons=tuple(choice.finish_reason for choice in answer.choices),
+        id=answer.id or None,
+        model=answer.model or None,
+        calls=tuple(part for place, choice in enumerate(answer.choices) for part in _calls(choice, place)),
+        thoughts=tuple(part for choice in answer.choices for part in choice.parts if isinstance(part, Reasoning)),
+        signatures={
+            part.id: part.signature
+            for choice in answer.choices
+            for part in choice.parts
+            if isinstance(part, ToolCall) and part.signature
+        },
+    )
+
+
+def _calls(choice: Choice, place: int) -> list[CallPart]:
+    calls = [part for part in choice.parts if isinstance(part, ToolCall)]
+    return [CallPart(f"{place}.{at}", call.id, call.name, call.arguments) for at, call in enumerate(calls)]
