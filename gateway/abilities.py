@@ -196,7 +196,7 @@ ROWS: Mapping[str, Abilities] = {
     "kimi-k3*": _able(1_048_576, None, "tools", "adaptive"),
     "kimi-k2[.p][567]*": _able(262_144, None, "images tools"),
     "kimi-k2-thinking*": _able(262_144, None, "tools no-images", "always"),
-    "kimi-k2-0905*": _able(262_144, None, "tools no-images", "none"),
+    "kimi-k2*0905*": _able(262_144, None, "tools no-images", "none"),
     "kimi-k2-turbo*": _able(262_144, None, "tools no-images", "none"),
     "kimi-k2*": _able(131_072, None, "tools no-images", "none"),
     "moonshot-v1-*-vision*": _able(None, None, "images tools", "none"),

@@ -105,9 +105,11 @@ def _databricks(vendor: Vendor, settings: Settings) -> Credential:
 
 
 def _github(vendor: Vendor, settings: Settings) -> Credential:
-    from gateway.credentials.github_copilot import Copilot
+    from gateway.credentials.github_copilot import Copilot, CopilotCredential
 
-    return BearerCredential(Fetched(Copilot(settings.keys[0] if settings.keys else None)))
+    # An address of the operator's own is kept to, whatever comes with the token.
+    follows = settings.account.base_url is None
+    return CopilotCredential(lambda key: Copilot(key, follows=follows))
 
 
 _IDENTITIES: Mapping[Identity, Callable[[Vendor, Settings], Credential]] = {

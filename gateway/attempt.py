@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.chat import Blob, Cost, Facts, Headers, Kept, Prompt, Usage
+from gateway.chat import Blob, Cost, Facts, Headers, Kept, Modality, Prompt, Usage
 from gateway.credentials import Credential, Unsigned
 from gateway.dialects import Dialect
 from gateway.dialects.faults import read_fault
@@ -203,6 +203,9 @@ class Delivered(NamedTuple):
     """The fields all its events share."""
 
 
+Fetch = Callable[[str, Modality | None], Awaitable[Blob | Fault]]
+
+
 class Means(msgspec.Struct, frozen=True, kw_only=True):
     """What a call is made with, besides what was agreed."""
 
@@ -211,7 +214,7 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
     cost: Callable[[Target, Usage], Cost | None] = lambda target, usage: None
     """Prices an answer's usage for the client."""
     thoughts: Thoughts
-    media: Callable[[str], Awaitable[Blob | Fault]]
+    media: Fetch
     """Brings what lies at a URI."""
 
 
@@ -320,14 +323,14 @@ class Calling:
         )
         began, waited = self.clock(), 0.0
         try:
-            if uris := self.translator.fetches(asked):
+            if wanted := self.translator.fetches(asked):
                 asking = self.clock()
-                brought = await asyncio.gather(*map(self._means.media, uris))
+                brought = await asyncio.gather(*(self._means.media(each.uri, each.modality) for each in wanted))
                 waited = self.clock() - asking
                 if fault := next((each for each in brought if isinstance(each, Fault)), None):
                     return fault
-                media = {uri: blob for uri, blob in zip(uris, brought, strict=True) if isinstance(blob, Blob)}
-                asked = asked._replace(media=media)
+                blobs = zip(wanted, brought, strict=True)
+                asked = asked._replace(media={each.uri: blob for each, blob in blobs if isinstance(blob, Blob)})
             return self.translator.request(asked)
         except CallerError as error:
             return Fault(

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from zlib import crc32
 
 _PRELUDE = struct.Struct(">III")
+_CHECKED = 8
+"""Bytes of the prelude that its checksum covers."""
 _LENGTH = struct.Struct(">H")
 _CHECK = struct.Struct(">I")
 _AROUND = _PRELUDE.size + _CHECK.size
@@ -61,7 +63,7 @@ class Messages:
         begin = 0
         while len(buffer) - begin >= _PRELUDE.size:
             total, of_headers, check = _PRELUDE.unpack_from(buffer, begin)
-            if crc32(buffer[begin : begin + 8]) != check:
+            if crc32(buffer[begin : begin + _CHECKED]) != check:
                 self._fail("the lengths of a message do not match their checksum")
                 break
             if not _AROUND + of_headers <= total <= self._limit:
@@ -87,7 +89,8 @@ class Messages:
     def _message(self, raw: bytes, of_headers: int) -> Message | None:
         body = raw[: -_CHECK.size]
         if crc32(body) != _CHECK.unpack_from(raw, len(body))[0]:
-            return self._fail("a message does not match its checksum")
+            self._fail("a message does not match its checksum")
+            return None
         begin = _PRELUDE.size + of_headers
         block = body[_PRELUDE.size : begin]
         # A stream repeats a handful of header blocks over and over.
@@ -95,7 +98,8 @@ class Messages:
         if headers is None:
             headers = read_headers(block)
             if headers is None:
-                return self._fail("the headers of a message cannot be read")
+                self._fail("the headers of a message cannot be read")
+                return None
             if len(self._known) < 64 and len(block) < 512:
                 self._known[block] = headers
         return Message(headers, body[begin:])

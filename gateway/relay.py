@@ -23,13 +23,14 @@ from gateway.attempt import (
     Clocks,
     Delivered,
     Exchange,
+    Fetch,
     Means,
     Opened,
     Provider,
     Terms,
     add_up,
 )
-from gateway.chat import Blob, Facts, Usage
+from gateway.chat import Facts, Usage
 from gateway.errors import CallerError, Fault, SkeinError
 from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Outcome, Policy, next_attempt
@@ -61,7 +62,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     cost: Pricing = lambda target, usage: None
     thoughts: Thoughts = msgspec.field(default_factory=Thoughts)
     """Outlives a reload, as health does."""
-    media: Callable[[str], Awaitable[Blob | Fault]]
+    media: Fetch
     content: bool = False
     """Telemetry was asked to carry what is said."""
 

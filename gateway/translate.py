@@ -14,13 +14,17 @@ from gateway.dialects.glimpse import Whole
 from gateway.dialects.openai_chat import continuation
 from gateway.dialects.payload_parts import Unframer
 from gateway.dialects.replaying import with_roles, with_thoughts, without_foreign
-from gateway.errors import Fault
+from gateway.errors import CallerError, Fault
 from gateway.passing import Continuing, Digest, Passing
 from gateway.transcoding import ContinuingTranscoded, Transcoding, transcoded
 from gateway.vendors import Vendor
 
 Recall = Callable[[str], Kept | None]
 """A tool call's id -> what was thought before it, where that is known."""
+
+
+MOST_FETCHED = 20
+"""URIs of one request that are fetched for a vendor that does not fetch."""
 
 
 class Asked(NamedTuple):
@@ -68,8 +72,8 @@ class Translator(Protocol):
 
     dialect: Dialect
 
-    def fetches(self, asked: Asked, /) -> tuple[str, ...]:
-        """The URIs that are to be fetched first. Raises ``CallerError``, as ``request`` does."""
+    def fetches(self, asked: Asked, /) -> tuple[Uri, ...]:
+        """What is to be fetched first, each once. Raises ``CallerError``, as ``request`` does."""
 
     def request(self, asked: Asked, /) -> Outgoing: ...
     def whole(self, body: bytes, now: float, /) -> tuple[bytes, Whole] | Fault:
@@ -86,7 +90,7 @@ class PassThrough:
     def __init__(self, dialect: Dialect, vendor: Vendor) -> None:
         self.dialect, self._vendor = dialect, vendor
 
-    def fetches(self, asked: Asked) -> tuple[str, ...]:
+    def fetches(self, asked: Asked) -> tuple[Uri, ...]:
         return ()
 
     def request(self, asked: Asked) -> Outgoing:
@@ -143,16 +147,17 @@ class Transcode:
         self._tool_names: Mapping[str, str] = {}
         self._model = ""
 
-    def fetches(self, asked: Asked) -> tuple[str, ...]:
-        request = self._request(asked.body)
-        return tuple(
-            dict.fromkeys(
-                part.uri
-                for message in request.messages
-                for part in _all_parts(message.parts)
-                if isinstance(part, Uri) and not part.uri.startswith(self._egress.REFERS)
-            )
-        )
+    def fetches(self, asked: Asked) -> tuple[Uri, ...]:
+        found = {
+            part.uri: part
+            for message in self._request(asked.body).messages
+            for part in _all_parts(message.parts)
+            if isinstance(part, Uri) and not part.uri.startswith(self._egress.REFERS)
+        }
+        if len(found) > MOST_FETCHED:
+            said = f"{len(found)} URLs would have to be fetched for {self._vendor.title}, {MOST_FETCHED} at most are"
+            raise CallerError(400, "too_many_urls", said, param="messages")
+        return tuple(found.values())
 
     def request(self, asked: Asked) -> Outgoing:
         request, self._model = self._request(asked.body), asked.target_model

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 from msgspec import NODEFAULT, inspect
 
-from gateway.config import environment
+from gateway.config import environment, retries
+from gateway.config.environment import AZURE
 from gateway.config.loading import SECTIONS
 from gateway.config.settings import Model
 from gateway.routing.strategies import STRATEGIES
@@ -91,6 +92,15 @@ def variables() -> set[str]:
         environment.CUSTOM_HEADERS.values(),
         environment.BASE_PATHS.values(),
         environment.TIMEOUTS.values(),
+        *([getattr(names, field) for field in names.__struct_fields__ if field != "usual_version"] for names in AZURE),
+        environment.AWS_REGION,
+        environment.AWS_KEYS.values(),
+        environment.AWS_IDENTITIES,
+        (environment.AWS_PROFILE, environment.BEDROCK_KEY, environment.SAGEMAKER_ENDPOINT, environment.VERTEX_WANTED),
+        environment.VERTEX_PROJECT,
+        environment.VERTEX_LOCATION,
+        environment.DATABRICKS_CLIENT.values(),
+        retries.VARIABLES,
         *environment.LEAD_WORKER.values(),
         environment.LEAD_MODEL,
         environment.WORKER_MODEL,
@@ -116,7 +126,8 @@ def test_import_is_cheap() -> None:
 def test_example_on_the_page_is_good() -> None:
     from gateway import config
 
-    env = {"OPENAI_API_KEY": "sk-0123456789", "GROQ_API_KEY": "gsk-0123456789", "AZURE_OPENAI_ENDPOINT": "https://a.b"}
+    env = {name: f"key-of-{name}" for name in re.findall(r"\$\{([A-Z_]+_KEY)\}", PAGE)}
+    env["AZURE_OPENAI_ENDPOINT"] = "https://a.b"
     for example in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S):
         assert config.problems(example, env) == []
 

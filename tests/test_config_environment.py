@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gateway import config
-from gateway.config import Config
+from gateway.config import Config, retries
+from gateway.config.findings import Findings
 from gateway.errors import OperatorError
 from gateway.vendors import VENDORS, routes
 
@@ -33,17 +34,178 @@ def test_nothing_set_means_the_simulator() -> None:
     assert (list(settings.providers), settings.models, settings.source) == (["simulator"], {}, "environment")
 
 
-@pytest.mark.parametrize("name", sorted(set(VENDORS) - {"azure_openai"}))
+# What is asked for beside a key, or beside an address.
+BESIDES: Mapping[str, Mapping[str, str]] = {
+    "azure_openai": {**AZURE, "AZURE_OPENAI_API_KEY": KEY},
+    "bedrock": {"AWS_REGION": "us-east-1", "AWS_BEARER_TOKEN_BEDROCK": KEY},
+    "databricks": {"DATABRICKS_HOST": "https://dbc.example", "DATABRICKS_TOKEN": KEY},
+    "sagemaker": {"AWS_REGION": "us-east-1", "SAGEMAKER_ENDPOINT_NAME": "mine"},
+    "snowflake": {"SNOWFLAKE_HOST": "myorg-account", "SNOWFLAKE_TOKEN": KEY},
+    "vertex": {"GCP_PROJECT_ID": "mine"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(VENDORS))
 def test_every_vendor_comes_with_its_own_variables(name: str) -> None:
-    vendor = VENDORS[name]
-    variables = (*vendor.key_env, *vendor.host_env, *vendor.base_env)
+    vendor, besides = VENDORS[name], BESIDES.get(name, {})
     # LiteLLM's usual port is the gateway's own.
     elsewhere = {"SKEIN_PORT": "4999"}
-    for variable in variables:
+    for variable in (*vendor.key_env, *vendor.host_env, *vendor.base_env):
         value = KEY if variable in vendor.key_env else "http://127.0.0.1:9000"
-        settings = start({variable: value, **elsewhere})
-        assert settings.providers[name].vendor == name
-        assert settings.providers[name].keys == ((KEY,) if variable in vendor.key_env else ())
+        settings = start({**elsewhere, **besides, variable: value})
+        [provider] = [each for each in settings.providers.values() if each.vendor.startswith(name)]
+        assert provider.keys == ((KEY,) if variable in vendor.key_env or KEY in besides.values() else ())
+        if variable not in vendor.key_env:
+            assert "127.0.0.1:9000" in (provider.base_url or "")
+
+
+AWS = {"AWS_REGION": "eu-west-1"}
+PAIR = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": KEY}
+HOST = {"DATABRICKS_HOST": "dbc-1.cloud.databricks.com"}
+CLIENT = {"DATABRICKS_CLIENT_ID": "a", "DATABRICKS_CLIENT_SECRET": "b"}
+
+
+@pytest.mark.parametrize(
+    ("env", "name", "said"),
+    [
+        ({**AWS, "AWS_BEARER_TOKEN_BEDROCK": KEY, **PAIR}, "bedrock", {"api_key": KEY, "region": "eu-west-1"}),
+        (
+            {**AWS, **PAIR, "AWS_SESSION_TOKEN": "t", "AWS_PROFILE": "p"},
+            "bedrock",
+            {"access_key_id": "AKIDEXAMPLE", "secret_access_key": KEY, "session_token": "t", "region": "eu-west-1"},
+        ),
+        (
+            {"AWS_DEFAULT_REGION": "us-east-2", "AWS_PROFILE": "agents"},
+            "bedrock",
+            {"profile": "agents", "region": "us-east-2"},
+        ),
+        (
+            {**AWS, "AWS_WEB_IDENTITY_TOKEN_FILE": "/var/token"},
+            "bedrock",
+            {"credential": "default", "region": "eu-west-1"},
+        ),
+        # Half a pair is none.
+        (
+            {**AWS, "AWS_ACCESS_KEY_ID": "A", "AWS_PROFILE": "agents"},
+            "bedrock",
+            {"profile": "agents", "region": "eu-west-1"},
+        ),
+        (
+            {**AWS, "SAGEMAKER_ENDPOINT_NAME": "mine"},
+            "sagemaker_tgi",
+            {"credential": "default", "region": "eu-west-1", "models": ("mine",)},
+        ),
+        ({"GCP_PROJECT_ID": "p"}, "vertex", {"credential": "default", "project": "p"}),
+        (
+            {"GCP_PROJECT_ID": "p", "GCP_LOCATION": "us-east5"},
+            "vertex",
+            {"credential": "default", "project": "p", "region": "us-east5"},
+        ),
+        (
+            {"GOOGLE_CLOUD_PROJECT": "p", "GOOGLE_CLOUD_LOCATION": "global"},
+            "vertex",
+            {"credential": "default", "project": "p", "region": "global"},
+        ),
+        (
+            {"GOOGLE_CLOUD_PROJECT": "p", "GOOGLE_GENAI_USE_VERTEXAI": "True"},
+            "vertex",
+            {"credential": "default", "project": "p"},
+        ),
+        ({**HOST, "DATABRICKS_TOKEN": KEY, **CLIENT}, "databricks", {"api_key": KEY}),
+        ({**HOST, **CLIENT}, "databricks", {"client_id": "a", "client_secret": "b"}),
+        ({"SNOWFLAKE_HOST": "MYORG-ACCOUNT", "SNOWFLAKE_TOKEN": KEY}, "snowflake", {"api_key": KEY}),
+        ({"GITHUB_COPILOT_TOKEN": KEY}, "github_copilot", {"api_key": KEY}),
+        ({"GEMINI_API_KEY": "other-key", "GOOGLE_API_KEY": KEY}, "google", {"api_key": KEY}),
+        (
+            {"AZURE_FOUNDRY_ENDPOINT": "https://r.services.ai.azure.com", "AZURE_FOUNDRY_MODEL": "claude-x"},
+            "azure_foundry",
+            {"vendor": "azure_openai", "credential": "default", "models": ("claude-x",)},
+        ),
+        (
+            {
+                "AZURE_FOUNDRY_ENDPOINT": "https://r.services.ai.azure.com",
+                "AZURE_FOUNDRY_API_KEY": KEY,
+                "AZURE_FOUNDRY_API_VERSION": "2025-04-01-preview",
+            },
+            "azure_foundry",
+            {"vendor": "azure_openai", "api_key": KEY, "api_version": "2025-04-01-preview"},
+        ),
+    ],
+)
+def test_clouds_sign_in_with_what_there_is(env: dict[str, str], name: str, said: dict[str, Any]) -> None:
+    settings = start(env)
+    assert list(settings.providers) == [name]
+    provider, nothing = settings.providers[name], config.Provider(vendor=name)
+    names = [field for field in provider.__struct_fields__ if field not in ("base_url", "resilience")]
+    assert {field: value for field in names if (value := getattr(provider, field)) != getattr(nothing, field)} == said
+    assert chat_url(settings, name)
+
+
+RETRIES = {
+    "GCP_MAX_RETRIES": "6",
+    "GCP_INITIAL_RETRY_INTERVAL_MS": "5000",
+    "GCP_BACKOFF_MULTIPLIER": "1.5",
+    "GCP_MAX_RETRY_INTERVAL_MS": "320000",
+}
+FEW_RETRIES = {name: value for name, value in RETRIES.items() if "INTERVAL" not in name}
+TRIES: dict[str, Any] = {"retries": 6, "backoff": {"initial": 5.0, "multiplier": 1.5, "max": 320.0}}
+VERTEX = "providers: {vertex: {project: p, location: global, resilience: %s}, openai: {api_key: sk-0123456789}}"
+
+
+@pytest.mark.parametrize(
+    ("env", "own", "resilience"),
+    [
+        (RETRIES, "{}", TRIES),
+        (FEW_RETRIES, "{}", {"retries": 6, "backoff": {"multiplier": 1.5}}),
+        (RETRIES, "{retries: 1, backoff: {max: 9s}}", {"retries": 1, "backoff": {**TRIES["backoff"], "max": 9.0}}),
+        # Above our longest pause, which nobody has set.
+        ({"GCP_INITIAL_RETRY_INTERVAL_MS": "20000"}, "{}", {"backoff": {"initial": 20.0, "max": 20.0}}),
+        ({"BEDROCK_MAX_RETRIES": "9", "DATABRICKS_MAX_RETRIES": "9"}, "{}", {}),
+        ({"GCP_MAX_RETRIES": " "}, "{}", {}),
+    ],
+)  # fmt: skip
+def test_clouds_are_tried_as_hard_as_their_variables_say(
+    env: dict[str, str], own: str, resilience: dict[str, Any]
+) -> None:
+    """With a file, what the provider itself says stands; without one, the variables are all there is."""
+    settings = config.parse(VERTEX % own, env)
+    assert settings.providers["vertex"].resilience == resilience
+    assert settings.providers["openai"].resilience == {}
+    told = [note for note in settings.notes if "resilience" in note]
+    assert {note.partition(" ")[0] for note in told} == {
+        variable for path, variable in settings.variables.items() if "resilience" in path
+    }
+    if own == "{}":
+        alone = start({"GCP_PROJECT_ID": "p", **env})
+        assert alone.providers["vertex"].resilience == resilience
+        assert not [note for note in alone.notes if "resilience" in note]
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"GCP_MAX_RETRIES": "many"}, 'GCP_MAX_RETRIES: expected a whole number of at least 0, not "many"'),
+        ({"GCP_MAX_RETRY_INTERVAL_MS": "8s"}, "GCP_MAX_RETRY_INTERVAL_MS: is not a number of milliseconds"),
+        ({"GCP_BACKOFF_MULTIPLIER": "0.5"}, "GCP_BACKOFF_MULTIPLIER: expected a number of at least 1"),
+    ],
+)
+def test_mistakes_in_how_hard_to_try_are_said_of_the_variable(env: dict[str, str], said: str) -> None:
+    [problem] = config.problems(VERTEX % "{}", env)
+    assert str(problem).startswith(said)
+    with pytest.raises(OperatorError, match=said.partition(":")[0]):
+        start({"GCP_PROJECT_ID": "p", **env})
+    # Who says it anyhow does not need the variable, and who calls another vendor is not asked.
+    assert not config.problems(VERTEX % "{retries: 1, backoff: {max: 9s, multiplier: 2}}", env)
+    assert start({**OPENAI, **env}).providers
+
+
+def test_every_retry_variable_reaches_its_vendor() -> None:
+    for vendor, prefix in retries.PREFIXES.items():
+        env = {variable: "7" for variable in retries.VARIABLES if variable.startswith(f"{prefix}_")}
+        assert len(env) == len(retries.ENDINGS)
+        heard, variables = retries.honoured({"a": config.Provider(vendor=vendor)}, env, Findings())
+        assert set(variables.values()) == set(env)
+        assert heard["a"].resilience == {"retries": 7, "backoff": {"initial": 0.007, "multiplier": 7.0, "max": 0.007}}
 
 
 @pytest.mark.parametrize(
@@ -201,11 +363,44 @@ def test_model_of_goose_alone(env: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("named", "env", "provider"),
+    [
+        ("aws_bedrock", {**AWS, "AWS_PROFILE": "a"}, "bedrock"),
+        ("gcp_vertex_ai", {"GCP_PROJECT_ID": "p"}, "vertex"),
+        ("sagemaker_tgi", {**AWS, "SAGEMAKER_ENDPOINT_NAME": "mine"}, "sagemaker_tgi"),
+        ("databricks_v2", {**HOST, "DATABRICKS_TOKEN": KEY}, "databricks"),
+        ("azure_foundry", {"AZURE_FOUNDRY_ENDPOINT": "https://r.services.ai.azure.com"}, "azure_foundry"),
+        ("google", {"GOOGLE_API_KEY": KEY}, "google"),
+        ("gemini", {"GOOGLE_API_KEY": KEY}, "google"),
+        ("custom_deepseek", {"DEEPSEEK_API_KEY": KEY}, "deepseek"),
+    ],
+)
+def test_goose_knows_providers_by_other_names(named: str, env: dict[str, str], provider: str) -> None:
+    settings = start({**OPENAI, **env, "GOOSE_PROVIDER": named, "GOOSE_MODEL": "m"})
+    assert settings.models["goose"].strategy.references() == (f"{provider}/m",)
+
+
+@pytest.mark.parametrize(
     ("env", "note"),
     [
-        ({"ANTHROPIC_API_KEY": KEY}, "ANTHROPIC_API_KEY is set, but this version does not speak to anthropic yet"),
-        ({"GOOGLE_API_KEY": KEY}, "GOOGLE_API_KEY is set, but this version does not speak to google yet"),
-        ({"AWS_PROFILE": "x"}, "AWS_PROFILE is set, but this version does not speak to aws_bedrock yet"),
+        ({"AWS_PROFILE": "x"}, "AWS_PROFILE is set, but AWS_REGION is not, so there is no bedrock"),
+        (
+            {"SAGEMAKER_ENDPOINT_NAME": "x"},
+            "SAGEMAKER_ENDPOINT_NAME is set, but AWS_REGION is not, so there is no sagemaker_tgi",
+        ),
+        (
+            {"GOOGLE_CLOUD_PROJECT": "x"},
+            "GOOGLE_CLOUD_PROJECT is set, but GOOGLE_CLOUD_LOCATION is not, so there is no vertex",
+        ),
+        ({"GCP_LOCATION": "global"}, "GCP_LOCATION is set, but GCP_PROJECT_ID is not, so there is no vertex"),
+        ({"DATABRICKS_TOKEN": KEY}, "DATABRICKS_TOKEN is set, but DATABRICKS_HOST is not, so there is no databricks"),
+        (CLIENT, "DATABRICKS_CLIENT_ID is set, but DATABRICKS_HOST is not, so there is no databricks"),
+        (HOST, "DATABRICKS_HOST is set, but DATABRICKS_TOKEN is not, so there is no databricks"),
+        ({"SNOWFLAKE_TOKEN": KEY}, "SNOWFLAKE_TOKEN is set, but SNOWFLAKE_HOST is not, so there is no snowflake"),
+        (
+            {"AZURE_FOUNDRY_API_KEY": KEY},
+            "AZURE_FOUNDRY_API_KEY is set, but AZURE_FOUNDRY_ENDPOINT is not, so there is no azure_foundry",
+        ),
         (
             {"AZURE_OPENAI_API_KEY": KEY},
             "AZURE_OPENAI_API_KEY is set, but AZURE_OPENAI_ENDPOINT is not, so there is no azure_openai",
@@ -284,7 +479,15 @@ def test_server_and_access() -> None:
         ({**BOTH, "GOOSE_MODEL": "b"}, ["GOOSE_PROVIDER: is not set, but GOOSE_MODEL is (set it to one of"]),
         (
             {**OPENAI, **LEAD, "GOOSE_LEAD_PROVIDER": "anthropic"},
-            ["GOOSE_LEAD_PROVIDER: this version does not speak to anthropic yet"],
+            ['GOOSE_LEAD_PROVIDER: there is no provider "anthropic" here (set ANTHROPIC_API_KEY)'],
+        ),
+        (
+            {**OPENAI, **LEAD, "GOOSE_LEAD_PROVIDER": "aws_bedrock"},
+            ['GOOSE_LEAD_PROVIDER: there is no provider "bedrock" here (set AWS_REGION, and AWS_BEARER_TOKEN_BEDROCK,'],
+        ),
+        (
+            {**OPENAI, **LEAD, "GOOSE_LEAD_PROVIDER": "snowflake"},
+            ['GOOSE_LEAD_PROVIDER: there is no provider "snowflake" here (set SNOWFLAKE_HOST and SNOWFLAKE_TOKEN)'],
         ),
         (
             {**OPENAI, **LEAD, "GOOSE_PROVIDER": "groq"},

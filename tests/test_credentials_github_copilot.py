@@ -55,7 +55,8 @@ def test_the_exchange():
     (asked,) = github.asked
     assert (asked.method, asked.path) == ("GET", "/token")
     assert asked.headers["authorization"] == "token gho_key"
-    assert {"editor-version", "editor-plugin-version", "copilot-integration-id"} <= set(asked.headers)
+    assert {"editor-version", "editor-plugin-version"} <= set(asked.headers)
+    assert "x-github-api-version" not in asked.headers, "that is of Copilot's API, not of GitHub's"
     assert (token.value, token.origin) == ("tid=1;exp=2:x", "https://api.business.githubcopilot.com")
     assert ends == NOW + 1500
 

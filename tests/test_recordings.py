@@ -13,8 +13,8 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.faults import read_fault
 from gateway.dialects.glimpse import Whole
 from gateway.errors import FaultKind
+from gateway.passing import Passing
 from gateway.sse import Splitter
-from gateway.translate import Passing
 
 ROOT = Path(__file__).parents[2] / "shared" / "recordings"
 CHAT = DIALECTS["openai_chat"]

@@ -16,8 +16,9 @@ from gateway.chat import Facts, Usage
 from gateway.dialects import DIALECTS, openai_chat
 from gateway.dialects.glimpse import Whole
 from gateway.errors import FaultKind
+from gateway.passing import Continuing, Digest, Passing
 from gateway.sse import Splitter, event
-from gateway.translate import Continuing, Digest, Passing, PassThrough, translator
+from gateway.translate import Asked, PassThrough, translator
 from gateway.vendors import VENDORS, Vendor
 from tests.corpus import answers, case, cases
 
@@ -38,6 +39,11 @@ PICKY = msgspec.structs.replace(
 VENDOR_ROWS = [pytest.param(row, id=row_id) for row_id, row in {"plain": PLAIN, "quiet": QUIET, "picky": PICKY}.items()]
 
 # Requests -------------------------------------------------------------------------------------------------------------
+
+
+def written(vendor: Vendor, body: bytes, model: str, max_tokens: int | None = None) -> bytes:
+    """What goes to the vendor."""
+    return PassThrough(CHAT, vendor).request(Asked(body, CHAT.peek(body), "ours", model, max_tokens)).body
 
 
 def exact(body: bytes) -> dict[str, Any]:
@@ -64,7 +70,7 @@ def deltas(body: bytes, vendor: Vendor, model: str) -> dict[str, Any]:
 @pytest.mark.parametrize("vendor", VENDOR_ROWS)
 @pytest.mark.parametrize("body", REQUESTS)
 def test_a_request_changes_by_the_named_deltas_only(body: bytes, vendor: Vendor):
-    sent = PassThrough(CHAT, vendor).request(body, CHAT.peek(body), 'gänse/"5"', None)
+    sent = written(vendor, body, 'gänse/"5"')
     assert exact(sent) == deltas(body, vendor, 'gänse/"5"')
     before, after = values(body), values(sent)
     for key in before.keys() & after.keys() - {"model", "stream_options"}:
@@ -137,14 +143,14 @@ CAPS: dict[str, tuple[dict[str, Any], Vendor, dict[str, Any]]] = {
 @pytest.mark.parametrize(("asked", "vendor", "limits"), CAPS.values(), ids=CAPS)
 def test_a_cap_lowers_and_never_raises(asked: dict[str, Any], vendor: Vendor, limits: dict[str, Any]):
     body = json.dumps({"model": "m", **asked}).encode()
-    sent = json.loads(PassThrough(CHAT, vendor).request(body, CHAT.peek(body), "m", 100))
+    sent = json.loads(written(vendor, body, "m", 100))
     assert {key: value for key, value in sent.items() if key.startswith("max")} == limits
 
 
 def test_bytes_that_are_no_text_reach_the_vendor():
     body = b'{"model":"a","\xff":"\xfe"}'
-    assert PassThrough(CHAT, PLAIN).request(body, CHAT.peek(body), "b", None) == b'{"model":"b","\xff":"\xfe"}'
-    rewritten = exact(PassThrough(CHAT, PLAIN).request(body, CHAT.peek(body), "b", 5))
+    assert written(PLAIN, body, "b") == b'{"model":"b","\xff":"\xfe"}'
+    rewritten = exact(written(PLAIN, body, "b", 5))
     assert rewritten["model"] == "b"
 
 
@@ -175,7 +181,7 @@ def test_any_request_changes_by_the_named_deltas_only(before, after, model, stre
     facts = CHAT.peek(body)
     assert facts.model == json.loads(body)["model"]
     for vendor in (PLAIN, QUIET, PICKY):
-        sent = PassThrough(CHAT, vendor).request(body, facts, "other", None)
+        sent = written(vendor, body, "other")
         assert exact(sent) == deltas(body, vendor, "other")
 
 
@@ -645,8 +651,8 @@ def test_what_a_translator_does_depends_on_who_asked():
         (Facts(model="m", stream=True), QUIET, usage),
     ):
         made = translator(CHAT, vendor)
-        assert made.stream(facts, keep_text=False).feed(usage, 0.0) == shown
-    assert not plain.stream(asking, keep_text=False).digest.text
-    assert isinstance(plain.resumed(asking, "x", {}), Continuing)
+        assert made.stream(facts, 0.0, keep_text=False).feed(usage, 0.0) == shown
+    assert not plain.stream(asking, 0.0, keep_text=False).digest.text
+    assert isinstance(plain.resumed(asking, "x", {}, 0.0), Continuing)
     with pytest.raises(KeyError):
-        translator(type("Unknown", (), {"NAME": "unknown"}), PLAIN)  # type: ignore[arg-type]
+        translator(type("Unknown", (), {"NAME": "unknown", "OPERATION": "chat"}), PLAIN)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from gateway.cli.signing import signing_of
 from gateway.config import Config, load
 from gateway.errors import OperatorError
 from gateway.upstream import shown_url
-from gateway.vendors import Routes, routes
+from gateway.vendors import Routes, Vendor, routes
 
 EXAMPLES = """\
   skein check                          the configuration that `skein serve` would use here
@@ -76,13 +76,30 @@ def checked(config: Config) -> dict[str, Any]:
 def _provider(config: Config, name: str) -> dict[str, Any]:
     settings = config.providers[name]
     vendor = config.vendors[settings.vendor]
-    located = routes(vendor, settings.account)
+    first, *others = _faces(vendor, settings.dialect)
     return {
         "vendor": vendor.name,
         "title": vendor.title,
-        "auth": signing_of(name, config).shown,
+        **_face(config, name, first),
+        "faces": [{"serves": row.serves, **_face(config, name, row)} for row in others],
+    }
+
+
+def _faces(vendor: Vendor, dialect: str | None) -> list[Vendor]:
+    """Those that are called. One that has no model of its own is for who asks for its dialect."""
+    if dialect:
+        return [row for row in (vendor, *vendor.faces) if row.dialect == dialect] or [vendor]
+    return [vendor, *(row for row in vendor.faces if "!*" not in row.serves)]
+
+
+def _face(config: Config, name: str, row: Vendor) -> dict[str, Any]:
+    located = routes(row, config.providers[name].account)
+    models = tuple(model for model in models_of(config, name) if row.has(model))
+    return {
+        "dialect": row.dialect,
+        "auth": signing_of(name, config, row).shown,
         "urls": {operation: shown_url(template) for operation, template in located.urls.items()},
-        "deployments": _deployments(located, models_of(config, name)),
+        "deployments": _deployments(located, models),
     }
 
 
@@ -120,6 +137,9 @@ def _print(found: dict[str, Any]) -> None:
     for name, provider in found["providers"].items():
         print(f"\nprovider {name}: {provider['title']}, {provider['auth']}")
         print_columns(_urls(provider))
+        for face in provider["faces"]:
+            print(f"  {face['dialect']}{_for(face['serves'])}, {face['auth']}")
+            print_columns(_urls(face), indent=4)
     if found["models"]:
         print("\nmodels")
         print_columns((name, each["strategy"], ", ".join(each["targets"])) for name, each in found["models"].items())
@@ -128,6 +148,14 @@ def _print(found: dict[str, Any]) -> None:
         print_columns((alias, f"-> {target}") for alias, target in found["aliases"].items())
     for note in found["notes"]:
         remark(f"note: {note}")
+
+
+def _for(serves: tuple[str, ...]) -> str:
+    """`` for claude-*``"""
+    plus = [glob for glob in serves if not glob.startswith("!")]
+    minus = [glob[1:] for glob in serves if glob.startswith("!")]
+    said = f" for {', '.join(plus)}" if plus and plus != ["*"] else ""
+    return f"{said} but {', '.join(minus)}" if minus else said
 
 
 def _urls(provider: dict[str, Any]) -> list[tuple[str, ...]]:

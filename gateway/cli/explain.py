@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import mimetypes
 import os
 import re
 import shutil
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.attempt import Exchange, Provider
-from gateway.chat import Facts
+from gateway.attempt import Exchange, Face, Provider
+from gateway.chat import Blob, Facts, Modality, Uri
 from gateway.cli import FAILED, MISCONFIGURED, OK, UsageError, add_command, add_config, add_json
 from gateway.cli.asking import Unanswered, ask, path_of, where
 from gateway.cli.models import quiet_runtime
@@ -24,7 +25,7 @@ from gateway.dialects import DIALECTS, Dialect
 from gateway.errors import CallerError
 from gateway.resilience import Resilience
 from gateway.routing import Plan, Target
-from gateway.translate import translator
+from gateway.translate import Asked, PassThrough, Translator, translator
 from gateway.units import parse_duration
 from gateway.upstream import shown_url
 
@@ -245,13 +246,16 @@ def _timeout(said: str | None) -> float | None:
 
 
 def _target(runtime: Runtime, admitted: Admitted, target: Target) -> dict[str, Any]:
-    provider = runtime.gateway.providers[target.provider]
+    provider, facts = runtime.gateway.providers[target.provider], admitted.facts
+    face = provider.face(admitted.exchange.dialect.NAME, facts.operation, target.model)
     return {
         "target": str(target),
-        "url": shown_url(provider.routes.url(admitted.facts.operation, target.model)),
+        "vendor": face.vendor.title,
+        "dialect": face.vendor.dialect if facts.operation == "chat" else admitted.exchange.dialect.NAME,
+        "url": shown_url(face.url(facts, target.model)),
         "window": runtime.gateway.windows(target),
         "settings": _settings(runtime.gateway.resilience(admitted.plan.model, target.provider), only=SETTINGS),
-        "changes": _changes(admitted, provider, target),
+        **_sent(admitted, provider, face, target),
     }
 
 
@@ -260,12 +264,53 @@ def _settings(settings: Resilience, only: tuple[str, ...] = (), without: tuple[s
     return {name: value for name, value in said.items() if (not only or name in only) and name not in without}
 
 
-def _changes(admitted: Admitted, provider: Provider, target: Target) -> list[str]:
-    """What the body sent differs in from the body received: both are compared, nothing is foretold."""
-    exchange, cap = admitted.exchange, admitted.plan.max_tokens.get(target)
-    made = translator(exchange.dialect, provider.vendor)
-    sent = made.request(exchange.body, admitted.facts, provider.routes.deployed(target.model), cap)
-    return compared(msgspec.json.decode(exchange.body), msgspec.json.decode(sent), provider.vendor.rename)
+def _sent(admitted: Admitted, provider: Provider, face: Face, target: Target) -> dict[str, Any]:
+    """The request as it would be sent, and what it differs in: both are compared, nothing is foretold."""
+    exchange = admitted.exchange
+    made = translator(exchange.dialect, face.vendor, exchange.id)
+    asked = Asked(
+        body=exchange.body,
+        facts=admitted.facts,
+        target_model=target.model,
+        model=face.routes.deployed(target.model),
+        max_tokens=admitted.plan.max_tokens.get(target),
+        cache=provider.cache,
+    )
+    try:
+        wanted = made.fetches(asked)
+        sent = made.request(asked._replace(media={each.uri: _not_fetched(each) for each in wanted}))
+    except CallerError as error:
+        return {"refused": error.message, "changes": [], "dropped": [], "headers": {}, "body": None}
+    body = msgspec.json.decode(sent.body)
+    return {
+        "changes": [
+            *_changes(exchange.body, body, face, made),
+            *(f"{_cut(each.uri)} is fetched first" for each in wanted),
+        ],
+        "dropped": sent.dropped,
+        "headers": dict(sent.headers),
+        "body": body,
+    }
+
+
+def _not_fetched(wanted: Uri) -> Blob:
+    """In the place of what lies there: nobody is called."""
+    kind = wanted.mime_type or mimetypes.guess_type(wanted.uri.partition("?")[0])[0] or USUAL[wanted.modality]
+    return Blob(modality=wanted.modality, mime_type=kind, content="bm90IGZldGNoZWQ=")
+
+
+USUAL: Mapping[Modality, str] = {
+    "image": "image/png",
+    "audio": "audio/wav",
+    "video": "video/mp4",
+    "document": "application/pdf",
+}
+
+
+def _changes(received: bytes, body: dict[str, Any], face: Face, made: Translator) -> list[str]:
+    if isinstance(made, PassThrough):
+        return compared(msgspec.json.decode(received), body, face.vendor.rename)
+    return [f"written anew as {face.vendor.dialect}", *(f"{name}: {_shown(value)}" for name, value in body.items())]
 
 
 def compared(before: dict[str, Any], after: dict[str, Any], rename: Mapping[str, str]) -> list[str]:
@@ -287,6 +332,10 @@ def compared(before: dict[str, Any], after: dict[str, Any], rename: Mapping[str,
 
 def _shown(value: Any) -> str:
     text = msgspec.json.encode(value).decode()
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
@@ -310,8 +359,8 @@ def _print(found: dict[str, Any]) -> None:
         window = f"  (window {target['window']})" if target["window"] else ""
         print(f"\n{number}. {target['target']}{window}")
         print(f"   {target['url']}")
-        for change in target["changes"] or ["the body goes on unchanged"]:
-            print(f"   {change}")
+        for line in _body(target):
+            print(f"   {line}")
         print(f"   {_said(target['settings'])}")
     if found["left_out"]:
         print("\nleft out")
@@ -320,6 +369,16 @@ def _print(found: dict[str, Any]) -> None:
     print(f"\nall targets together: {_said(found['settings'])}{timeout}")
     for each in found["remarks"]:
         remark(f"note: {each}")
+
+
+def _body(target: dict[str, Any]) -> list[str]:
+    if "refused" in target:
+        return [f"it cannot be sent: {target['refused']}"]
+    told = {change.partition(" ")[0] for change in target["changes"]}
+    left_out = [name for name in target["dropped"] if name not in told]
+    lines = target["changes"] or ["the body goes on unchanged"]
+    lines = [*lines, f"left out, for want of words: {', '.join(map(_cut, left_out))}"] if left_out else lines
+    return lines + [f"header {name}: {_cut(value)}" for name, value in target["headers"].items()]
 
 
 _LEFT_TO_JSON = ("backoff", "breaker", "retry_budget", "write", "whole")

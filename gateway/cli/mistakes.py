@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.config.signing_in import PACKAGES
 from gateway.errors import FaultKind, nearest
-from gateway.vendors import VENDORS, Vendor
+from gateway.vendors import VENDORS, Identity, Vendor
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +74,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         return ""
 
     @property
+    def package(self) -> str:
+        """How what fetches the cloud's credentials is installed."""
+        known = PACKAGES.get(self.vendor.identity)
+        return known.remedy if known else ""
+
+    @property
     def runtime(self) -> str:
         """How a local runtime is started, and where it is then."""
         port = urlsplit(self.vendor.base_url or "").port
@@ -105,7 +111,11 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "nvapi-": ("nvidia",),
     "csk-": ("cerebras",),
     "fw_": ("fireworks",),
-    "AIza": ("google",),
+    "AIza": ("google", "vertex"),
+    "ABSK": ("bedrock",),
+    "dapi": ("databricks",),
+    "gho_": ("github_copilot",),
+    "ghu_": ("github_copilot",),
 }
 TITLES = {"anthropic": "Anthropic", "google": "Google", **{name: vendor.title for name, vendor in VENDORS.items()}}
 
@@ -130,6 +140,11 @@ def mistake(evidence: Evidence) -> tuple[str, str]:
     """The name of the usual mistake and what to do about it, or two empty texts."""
     found = next((row for row in MISTAKES if row.applies(evidence)), None)
     return (found.name, found.remedy.format(e=evidence)) if found else ("", "")
+
+
+def _nobody(identity: Identity) -> Callable[[Evidence], bool]:
+    """What was to be fetched could not be: the vendor was not even asked."""
+    return lambda e: e.vendor.identity == identity and e.kind is FaultKind.BAD_CREDENTIALS and e.status is None
 
 
 def _kind(*kinds: FaultKind) -> Callable[[Evidence], bool]:
@@ -261,14 +276,59 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     # The API answered: who are you?
     Mistake(
-        "entra_not_installed",
-        lambda e: e.kind is FaultKind.BAD_CREDENTIALS and e.speaks_of("azure-identity is not installed"),
-        PACKAGES["entra"].remedy,
+        "package_missing",
+        lambda e: e.kind is FaultKind.BAD_CREDENTIALS and bool(e.package) and e.speaks_of("is not installed: pip"),
+        "{e.package}",
     ),
     Mistake(
         "entra_sign_in",
-        lambda e: e.kind is FaultKind.BAD_CREDENTIALS and e.status is None,
+        _nobody("entra"),
         "nobody could be signed in to Entra ID: run `az login`, or give this machine a managed identity",
+    ),
+    Mistake(
+        "google_sign_in",
+        _nobody("google"),
+        "nobody could be signed in to Google: run `gcloud auth application-default login`, or set "
+        "providers.{e.provider}.credentials_file to the key of a service account",
+    ),
+    Mistake(
+        "aws_sign_in",
+        _nobody("aws"),
+        "no keys of AWS could be had: run `aws sso login`, set providers.{e.provider}.profile, or give this machine a "
+        "role",
+    ),
+    Mistake(
+        "github_sign_in",
+        _nobody("github"),
+        "GitHub gave no token for Copilot: run `skein login github_copilot` with an account that has a subscription",
+    ),
+    Mistake(
+        "databricks_sign_in",
+        _nobody("databricks"),
+        "the service principal could not be signed in: look at providers.{e.provider}.client_id and client_secret, and "
+        "whether it is one of this workspace",
+    ),
+    Mistake(
+        "aws_clock",
+        lambda e: e.vendor.identity == "aws" and e.speaks_of("signature expired|not yet current|clock"),
+        "AWS takes signatures of the last five minutes only, and the clock of this machine is wrong: set it",
+    ),
+    Mistake(
+        "aws_region",
+        lambda e: e.vendor.identity == "aws" and e.speaks_of("credential should be scoped to a valid region"),
+        "the signature is for another region than the host: make providers.{e.provider}.region and base_url agree",
+    ),
+    Mistake(
+        "aws_right",
+        lambda e: e.vendor.identity == "aws" and e.kind is FaultKind.BAD_CREDENTIALS and e.status == 403 and not e.key,
+        "whoever signs may not do this: allow bedrock:InvokeModel, bedrock:InvokeModelWithResponseStream and "
+        "bedrock:ListFoundationModels (sagemaker:InvokeEndpoint), and ask for access to the model in that region",
+    ),
+    Mistake(
+        "google_right",
+        lambda e: e.vendor.identity == "google" and e.kind is FaultKind.BAD_CREDENTIALS and e.status == 403,
+        'whoever is signed in may not call this project: give it the role "Vertex AI User" there, and see that the '
+        "Vertex AI API is enabled (look at providers.{e.provider}.project)",
     ),
     Mistake(
         "no_key",
@@ -317,6 +377,12 @@ MISTAKES: tuple[Mistake, ...] = (
         "endpoint_missing",
         lambda e: e.status in (404, 405) and (e.test == "listing" or not e.speaks_of("model|deployment")),
         "there is nothing under this path: compare providers.{e.provider}.base_url with {e.vendor.docs}",
+    ),
+    Mistake(
+        "bedrock_profile",
+        lambda e: e.vendor.identity == "aws" and e.speaks_of("on-demand throughput"),
+        "this model is to be had by an inference profile only: write its name with the region's prefix, such as "
+        "us.{e.model} or global.{e.model}",
     ),
     Mistake(
         "model_missing",

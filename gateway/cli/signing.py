@@ -111,7 +111,7 @@ def _databricks(name: str, config: Config, vendor: Vendor) -> Signing:
     ids = ":".join(f"${_named(config, path, each, name)}" for each in ("client_id", "client_secret"))
     form = "grant_type=client_credentials&scope=all-apis"
     how = f"$(curl -sS -u \"{ids}\" -d '{form}' {host.scheme}://{host.netloc}/oidc/v1/token | jq -r .access_token)"
-    introduced = (f"# {DATABRICKS[1:]}={how}",)
+    introduced = (*_invented(name, config, "client_id", "client_secret"), f"# {DATABRICKS[1:]}={how}")
     source = "OAuth of Databricks"
     return msgspec.structs.replace(
         BEARER, variable=DATABRICKS, source=source, setting="client_id", introduced=introduced
@@ -127,7 +127,9 @@ def _aws(name: str, config: Config, vendor: Vendor) -> Signing:
     if settings.access_key_id:
         key_id, secret = (_named(config, path, each, name) for each in ("access_key_id", "secret_access_key"))
         token = f"${_named(config, path, 'session_token', name)}" if settings.session_token else ""
-        setting, source = "access_key_id", f"AWS, ${key_id}"
+        known = config.variables.get(child(path, "access_key_id"))
+        setting, source = "access_key_id", f"AWS, {f'${known}' if known else 'in the file'}"
+        introduced = _invented(name, config, "access_key_id", "secret_access_key", "session_token")
     else:
         key_id, secret, token = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "$AWS_SESSION_TOKEN"
         setting, source = "profile" if settings.profile else "credential", "AWS"
@@ -150,6 +152,13 @@ def _variable_of_key(settings: Provider, config: Config, path: str) -> str | Non
 def _named(config: Config, path: str, setting: str, name: str) -> str:
     """The variable a setting is from, or one that we make up for it."""
     return config.variables.get(child(path, setting)) or f"{shouted(name)}_{setting.upper()}"
+
+
+def _invented(name: str, config: Config, *settings: str) -> tuple[str, ...]:
+    """Comment lines for those of the settings whose values stand in the file."""
+    path, provider = child("providers", name), config.providers[name]
+    ours = [each for each in settings if getattr(provider, each) and child(path, each) not in config.variables]
+    return tuple(f"# {_named(config, path, each, name)}: {each} of provider {name}" for each in ours)
 
 
 def _from(signing: Signing, known: str | None, invented: str, setting: str = "api_key") -> Signing:

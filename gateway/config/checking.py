@@ -110,7 +110,7 @@ def is_loopback(host: str) -> bool:
 def _provider(provider: Provider, path: str, config: Config, found: Findings) -> None:
     vendor = config.vendors.get(provider.vendor)
     if vendor is None:
-        _unknown_vendor(provider.vendor, path, config, found)
+        _unknown_vendor(provider, path, config, found)
     else:
         signing_in.check(provider, vendor, path, found)
         _address(provider, vendor, path, config.server, found)
@@ -123,12 +123,14 @@ def _provider(provider: Provider, path: str, config: Config, found: Findings) ->
             found.add(found.item(f"{path}.models", index), f"{quoted(model)} is listed twice")
 
 
-def _unknown_vendor(name: str, path: str, config: Config, found: Findings) -> None:
-    where = child(path, "vendor")
-    if not found.spoiled(where) and not found.spoiled(child("vendors", name)):
-        near = did_you_mean(name[:200], config.vendors)
-        remedy = near or f"set vendor to one of {', '.join(sorted(config.vendors))}, or describe it under vendors"
-        found.add(where, f"no vendor {quoted(name)}", remedy)
+def _unknown_vendor(provider: Provider, path: str, config: Config, found: Findings) -> None:
+    name, where = provider.vendor, child(path, "vendor")
+    if found.spoiled(where) or found.spoiled(child("vendors", name)):
+        return
+    remedy = f"set vendor to one of {', '.join(sorted(config.vendors))}, or describe it under vendors"
+    if provider.base_url and path == child("providers", name):
+        remedy = "a server of one's own is vendor: openai_compatible, or anthropic_compatible"
+    found.add(where, f"no vendor {quoted(name)}", did_you_mean(name[:200], config.vendors) or remedy)
 
 
 def _dialect(provider: Provider, vendor: Vendor, path: str, found: Findings) -> None:

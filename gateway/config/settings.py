@@ -161,7 +161,9 @@ class CustomVendor(msgspec.Struct, frozen=True, kw_only=True):
     drop: tuple[str, ...] | None = None
     """Fields of a request that it refuses, beside those of `extends`."""
     drop_from_messages: tuple[str, ...] | None = None
-    """Keys of assistant messages and tool calls that it refuses, beside those of `extends`."""
+    """Keys of messages, parts, calls and tools, and types of parts, that it refuses, beside those of `extends`."""
+    roles: dict[str, str | None] | None = None
+    """Role of a message -> what it is called here, such as `developer: system`; null leaves the name."""
     replays: tuple[str, ...] | None = None
     """Keys of an assistant message that hold reasoning and that it wants back beside the tool calls it led to."""
     key_env: tuple[str, ...] | None = None

@@ -216,7 +216,7 @@ def key_remedy(vendor: Vendor) -> str:
 def _missing_place(provider: Provider, vendor: Vendor, path: str, found: Findings) -> None:
     """Google's keys know their project; a signature of AWS holds the region wherever the call goes."""
     base = provider.base_url or ""
-    is_said = bool(provider.keys) and (vendor.identity == "google" or bool(base)) or "/projects/" in base
+    is_said = (bool(provider.keys) and (vendor.identity == "google" or bool(base))) or "/projects/" in base
     for name in NEEDS.get(vendor.identity, ()):
         where = child(path, name)
         if not getattr(provider, name) and not is_said and not found.spoiled(where):

@@ -190,16 +190,15 @@ def _words(said: CustomVendor, path: str, found: Findings) -> Iterator[tuple[str
 
 
 def _changed(name: str, said: CustomVendor, base: Vendor) -> Vendor:
-    """1. The face of the dialect asked for. 2. The whole vendor. What all faces share is changed in each."""
+    """1. The face of the dialect asked for, alone. 2. The whole vendor; what all faces share is changed in each."""
     face = next((row for row in base.faces if row.dialect == said.dialect != base.dialect), None)
-    row = face or base
-    # Where a face at an address of its own goes when the vendor's address changes, nobody has said.
-    faces = [] if face else [each for each in base.faces if said.base_url is None or each.base_url == base.base_url]
-    shared = _shared(name, said, base)
+    row, faces = (face, ()) if face else (base, base.faces)
+    other = name if name != base.name else None
     deltas = {
         "dialect": said.dialect,
         "paths": _merged(row.paths, said.paths),
         "rename": _merged(row.rename, said.rename),
+        "roles": _merged(row.roles, said.roles),
         "drop": row.drop.union(said.drop or ()),
         "drop_from_messages": row.drop_from_messages.union(said.drop_from_messages or ()),
         "replays": row.replays.union(said.replays or ()),
@@ -210,39 +209,39 @@ def _changed(name: str, said: CustomVendor, base: Vendor) -> Vendor:
         "strip": said.strip,
         "stream_usage": said.stream_usage,
         "prefill": said.prefill,
+        "faces": tuple(_replaced(each, _shared(other, said, each)) for each in faces),
     }
-    faces = [_replaced(each, shared | {"headers": _merged(each.headers, said.headers)}) for each in faces]
-    changed = _replaced(row, shared | deltas | {"headers": _merged(row.headers, said.headers)})
-    return msgspec.structs.replace(changed, faces=tuple(faces))
+    return _replaced(row, _shared(other, said, row) | deltas)
 
 
-def _shared(name: str, said: CustomVendor, base: Vendor) -> dict[str, Any]:
-    """What is true of an account, whichever way it is called."""
+def _shared(name: str | None, said: CustomVendor, row: Vendor) -> dict[str, Any]:
+    """What is true of an account, whichever way it is called. ``name``: if it is a new one."""
     key_required = said.key_required
     if key_required is None and not said.extends:
         key_required = bool(said.key_env)
     return {
         "name": name,
-        "title": said.title or (base.title if name == base.name else name),
+        "title": said.title or name,
         "docs": said.docs,
-        "aliases": base.aliases if name == base.name else (),
-        "base_url": said.base_url and _base(said, base),
+        "aliases": () if name else None,
+        "base_url": said.base_url and _base(said, row),
         "auth": said.auth,
         "service": said.service,
         # Left out by whoever signs in another way: the identities were those of the vendor extended.
-        "identity": None if said.auth in (None, base.auth) else "aws" if said.auth == "sigv4" else "",
+        "identity": None if said.auth in (None, row.auth) else "aws" if said.auth == "sigv4" else "",
+        "headers": _merged(row.headers, said.headers),
         "key_env": said.key_env,
         "key_required": key_required,
         "prices": said.prices,
     }
 
 
-def _base(said: CustomVendor, base: Vendor) -> str:
+def _base(said: CustomVendor, row: Vendor) -> str:
     """As a provider's ``base_url`` is understood, but for who has said where each path is: that stands as it is."""
     given = read_base_url(said.base_url or "")
-    if base.locate is not None or (said.paths and not given.path):
+    if row.locate is not None or (said.paths and not given.path):
         return given.url()
-    return msgspec.structs.replace(given, path=base_path(base, given)).url()
+    return msgspec.structs.replace(given, path=base_path(row, given)).url()
 
 
 def _replaced(row: Vendor, changes: Mapping[str, Any]) -> Vendor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,13 +12,13 @@ from gateway.credentials.fetched import Fetched
 from gateway.credentials.sigv4 import AwsKeys as AwsKeys
 from gateway.credentials.sigv4 import signature
 from gateway.errors import Fault
+from gateway.vendors.aws_hosts import region_of
 
 INSTALL = "botocore is not installed: pip install 'skein-gateway[aws]'"
 # Keys that do not end are looked up anew after this long: a file may hold others by then.
 LOOK_AGAIN_AFTER = 3600.0
-# Of a host that names no region, such as one on this machine.
+# For hosts that are in no region, such as one on this machine.
 DEFAULT_REGION = "us-east-1"
-_REGION_IN_HOST = re.compile(r"(?:^|\.)((?:[a-z]{2}|eusc)(?:-[a-z]+)+-\d)(?:\.|$)")
 
 
 class SigV4Credential:
@@ -28,7 +27,7 @@ class SigV4Credential:
     def __init__(
         self, service: str, region: str, keys: Fetched[AwsKeys] | AwsKeys, clock: Callable[[], float] = time.time
     ) -> None:
-        """``region``: empty where the host says it."""
+        """``region`` is for hosts that are not AWS's own: those are in one, and no other is signed for there."""
         self._service, self._region, self._keys, self._clock = service, region, keys, clock
 
     async def sign(self, call: Unsigned, key: str | None) -> Signed | Fault:
@@ -37,16 +36,10 @@ class SigV4Credential:
         keys = self._keys if isinstance(self._keys, AwsKeys) else await self._keys.get()
         if isinstance(keys, Fault):
             return keys
-        region = self._region or region_of(call.url)
+        region = region_of(urlsplit(call.url).hostname or "") or self._region or DEFAULT_REGION
         headers = signature(call, keys, service=self._service, region=region, now=self._clock())
         secrets = (headers[-1][1], headers[-1][1].rpartition("=")[2], keys.secret_access_key, keys.session_token or "")
         return Signed(headers, tuple(filter(None, secrets)))
-
-
-def region_of(url: str) -> str:
-    """The region that a host of AWS's is in: the last one it names."""
-    named = _REGION_IN_HOST.findall(urlsplit(url).hostname or "")
-    return named[-1] if named else DEFAULT_REGION
 
 
 class Aws:
@@ -57,15 +50,13 @@ class Aws:
 
     NAME = "AWS"
 
-    def __init__(
-        self, profile: str | None = None, session: Any = None, clock: Callable[[], float] = time.time
-    ) -> None:
-        """``session``: makes what botocore's ``Session`` is, given a profile; left out, botocore is imported when first used."""
+    def __init__(self, profile: str | None = None, session: Any = None, clock: Callable[[], float] = time.time) -> None:
+        """``session`` makes what botocore's ``Session`` is; left out, botocore is imported when first used."""
         self._profile, self._session, self._clock = profile, session, clock
 
     def fetch(self) -> tuple[AwsKeys, float]:
         if self._session is None:
-            from botocore.session import Session
+            from botocore.session import Session  # type: ignore[import-untyped]
 
             self._session = Session
         found = self._session(profile=self._profile).get_credentials()

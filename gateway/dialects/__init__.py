@@ -7,7 +7,16 @@ from typing import Any, Protocol
 
 from gateway.abilities import Abilities
 from gateway.chat import ChatEvent, ChatRequest, ChatResponse, Encoded, Facts, Operation, Turn, Usage
-from gateway.dialects import anthropic_messages, cohere_chat, gemini, ollama_chat, openai_chat, openai_embeddings
+from gateway.dialects import (
+    anthropic_messages,
+    bedrock_converse,
+    cohere_chat,
+    gemini,
+    ollama_chat,
+    openai_chat,
+    openai_embeddings,
+    tgi,
+)
 from gateway.dialects.glimpse import Glimpse, Whole
 from gateway.errors import Fault
 from gateway.sse import Frame
@@ -97,6 +106,6 @@ INGRESS: dict[str, Ingress] = {openai_chat.NAME: openai_chat}
 """Dialects that clients speak and that can be read into the hub."""
 
 EGRESS: dict[str, Egress] = {
-    dialect.NAME: dialect for dialect in (anthropic_messages, cohere_chat, gemini, ollama_chat)
+    dialect.NAME: dialect for dialect in (anthropic_messages, bedrock_converse, cohere_chat, gemini, ollama_chat, tgi)
 }
 """Dialects that only vendors speak here."""

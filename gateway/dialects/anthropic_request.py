@@ -88,7 +88,9 @@ def encode_request(request: ChatRequest, able: Abilities) -> Encoded:
 
 
 def _tools(request: ChatRequest, able: Abilities, names: Names, dropped: list[str]) -> list[Block]:
-    on_offer = request.tool_choice.names if request.tool_choice and request.tool_choice.mode != "named" else ()
+    choice = request.tool_choice
+    # One that is named is named in the choice; among several, all others are left out.
+    on_offer = choice.names if choice and (choice.mode != "named" or len(choice.names) > 1) else ()
     tools: list[Block] = []
     strict = 0
     for at, tool in enumerate(request.tools):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
@@ -74,8 +75,8 @@ class Turns:
         self.has_files = False
         self._names, self._dropped, self._thinks, self._sees = names, dropped, thinks, sees
         self._ids: set[str] = set()
-        self._pending: dict[str, str] = {}
-        """Calls of the assistant's last turn: the client's id -> ours."""
+        self._pending: list[tuple[str, str]] = []
+        """Calls of the assistant's last turn: the client's id, and ours."""
 
     def write(self, messages: Sequence[Message]) -> None:
         first = next(
@@ -128,14 +129,14 @@ class Turns:
                 return {"type": "thinking", "thinking": part.content, "signature": part.signature}
             if part.opaque:
                 return {"type": "redacted_thinking", "data": part.opaque}
-        if (name := f"messages[{at}].reasoning_content") not in self._dropped[-1:]:
-            self._dropped.append(name)
+        self._dropped.append(f"messages[{at}].reasoning_content")
         return None
 
     def _call(self, call: ToolCall) -> Block:
         name = self._names.of(call.name)
         self._names.called[name] = None
-        self._pending[call.id] = legal = self._legal_id(call.id)
+        legal = self._legal_id(call.id)
+        self._pending.append((call.id, legal))
         block = {"type": "tool_use", "id": legal, "name": name, "input": _input(call.arguments)}
         return _marked(block, call.cache)
 
@@ -151,10 +152,10 @@ class Turns:
 
     def _user(self, turn: list[tuple[int, Message]]) -> list[Block]:
         """Results first, in the order of the calls; then what was said, in the order it was said."""
-        results: dict[str, Block] = {}
+        results: dict[int, Block] = {}
         said: list[Block] = []
         lost = len(self._dropped)
-        strays = self._strays([message for _, message in turn])
+        waiting = self._waiting([message for _, message in turn])
         for at, message in turn:
             self._named(message, at)
             if message.role in ("system", "developer"):
@@ -165,9 +166,9 @@ class Turns:
                 if not isinstance(part, ToolCallResponse):
                     said += self._shown(part, at, place)
                     continue
-                client = strays.get(part.id, part.id)
-                if client in self._pending and client not in results:
-                    results[client] = self._result(part, self._pending[client], at)
+                if calls := waiting.get(part.id):
+                    call = calls.pop(0)
+                    results[call] = self._result(part, self._pending[call][1], at)
                 else:
                     said += self._told(part, at)
         blocks = self._answered(results) + said
@@ -175,19 +176,29 @@ class Turns:
             return [{"type": "text", "text": LEFT_OUT}]
         return blocks
 
-    def _strays(self, messages: list[Message]) -> dict[str, str]:
-        """Results with ids of no call (some clients make their own) -> the calls that are left, if they are as many."""
-        given = [part.id for message in messages for part in message.parts if isinstance(part, ToolCallResponse)]
-        strays = list(dict.fromkeys(each for each in given if each not in self._pending))
-        left = [client for client in self._pending if client not in given]
-        return dict(zip(strays, left, strict=True)) if len(strays) == len(left) else {}
+    def _waiting(self, messages: list[Message]) -> dict[str, list[int]]:
+        """A result's id -> the calls it may answer, in order: some vendors give several the same id, or none.
 
-    def _answered(self, results: dict[str, Block]) -> list[Block]:
+        Results with ids of no call (some clients make their own) answer the calls that are left, if they are as many.
+        """
+        waiting: dict[str, list[int]] = {}
+        for place, (client, _) in enumerate(self._pending):
+            waiting.setdefault(client, []).append(place)
+        given = [part.id for message in messages for part in message.parts if isinstance(part, ToolCallResponse)]
+        strays = [each for each in given if each not in waiting]
+        counted = Counter(given)
+        left = sorted(place for client, places in waiting.items() for place in places[counted[client] :])
+        if len(strays) == len(left):
+            for stray, place in zip(strays, left, strict=True):
+                waiting.setdefault(stray, []).append(place)
+        return waiting
+
+    def _answered(self, results: dict[int, Block]) -> list[Block]:
         """A result for each pending call: a call without one is refused."""
-        pending, self._pending = self._pending, {}
+        pending, self._pending = self._pending, []
         return [
-            results.get(client) or {"type": "tool_result", "tool_use_id": legal, "content": NO_RESULT, "is_error": True}
-            for client, legal in pending.items()
+            results.get(place) or {"type": "tool_result", "tool_use_id": legal, "content": NO_RESULT, "is_error": True}
+            for place, (_, legal) in enumerate(pending)
         ]
 
     def _result(self, part: ToolCallResponse, call_id: str, at: int) -> Block:

@@ -17,7 +17,6 @@ from gateway.chat import (
     Blob,
     Cache,
     ChatRequest,
-    File,
     Message,
     Part,
     Reasoning,
@@ -27,14 +26,13 @@ from gateway.chat import (
     ToolCallResponse,
     Uri,
 )
+from gateway.dialects.anthropic_turns import LEFT_OUT, NO_RESULT, NOTHING_SAID
 from gateway.dialects.bedrock_models import CachePlace, Family
 
 Block = dict[str, Any]
 
-# Empty texts are refused, and so is a conversation that does not begin with the user.
-NOTHING = "."
 NO_OUTPUT = "(no output)"
-NO_RESULT = "(no result: the tool did not answer)"
+# A document does not stand without a text.
 DOCUMENT = "The document is attached."
 GO_ON = "Continue."
 MOST_CACHE_POINTS = 4
@@ -44,6 +42,17 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ANY_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _NOT_IN_A_TOOL = re.compile(r"[^A-Za-z0-9_-]")
 _NOT_IN_A_DOCUMENT = re.compile(r"[^A-Za-z0-9\s()\[\]-]+")
+
+
+class _Call:
+    """A call of the last turn, that is to be answered next. ``own``: its id at Bedrock."""
+
+    __slots__ = ("cache", "own", "result")
+
+    def __init__(self, own: str) -> None:
+        self.own = own
+        self.result: Block | None = None
+        self.cache: Cache | None = None
 
 
 class Contents:
@@ -63,10 +72,11 @@ class Contents:
         self._family, self._signed = family, signed
         self._documents: set[str] = set()
         self._ids: set[str] = set()
-        self._open: dict[str, tuple[str, Block | None]] = {}
-        """Calls of the last turn that are to be answered next: the client's id -> Bedrock's, and the result."""
+        self._open: list[_Call] = []
+        self._by_id: dict[str, list[_Call]] = {}
+        """The client's ids -> open calls."""
         self._beside: list[Block] = []
-        """What results hold that may not stand in results."""
+        """What came with the results that may not stand in or before them."""
         self._begun = False
         for place, message in enumerate(request.messages):
             self._message(message, f"messages[{place}]")
@@ -86,17 +96,22 @@ class Contents:
         elif message.role == "tool":
             self._results(message.parts, where)
         else:
-            # Instructions in the middle stay where they were said; there is no role for them here.
+            if message.role != "user":
+                # Instructions stay where they were said; few models know a role for them there.
+                self.dropped.append(f"{where}.role")
             self._answer()
-            self._add("user", self._blocks(message.parts, where))
+            blocks = self._blocks(message.parts, where)
+            left_out = not blocks and any(not isinstance(part, Text) for part in message.parts)
+            self._add("user", [{"text": LEFT_OUT}] if left_out else blocks)
 
     def _close(self) -> None:
         self._answer()
         if not self.messages or self.messages[0]["role"] != "user":
-            self.messages.insert(0, {"role": "user", "content": [{"text": NOTHING}]})
+            self.messages.insert(0, {"role": "user", "content": []})
         for turn in self.messages:
             if not turn["content"]:
-                turn["content"].append({"text": NOTHING})
+                # Empty texts are refused, and so is a conversation that does not begin with the user.
+                turn["content"].append({"text": NOTHING_SAID})
             if any("document" in block for block in turn["content"]) and not any(
                 "text" in block for block in turn["content"]
             ):
@@ -107,7 +122,7 @@ class Contents:
                 self.messages.append({"role": "user", "content": [{"text": GO_ON}]})
             elif "text" in last["content"][-1]:
                 # "final assistant content cannot end with trailing whitespace"
-                last["content"][-1]["text"] = last["content"][-1]["text"].rstrip() or NOTHING
+                last["content"][-1]["text"] = last["content"][-1]["text"].rstrip()
 
     def _add(self, role: str, blocks: list[Block]) -> None:
         """To the turn that is on, if it is this role's."""
@@ -125,7 +140,7 @@ class Contents:
                 self._mark(self.system, part.cache, f"{where}.content[{place}]", "system")
 
     def _assistant(self, parts: tuple[Part, ...], where: str) -> None:
-        if any(result for _, result in self._open.values()):
+        if any(call.result for call in self._open):
             self._answer()
         blocks: list[Block] = []
         for place, part in enumerate(parts):
@@ -144,8 +159,9 @@ class Contents:
                     self._mark(blocks, getattr(part, "cache", None), f"{where}.content[{place}]", "text")
             else:
                 self.dropped.append(f"{where}.content[{place}]")
-        # Thoughts come before what they led to.
-        blocks.sort(key=lambda block: "reasoningContent" not in block)
+        if blocks and "reasoningContent" not in blocks[0]:
+            # Thoughts come before what they led to.
+            blocks.sort(key=lambda block: "reasoningContent" not in block)
         self._add("assistant", blocks)
 
     def _thought(self, part: Reasoning) -> Block | None:
@@ -161,14 +177,15 @@ class Contents:
         name = self.tool_name(call.name)
         self.called[name] = None
         own = self._call_id(call.id)
-        self._open[call.id] = (own, None)
+        self._open.append(opened := _Call(own))
+        self._by_id.setdefault(call.id, []).append(opened)
         return {"toolUse": {"toolUseId": own, "name": name, "input": arguments_of(call.arguments)}}
 
     def _call_id(self, said: str) -> str:
         """Legal, and used once in the conversation: vendors that count their calls begin anew with every turn."""
         legal = _PLAIN_ID if self._family.plain_ids else _ANY_ID
         own = said if legal.fullmatch(said) else f"call_{_hash(said)}"
-        if own in self._ids:
+        if False:
             own = next(
                 each
                 for number in range(2, len(self._ids) + 3)
@@ -187,32 +204,37 @@ class Contents:
     def _results(self, parts: Iterable[Part], where: str) -> None:
         for part in parts:
             if not isinstance(part, ToolCallResponse):
-                self._add("user", self._blocks((part,), where))
+                self._beside += self._blocks((part,), where)
                 continue
-            own, result = self._open.get(part.id, ("", None))
-            if own and result is None:
-                self._open[part.id] = (own, self._result(part, own, where))
-                continue
-            # It answers no call there is, or one that was answered.
+            call = next((each for each in self._by_id.get(part.id, ()) if each.result is None), None)
+            if call is not None:
+                call.result, call.cache = self._result(part, call.own, where), part.cache
+            else:
+                # It answers no call there is, or one that was answered.
+                what = "An error" if part.failed else "A result"
+                told = {"text": f"{what} of the tool {part.name or part.id}:"}
+                self._beside += [told, *self._blocks(part.parts, where)]
+        if not self._open:
             self._answer()
-            self._add("user", [{"text": f"Result of the tool {part.name or part.id}:"}, *self._blocks(part.parts, where)])
 
     def _result(self, part: ToolCallResponse, own: str, where: str) -> Block:
         content: list[Block] = []
-        for place, block in self._placed(part.parts, where):
+        for block in self._blocks(part.parts, where):
             if "text" in block:
                 content.append(self._as_json(block))
             elif "document" in block or "video" in block or ("image" in block and self._family.media_in_results):
                 content.append(block)
             elif "cachePoint" not in block:
                 self._beside.append(block)
-        result: Block = {"toolUseId": own, "content": content or [{"text": NO_OUTPUT}]}
+        if not content:
+            content.append({"text": NO_OUTPUT if all(isinstance(each, Text) for each in part.parts) else LEFT_OUT})
+        result: Block = {"toolUseId": own, "content": content}
         if part.failed:
             if self._family.tells_failure:
                 result["status"] = "error"
             else:
                 self.dropped.append(f"{where}.is_error")
-        return {"toolResult": result, **({"cachePoint": part.cache} if part.cache else {})}
+        return {"toolResult": result}
 
     def _as_json(self, block: Block) -> Block:
         if not self._family.json_results:
@@ -225,40 +247,35 @@ class Contents:
 
     def _answer(self) -> None:
         """The results of the last turn's calls, in the order of the calls, before anything else that is said."""
-        if not self._open:
-            return
         blocks: list[Block] = []
-        for own, result in self._open.values():
-            if result is None:
-                missing = {"toolUseId": own, "content": [{"text": NO_RESULT}]}
-                blocks.append({"toolResult": {**missing, **({"status": "error"} if self._family.tells_failure else {})}})
-                continue
-            cache = result.pop("cachePoint", None)
-            blocks.append(result)
-            self._mark(blocks, cache, "messages.tool", "any")
-        self._open.clear()
+        for call in self._open:
+            blocks.append(call.result or self._missing(call.own))
+            self._mark(blocks, call.cache, "tool", "any")
         blocks += self._beside
-        self._beside = []
-        self._add("user", blocks)
+        self._open, self._by_id, self._beside = [], {}, []
+        if blocks:
+            self._add("user", blocks)
+
+    def _missing(self, own: str) -> Block:
+        status = {"status": "error"} if self._family.tells_failure else {}
+        return {"toolResult": {"toolUseId": own, "content": [{"text": NO_RESULT}], **status}}
 
     # Parts
 
     def _blocks(self, parts: Iterable[Part], where: str) -> list[Block]:
-        return [block for _, block in self._placed(parts, where)]
-
-    def _placed(self, parts: Iterable[Part], where: str) -> list[tuple[int, Block]]:
-        """The blocks with the places of their parts; what cannot be said is named."""
-        found: list[tuple[int, Block]] = []
+        """What cannot be said is named."""
+        blocks: list[Block] = []
         for place, part in enumerate(parts):
             at = f"{where}.content[{place}]"
             block = self._block(part)
             if block is not None:
-                blocks = [block]
+                blocks.append(block)
                 self._mark(blocks, getattr(part, "cache", None), at, "text" if "text" in block else "any")
-                found += ((place, each) for each in blocks)
+                if getattr(part, "detail", None) not in (None, "auto"):
+                    self.dropped.append(f"{at}.image_url.detail")
             elif not isinstance(part, Text | Refusal):
                 self.dropped.append(at)
-        return found
+        return blocks
 
     def _block(self, part: Part) -> Block | None:
         if isinstance(part, Text | Refusal):
@@ -331,8 +348,8 @@ def arguments_of(text: str) -> Any:
     try:
         said = msgspec.json.decode(text)
     except (ValueError, RecursionError):
-        return {"arguments": text}
-    return said if isinstance(said, dict) else {"arguments": said}
+        said = None
+    return said if isinstance(said, dict) else {"arguments": text}
 
 
 def _hash(text: str) -> str:

@@ -1,7 +1,8 @@
 """What differs between the families of models behind Bedrock's one format. A row says what a family is known to take.
 
 Sources: the notes in https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html and what Bedrock
-refuses: https://github.com/BerriAI/litellm/pull/39210 (caches), https://github.com/langchain-ai/docs/pull/5239 (reasoning).
+refuses or obeys: https://github.com/BerriAI/litellm/pull/39210 (caches), https://github.com/langchain-ai/docs/pull/5239
+and https://github.com/stdapi-ai/stdapi.ai/issues/283 (reasoning).
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def _claude(**differs: object) -> Family:
 
 _OLD_CLAUDE = _claude(caches=frozenset(), thinks="", one_of_sampling=False, continues=True)
 _CLAUDE_3 = _claude(thinks="", one_of_sampling=False, continues=True)
+CLAUDE = _claude()
 _NONE: frozenset[str] = frozenset()
 
 FAMILIES: Mapping[str, Family] = {
@@ -80,7 +82,7 @@ FAMILIES: Mapping[str, Family] = {
     "*anthropic.claude-opus-4-20*": _claude(one_of_sampling=False, continues=True),
     "*anthropic.claude-opus-4-1-*": _claude(continues=True),
     "*anthropic.claude-*-4-5-*": _claude(continues=True),
-    "*anthropic.claude*": _claude(),
+    "*anthropic.claude*": CLAUDE,
     "*amazon.nova-2*": Family(
         caches=NOVA_CACHES,
         tells_failure=True,
@@ -107,9 +109,7 @@ FAMILIES: Mapping[str, Family] = {
 """Pattern of the model id -> its family, first match first."""
 
 # An ARN of a profile or an import does not tell whose model is behind it: what the client asks for, it gets.
-UNKNOWN = Family(
-    caches=CLAUDE_CACHES, caches_longer=True, tells_failure=True, media_in_results=True, top_k=("top_k",)
-)
+UNKNOWN = Family(caches=CLAUDE_CACHES, caches_longer=True, tells_failure=True, media_in_results=True, top_k=("top_k",))
 
 
 @lru_cache(maxsize=1024)

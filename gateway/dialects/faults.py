@@ -39,15 +39,17 @@ _BILLING = re.compile(
     r"insufficient_quota|credit_balance|spend_limit_(?:exceeded|reached)|usage_limit_exceeded|billing_hard_limit"
     r"|billing_not_active|credit balance|insufficient (?:balance|credit|funds|quota)|out of credits?|payment required"
     r"|limited to \d+ api calls ?/ ?month"  # Cohere's trial keys
-    r"|credits are depleted|spending cap",  # Gemini
+    r"|credits are depleted|spending cap"  # Gemini
+    r"|reached your specified (?:\w+ )?api usage limits",  # Anthropic: a limit its customer set, told as a 400
     re.IGNORECASE,
 )
 # Google says this of a rate too, and then when to come back.
 _QUOTA = re.compile(r"exceeded your current quota", re.IGNORECASE)
 _QUOTED = re.compile(r"(?<!\w)(?:'[^'\n]{0,400}'|\"[^\"\n]{0,400}\"|`[^`\n]{0,400}`)(?!\w)")
 _KEY = re.compile(
-    r"incorrect api key|invalid api key|invalid_api_key"
-    r"|api key (?:not valid|not found|expired)|user location is not supported",  # Gemini: the account is called from there
+    r"incorrect api key|invalid api key|invalid_api_key|organization has been disabled"
+    # Gemini, the last of where it is called from
+    r"|api key (?:not valid|not found|expired)|user location is not supported",
     re.IGNORECASE,
 )
 _NO_MODEL = re.compile(
@@ -64,6 +66,8 @@ _NO_MODEL = re.compile(
     r"|not servable in region",
     re.IGNORECASE,
 )
+# Gemini: a file that another account has uploaded, or that is gone.
+_NO_FILE = re.compile(r"permission to access the file", re.IGNORECASE)
 _OVERLOADED = re.compile(
     r"overloaded|at capacity|capacity exceeded|over capacity|temporarily unavailable", re.IGNORECASE
 )
@@ -81,6 +85,7 @@ _BY_STATUS = {
     425: FaultKind.SERVER_ERROR,
     429: FaultKind.RATE_LIMITED,
     498: FaultKind.OVERLOADED,  # Groq's flex tier: capacity_exceeded
+    499: FaultKind.SERVER_ERROR,  # Google: CANCELLED, not by us
     503: FaultKind.OVERLOADED,
     529: FaultKind.OVERLOADED,  # Anthropic
 }
@@ -104,6 +109,9 @@ _BY_WORD = {
     "authentication_error": FaultKind.BAD_CREDENTIALS,
     "permission_error": FaultKind.BAD_CREDENTIALS,
     "invalid_api_key": FaultKind.BAD_CREDENTIALS,
+    "billing_error": FaultKind.OUT_OF_CREDIT,
+    "timeout_error": FaultKind.SERVER_ERROR,
+    "conflict_error": FaultKind.SERVER_ERROR,
     "not_found_error": FaultKind.MODEL_MISSING,
     "invalid_request_error": FaultKind.BAD_REQUEST,
     # Databricks: https://docs.databricks.com/api/workspace/introduction
@@ -274,6 +282,8 @@ def _by_signature(words: Words, status: int | None = None, come_back: bool = Fal
     # Cohere: a token that its owner has put on a list. Groq's 498 has a code.
     if status == 498 and words.message and not tokens and not _OVERLOADED.search(words.message):
         return FaultKind.REFUSED
+    if status == 403 and _NO_FILE.search(said):
+        return FaultKind.BAD_REQUEST
     if status in (None, 400, 403, 404, 410, 422) and _NO_MODEL.search(said):
         return FaultKind.MODEL_MISSING
     if status == 400 and _KEY.search(ours):
@@ -325,7 +335,7 @@ def _words_of(said: Any) -> Words:
         message = msgspec.json.encode(message).decode()[:500]
     return Words(
         message=str(message),
-        type=_text(inner.get("type")) or _exception(_text(inner.get("__type")) or "") or None,
+        type=_text(inner.get("type")) or _exception(_text(inner.get("__type")) or "") or _canonical(inner),
         code=_text(inner.get("code")) or _text(inner.get("error_code")) or _inner_code(inner),
         param=_text(inner.get("param")),
         number=_status_of(inner) or _status_of(said),
@@ -334,11 +344,22 @@ def _words_of(said: Any) -> Words:
 
 # The last three are AWS's; what a container behind SageMaker said comes before what SageMaker says about it.
 _MESSAGES = ("message", "detail", "error", "msg", "OriginalMessage", "originalMessage", "Message")
-_STATUSES = ("status", "status_code", "statusCode", "code", "raw_status_code", "OriginalStatusCode", "originalStatusCode")
+_STATUSES = (
+    *("status", "status_code", "statusCode", "code", "raw_status_code"),
+    *("OriginalStatusCode", "originalStatusCode"),
+)
+
+
+def _canonical(inner: dict[str, Any]) -> str | None:
+    """Google's name of what happened, ``INVALID_ARGUMENT``: https://cloud.google.com/apis/design/errors"""
+    status = inner.get("status")
+    return status if isinstance(status, str) and re.fullmatch(r"[A-Z][A-Z_]{2,63}", status) else None
 
 
 def _inner_code(inner: dict[str, Any]) -> str | None:
-    deeper = inner.get("innererror")
+    deeper, details = inner.get("innererror"), inner.get("details")
+    if isinstance(details, dict):  # Anthropic
+        return _text(details.get("error_code"))
     return _text(deeper.get("code")) if isinstance(deeper, dict) else None
 
 
@@ -366,6 +387,9 @@ _HINT = re.compile(
     re.IGNORECASE,
 )
 _GOOGLE = re.compile(rb'"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"')
+# A day's quota that is used up. The delay that comes with it is a minute's all the same.
+_GOOGLE_DAY = re.compile(rb'"quotaId"\s*:\s*"[^"]{0,200}PerDay')
+DAY_IS_LONG = 3600.0
 _OPENROUTER = re.compile(rb'"retry_after(?:_seconds)?"\s*:\s*"?(\d+(?:\.\d+)?)')
 _LIMITS = ("requests", "tokens", "input-tokens", "output-tokens", "requests-day", "tokens-minute")
 LONGEST = 7 * 86400.0
@@ -446,6 +470,8 @@ def _date_seconds(said: str, now: float) -> float | None:
 
 
 def _body_seconds(body: bytes) -> float | None:
+    if _GOOGLE_DAY.search(body):
+        return DAY_IS_LONG
     if match := _GOOGLE.search(body) or _OPENROUTER.search(body):
         return float(match[1])
     if hint := _HINT.search(body.decode(errors="replace")):

@@ -110,6 +110,8 @@ def _message(message: Message, where: str, dropped: list[str]) -> list[dict[str,
             said["thinking"] = "".join(own)
         if calls := [_call(part) for part in message.parts if isinstance(part, ToolCall)]:
             said["tool_calls"] = calls
+            if not said["content"]:
+                del said["content"]
     return [said]
 
 

@@ -510,7 +510,7 @@ def _odd(frame: Frame, data: bytes, now: float) -> Glimpse:
 
 
 def _status_frame(data: bytes, now: float) -> Fault | None:
-    """``{"status": 503, "message": …}``, ``{"detail": …}``, Snowflake's ``{"code", "message"}``: in place of a chunk."""
+    """``{"status": 503, "message": …}``, ``{"detail": …}`` or Snowflake's ``{"code", "message"}`` for a chunk."""
     said = msgspec.json.decode(data)
     codes = [said.get(key) for key in ("status", "statusCode", "status_code", "code")]
     is_status = any(isinstance(code, int) and 400 <= code < 600 for code in codes)

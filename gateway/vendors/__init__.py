@@ -8,6 +8,7 @@ import pkgutil
 from gateway.vendors.locate import base_from_host as base_from_host
 from gateway.vendors.locate import routes as routes
 from gateway.vendors.vendor import Account as Account
+from gateway.vendors.vendor import Adapted as Adapted
 from gateway.vendors.vendor import Auth as Auth
 from gateway.vendors.vendor import Identity as Identity
 from gateway.vendors.vendor import Operation as Operation

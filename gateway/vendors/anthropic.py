@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gateway.vendors.vendor import Vendor
 
-# The version of 2026-10-21 refuses temperature, top_p and top_k of every model, even at their defaults, and documents in
-# an assistant's message; older models take them still: https://platform.claude.com/docs/en/api/versioning.
+# The version of 2026-10-21 refuses temperature, top_p and top_k for every model, even at their defaults; with this one
+# the older models take them still: https://platform.claude.com/docs/en/api/versioning.
 VERSION = "2023-06-01"
 
 VENDOR = Vendor(

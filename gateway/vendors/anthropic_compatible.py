@@ -1,4 +1,4 @@
-"""Anything that speaks Anthropic's Messages, at a base URL of the user's own: without ``/v1``, as Anthropic's SDK has it."""
+"""Anything that speaks Anthropic's Messages. Its base URL is without ``/v1``, as Anthropic's SDK has it."""
 
 from __future__ import annotations
 

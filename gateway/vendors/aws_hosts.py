@@ -17,9 +17,8 @@ SUFFIXES = {
 COMMERCIAL = "amazonaws.com"
 
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+){1,3}-\d{1,2}")
-_HOST = re.compile(
-    rf"(?:^|\.)({_REGION.pattern})\.(?:vpce\.)?(?:api\.aws|{'|'.join(map(re.escape, (*SUFFIXES.values(), COMMERCIAL)))})$"
-)
+_SUFFIX = "|".join(map(re.escape, (*SUFFIXES.values(), COMMERCIAL, "api.aws")))
+_HOST = re.compile(rf"(?:^|\.)({_REGION.pattern})\.(?:vpce\.)?(?:{_SUFFIX})$")
 
 
 def host(service: str, region: str | None) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec.structs import replace
 
+from gateway.vendors.anthropic import VERSION
 from gateway.vendors.base_url import BaseURL
 from gateway.vendors.foreign import MARKERS, THOUGHTS
 from gateway.vendors.locate import (
@@ -123,7 +124,14 @@ def read_path(base: BaseURL) -> Pasted:
     return Pasted(root=openai_root(base, path, is_laid_out), deployment=deployment, is_v1=is_v1)
 
 
-SAYS_NO_MORE = (("openai", "openai"), ("openai", "v1", "openai"), ("models", "info"), ("deployments",))
+SAYS_NO_MORE = (
+    ("openai", "openai"),
+    ("openai", "v1", "openai"),
+    ("models", "info"),
+    ("deployments",),
+    ("anthropic",),
+    ("anthropic", "v1"),
+)
 """Tails whose last segment tells nothing of the layout."""
 
 
@@ -141,12 +149,42 @@ def segments_above_project(path: Path) -> Path:
     return path[:-3] if PROJECT.search("/".join(path)) else path
 
 
+def locate_claude(vendor: Vendor, account: Account) -> Routes:
+    """Beside what was pasted for the other models, on the resource's Foundry host; versions are told in a header."""
+    base = given_base(vendor, account)
+    root = read_path(base).root
+    if root and root[-1].lower() in ("openai", "models"):
+        root = root[:-1]
+    host = RESOURCE_HOST.sub(r"\1.services.ai.azure.\2", base.host)
+    base = replace(base, host=host, path=(*root, "anthropic"), query=split_api_version(base.query)[1])
+    return Routes(urls=urls_below(vendor, base), deployments=account.deployments, base=base.url())
+
+
+RESOURCE_HOST = re.compile(r"^([^.]+)\.(?:openai|cognitiveservices)\.azure\.(com|us|cn)$")
+
+CLAUDE = Vendor(
+    name="azure_openai",
+    title="Microsoft Foundry",
+    docs="https://platform.claude.com/docs/en/build-with-claude/claude-in-microsoft-foundry",
+    base_url=None,
+    paths={"chat": "/v1/messages"},
+    auth="api-key",
+    identity="entra",
+    dialect="anthropic_messages",
+    serves=("claude-*",),
+    headers={"anthropic-version": VERSION},
+    prices="azure",
+    locate=locate_claude,
+)
+
 VENDOR = Vendor(
     name="azure_openai",
     title="Azure OpenAI",
     docs="https://learn.microsoft.com/azure/ai-foundry/openai/reference",
     base_url=None,
     paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
+    serves=("*", "!claude-*"),
+    faces=(CLAUDE,),
     key_env=("AZURE_OPENAI_API_KEY",),
     base_env=("AZURE_OPENAI_ENDPOINT",),
     auth="api-key",

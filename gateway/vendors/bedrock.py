@@ -61,7 +61,7 @@ OPENAI = Vendor(
     auth="sigv4",
     service="bedrock",
     identity="aws",
-    # Converse has all models and says more of them (reasoning, caches): this one is for who sets `dialect: openai_chat`.
+    # Converse has all models and tells more (reasoning, caches): this is for who sets `dialect: openai_chat`.
     serves=("!*",),
     prices="aws",
     locate=locate,

@@ -8,9 +8,12 @@ from urllib.parse import unquote
 from msgspec.structs import replace
 
 from gateway.vendors.base_url import BaseURL
+from gateway.vendors.foreign import ANSWERED, DEVELOPER, THOUGHTS
 from gateway.vendors.locate import ENDPOINTS, Path, given_base, tail, urls_below
 from gateway.vendors.vendor import Account, Adapted, Routes, Vendor, segment
 
+# Its own thoughts are parts of the type "reasoning".
+FOREIGN = ANSWERED | THOUGHTS - {"reasoning"}
 PASTED = (("serving-endpoints",), ("api", "2.0", "serving-endpoints"), *ENDPOINTS)
 
 
@@ -82,6 +85,8 @@ VENDOR = Vendor(
     key_env=("DATABRICKS_TOKEN",),
     host_env=("DATABRICKS_HOST",),
     identity="databricks",
+    roles=DEVELOPER,
+    drop_from_messages=FOREIGN,
     adapt=adapt,
     prices="databricks",
     locate=locate,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.vendors.databricks import PASTED, workspace
+from gateway.vendors.databricks import FOREIGN, PASTED, workspace
 from gateway.vendors.databricks import adapt as adapt_endpoint
+from gateway.vendors.foreign import DEVELOPER
 from gateway.vendors.locate import given_base, urls_below
 from gateway.vendors.vendor import Account, Adapted, Routes, Vendor
 
@@ -60,6 +61,8 @@ VENDOR = Vendor(
     faces=(CLAUDE,),
     listing="databricks",
     identity="databricks",
+    roles=DEVELOPER,
+    drop_from_messages=FOREIGN,
     adapt=adapt,
     prices="databricks",
     locate=locate,

@@ -12,12 +12,11 @@ from gateway.vendors.vendor import Adapted, Vendor
 # There is no public contract. Without the editor's name it answers 400, and integrations it knows by their id: this is
 # what the common clients say.
 EDITOR: Mapping[str, str] = {
-    "copilot-integration-id": "vscode-chat",
     "editor-version": "vscode/1.104.1",
     "editor-plugin-version": "copilot-chat/0.26.7",
     "user-agent": "GitHubCopilotChat/0.26.7",
-    "x-github-api-version": "2025-04-01",
 }
+"""GitHub wants to hear it at the exchange of tokens too."""
 _IMAGES = frozenset(("image_url", "input_image", "image"))
 """Of OpenAI's chat, of Responses, and of Anthropic's messages, which is also spoken here."""
 
@@ -62,7 +61,9 @@ def _only_shows(message: dict[str, Any]) -> bool:
 def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
     """The parts of a message, those inside of tool results too."""
     content = message.get("content")
-    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    if not isinstance(content, list):
+        return []
+    parts = [part for part in content if isinstance(part, dict)]
     return [*parts, *(inner for part in parts if part.get("type") == "tool_result" for inner in _parts(part))]
 
 
@@ -76,7 +77,12 @@ _CHAT = Vendor(
     key_required=False,  # `skein login github_copilot` keeps one
     identity="github",
     strip=("/v1",),
-    headers={**EDITOR, "openai-intent": "conversation-panel"},
+    headers={
+        **EDITOR,
+        "copilot-integration-id": "vscode-chat",
+        "openai-intent": "conversation-panel",
+        "x-github-api-version": "2025-04-01",
+    },
     adapt=adapt,
 )
 _MESSAGES = replace(

@@ -105,11 +105,12 @@ def overlapped(path: Path, prefix: Path) -> Path:
 def without_endpoint(vendor: Vendor, path: Path) -> tuple[Path, bool]:
     """The path without pasted endpoints, foreign suffixes and doubled versions; whether an endpoint went last."""
     foreign = tuple(segments(suffix) for suffix in vendor.strip)
+    endpoints = (*(segments(own) for own in vendor.paths.values() if "{" not in own), *ENDPOINTS)
     was_endpoint = False
     while True:
         if suffix := tail(path, foreign):
             was_endpoint = False
-        elif suffix := tail(path, ENDPOINTS):
+        elif suffix := tail(path, endpoints):
             was_endpoint = True
         elif not (suffix := doubled(path, own_prefix(vendor))):
             return path, was_endpoint

@@ -26,27 +26,33 @@ def adapt(body: dict[str, Any], model: str) -> Adapted:
     messages = body.get("messages")
     if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
         return Adapted(body)
-    history = _History()
-    for place, message in enumerate(messages):
-        history.add(message, f"messages[{place}]")
+    history = _History(messages)
+    for place in range(len(messages)):
+        history.add(place)
     return Adapted({**body, "messages": history.closed()}, (), tuple(history.dropped))
 
 
 class _History:
     """The messages so far. A call stays open until its answer comes; another message closes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: list[dict[str, Any]]) -> None:
         self.dropped: list[str] = []
+        self._said = said
+        self._taken: set[int] = set()
+        """Places of answers that were brought forward."""
         self._messages: list[dict[str, Any]] = []
         self._open: dict[str, str] = {}
         """Ids of calls without an answer -> the tool's name."""
 
-    def add(self, message: dict[str, Any], where: str) -> None:
+    def add(self, place: int) -> None:
+        message, where = self._said[place], f"messages[{place}]"
         role, calls = message.get("role"), message.get("tool_calls")
         if role == "tool":
-            self._answer(message, where)
+            if place not in self._taken and not self._answer(message):
+                # "Unexpected role 'tool' after role 'user'": an answer to nothing.
+                self.dropped.append(where)
             return
-        self._close()
+        self._close(place)
         before = self._messages[-1].get("role") if self._messages else None
         if role == "assistant":
             if not calls and not message.get("content"):
@@ -64,7 +70,7 @@ class _History:
 
     def closed(self) -> list[dict[str, Any]]:
         """All of them. "Expected last role User or Tool (or Assistant with prefix True)"."""
-        self._close()
+        self._close(len(self._said))
         last = self._messages[-1] if self._messages else {}
         if last.get("role") == "assistant" and not last.get("tool_calls") and "prefix" not in last:
             self._messages[-1] = {**last, "prefix": True}
@@ -80,17 +86,21 @@ class _History:
             made.append(call)
         return {**message, "tool_calls": made}
 
-    def _answer(self, message: dict[str, Any], where: str) -> None:
+    def _answer(self, message: dict[str, Any]) -> bool:
         given = message.get("tool_call_id")
         call_id = own_id(given) if isinstance(given, str) else None
         if call_id is None or self._open.pop(call_id, None) is None:
-            # "Unexpected role 'tool' after role 'user'": an answer to nothing.
-            self.dropped.append(where)
-            return
+            return False
         self._messages.append({**message, "tool_call_id": call_id})
+        return True
 
-    def _close(self) -> None:
-        """What was called and never answered gets an answer that says so."""
+    def _close(self, place: int) -> None:
+        """Answers that come after something else (the image another tool returned, say) are brought forward; what was
+        called and never answered gets an answer that says so."""
+        while self._open and place < len(self._said) and self._said[place].get("role") != "assistant":
+            if self._said[place].get("role") == "tool" and self._answer(self._said[place]):
+                self._taken.add(place)
+            place += 1
         for call_id, name in self._open.items():
             self._messages.append({"role": "tool", "tool_call_id": call_id, "name": name, "content": UNANSWERED})
         self._open.clear()

@@ -1,4 +1,4 @@
-"""AWS SageMaker: endpoints of one's own. The model is the endpoint's name; what runs behind it speaks OpenAI's format."""
+"""AWS SageMaker: endpoints of one's own. The model is the endpoint; what runs behind it speaks OpenAI's format."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import re
 from msgspec.structs import replace
 
 from gateway.vendors.base_url import BaseURL
+from gateway.vendors.foreign import DEVELOPER
 from gateway.vendors.locate import ENDPOINTS, given_base, tail, urls_below
 from gateway.vendors.vendor import Account, Routes, Vendor
 
@@ -64,6 +65,8 @@ VENDOR = Vendor(
     host_env=("SNOWFLAKE_HOST",),
     # Passed over by its older name: https://github.com/langchain-ai/langchain-snowflake/issues/132
     rename={"max_tokens": "max_completion_tokens"},
+    roles=DEVELOPER,
+    replays=frozenset({"reasoning_details"}),  # Claude's thoughts come and go in them, signed
     headers=_TOKEN_TYPE,
     locate=locate,
 )

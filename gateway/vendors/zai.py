@@ -16,7 +16,7 @@ MESSAGES = Vendor(
     dialect="anthropic_messages",
     strip=("/v1", "/api/coding/paas/v4", "/api/paas/v4"),
     headers={"anthropic-version": VERSION},
-    prices="zhipu-ai",
+    prices="zai",
 )
 
 VENDOR = Vendor(
@@ -33,6 +33,6 @@ VENDOR = Vendor(
     rename={"max_completion_tokens": "max_tokens"},
     roles=DEVELOPER,
     faces=(MESSAGES,),
-    prices="zhipu-ai",
+    prices="zai",
     aliases=("z.ai", "zhipu"),
 )

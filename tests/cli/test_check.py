@@ -60,6 +60,38 @@ def test_the_final_url_of_each_operation_is_shown(skein: Skein) -> None:
     assert ran.err == "note: server.workers is more than 1 without server.metrics_port: metrics cannot be scraped\n"
 
 
+def test_every_way_to_an_account_is_shown(skein: Skein) -> None:
+    config = """
+providers:
+  google: {api_key: "${MY_KEY}"}
+  azure: {vendor: azure_openai, endpoint: "https://eu.openai.azure.com", api_key: "${AZURE_OPENAI_API_KEY}"}
+  bedrock: {region: us-east-1, api_key: "${MY_KEY}"}
+  plain: {vendor: bedrock, region: us-east-1, api_key: "${MY_KEY}", dialect: openai_chat}
+models: {fast: [google/gemini-2.5-flash, azure/claude-opus-5, bedrock/us.amazon.nova-lite-v1:0]}
+"""
+    found = skein("check", "--json", config=config, env=ENV).json["providers"]
+    runtime, control = "https://bedrock-runtime.us-east-1.amazonaws.com", "https://bedrock.us-east-1.amazonaws.com"
+    assert found["bedrock"]["faces"] == []
+    assert found["bedrock"]["urls"]["models"].startswith(f"{control}/foundation-models")
+    assert found["bedrock"]["deployments"]["us.amazon.nova-lite-v1:0"]["urls"] == {
+        "chat": f"{runtime}/model/us.amazon.nova-lite-v1%3A0/converse",
+        "chat_stream": f"{runtime}/model/us.amazon.nova-lite-v1%3A0/converse-stream",
+    }
+    assert found["plain"]["dialect"] == "openai_chat"
+    assert found["plain"]["urls"]["chat"] == f"{runtime}/openai/v1/chat/completions"
+    (claude,) = found["azure"]["faces"]
+    assert (claude["dialect"], claude["serves"]) == ("anthropic_messages", ["claude-*"])
+    assert claude["urls"]["chat"] == "https://eu.services.ai.azure.com/anthropic/v1/messages"
+    lines = [line.split() for line in skein("check", env=ENV).out.splitlines()]
+    stream = "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
+    assert ["chat_stream", stream, "for", "gemini-2.5-flash"] in lines
+    assert ["openai_chat,", "Authorization:", "Bearer", "****", "($MY_KEY)"] in lines
+    assert ["embeddings", "https://generativelanguage.googleapis.com/v1beta/openai/embeddings"] in lines
+    assert lines.index(["chat", claude["urls"]["chat"]]) > lines.index(
+        ["anthropic_messages", "for", "claude-*,", *claude["auth"].split()]
+    )
+
+
 def test_how_each_provider_signs_in_is_told_without_its_secret(skein: Skein) -> None:
     for form in ((), ("--json",)):
         ran = skein("check", *form, config=GOOD, env=ENV)

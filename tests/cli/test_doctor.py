@@ -98,6 +98,69 @@ def test_the_curl_line_repeats_the_call(skein: Skein, vendor: ScriptedVendor) ->
         assert vendor.received[0].headers["authorization"] == f"Bearer {KEY}"
 
 
+def of_anthropic(call: Received) -> Step:
+    """Whole and streamed answers of Anthropic's; a tool call where a tool is given."""
+    usage = {"input_tokens": 3, "output_tokens": 1}
+    block = {"type": "text", "text": "ok"}
+    if "tools" in call.fields:
+        block = {"type": "tool_use", "id": "t1", "name": "current_time", "input": {"city": "Paris"}}
+    stop = "tool_use" if "tools" in call.fields else "end_turn"
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "usage": usage}
+    if not call.stream:
+        return Status(200, {**message, "content": [block], "stop_reason": stop})
+    told = [
+        {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "ok"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": stop}, "usage": usage},
+        {"type": "message_stop"},
+    ]
+    body = "".join(f"event: {each['type']}\ndata: {json.dumps(each)}\n\n" for each in told)
+    return Status(200, body, {"content-type": "text/event-stream"})
+
+
+CLAUDE = """
+providers: {{claude: {{vendor: anthropic, base_url: "{url}", api_key: "${{ONE_KEY}}", models: [claude-opus-5]}}}}
+"""
+
+
+def test_a_vendor_is_asked_in_its_own_language(skein: Skein, vendor: ScriptedVendor) -> None:
+    vendor.decide = of_anthropic
+    ran = visit(skein, vendor, config=CLAUDE)
+    found = by_test(ran)
+    assert {name: (each["outcome"], each["message"]) for name, each in found.items()} == dict.fromkeys(
+        ("listing", "chat", "stream", "tools"), ("ok", "")
+    )
+    assert found["chat"]["url"] == f"{vendor.url}/v1/messages"
+    assert found["stream"]["first_output"] is not None
+    assert {call.headers["x-api-key"] for call in (*vendor.received, *vendor.listed)} == {KEY}
+    assert vendor.received[0].fields["max_tokens"] == 512
+    version = vendor.received[0].headers["anthropic-version"]
+    assert f'-H "anthropic-version: {version}" -H "x-api-key: $ONE_KEY"' in found["chat"]["curl"]
+    vendor.decide = lambda call: Status(
+        400, {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}
+    )
+    assert by_test(visit(skein, vendor, config=CLAUDE))["chat"]["mistake"] == "request_refused"
+
+
+def test_what_curl_has_to_sign_it_signs(skein: Skein, vendor: ScriptedVendor) -> None:
+    config = """
+providers:
+  aws:
+    vendor: bedrock
+    base_url: "{url}"
+    region: eu-west-1
+    access_key_id: AKIAABCDEFGHIJKLMNOP
+    secret_access_key: "${{ONE_KEY}}"
+    models: [amazon.nova-lite-v1:0]
+"""
+    chat = by_test(visit(skein, vendor, config=config))["chat"]
+    assert chat["url"] == f"{vendor.url}/model/amazon.nova-lite-v1%3A0/converse"
+    assert '--aws-sigv4 "aws:amz:eu-west-1:bedrock" --user "$AWS_ACCESS_KEY_ID:$ONE_KEY"' in chat["curl"]
+    assert vendor.received[0].headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIAABCDEFGHIJKLMNOP/")
+
+
 def test_a_listing_that_fails_is_only_a_warning(skein: Skein, vendor: ScriptedVendor) -> None:
     vendor.decide, vendor.listing = behave, Status(404)
     ran = visit(skein, vendor)

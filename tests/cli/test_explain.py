@@ -65,6 +65,47 @@ def test_an_alias_is_followed_and_each_target_told(skein: Skein) -> None:
     assert (openai["settings"]["timeouts"]["total"], azure["settings"]["timeouts"]["total"]) == (120.0, 600.0)
 
 
+ELSEWHERE = """
+providers:
+  claude: {vendor: anthropic, api_key: anthropic-key-0123}
+  google: {api_key: google-key-0123}
+  copilot: {vendor: github_copilot}
+models: {fast: [claude/claude-opus-5, google/gemini-2.5-flash, copilot/gpt-5-mini]}
+"""
+
+
+def test_what_is_written_anew_is_shown_as_it_is_sent(skein: Skein) -> None:
+    body = request("fast", stream=True, seed=7, logit_bias={"1": 2})
+    found = skein("explain", "-", "--json", config=ELSEWHERE, stdin=body).json
+    claude, google, copilot = found["targets"]
+    assert (claude["dialect"], claude["url"]) == ("anthropic_messages", "https://api.anthropic.com/v1/messages")
+    assert claude["changes"][0] == "written anew as anthropic_messages"
+    assert set(claude["dropped"]) == {"seed", "logit_bias"}
+    assert (claude["body"]["model"], claude["body"]["stream"]) == ("claude-opus-5", True)
+    assert google["url"].endswith("/models/gemini-2.5-flash:streamGenerateContent?alt=sse")
+    assert google["body"]["generationConfig"]["seed"] == 7
+    assert google["dropped"] == ["logit_bias"]
+    assert (copilot["dropped"], copilot["headers"]["x-initiator"]) == ([], "user")
+    lines = skein("explain", "-", config=ELSEWHERE, stdin=body).out.splitlines()
+    assert "   left out, for want of words: seed, logit_bias" in lines
+    assert '   model: "claude-opus-5"' in lines
+    assert "   header x-initiator: user" in lines
+
+
+def test_what_would_be_fetched_first_is_told_and_not_fetched(skein: Skein) -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://nowhere.test/a.png"}}
+    config = "providers: {bedrock: {region: us-east-1, api_key: a-key-0123456}}"
+    body = json.dumps({"model": "bedrock/amazon.nova-lite-v1:0", "messages": [{"role": "user", "content": [image]}]})
+    ran = skein("explain", "-", config=config, stdin=body.encode())
+    assert "   https://nowhere.test/a.png is fetched first" in ran.out.splitlines()
+
+
+def test_what_cannot_be_said_there_is_told(skein: Skein) -> None:
+    body = json.dumps({"model": "claude/claude-opus-5", "messages": []}).encode()
+    ran = skein("explain", "-", config=ELSEWHERE, stdin=body)
+    assert (ran.code, "   it cannot be sent: " in ran.out) == (0, True)
+
+
 def test_people_read_it_line_by_line(skein: Skein, tmp_path: Any) -> None:
     (tmp_path / "request.json").write_bytes(request("openai/gpt-5"))
     ran = skein("explain", "request.json", config=CONFIG)

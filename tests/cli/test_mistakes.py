@@ -18,6 +18,10 @@ NETWORK: dict[str, Any] = {"kind": K.UNREACHABLE}
 DENIED: dict[str, Any] = {"kind": K.BAD_CREDENTIALS, "status": 401}
 
 
+def of(vendor: str, **more: Any) -> dict[str, Any]:
+    return {"vendor": VENDORS[vendor], **more}
+
+
 def azure(**more: Any) -> dict[str, Any]:
     return {"vendor": VENDORS["azure_openai"], "url": AZURE, **more}
 
@@ -49,8 +53,21 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (azure(**DENIED), "azure_key", "another resource"),
     (azure(kind=K.BAD_CREDENTIALS, status=403, said="Public access is disabled."), "azure_network", "networks"),
     (azure(kind=K.BAD_CREDENTIALS, said="no Entra token"), "entra_sign_in", "az login"),
-    (azure(kind=K.BAD_CREDENTIALS, said="azure-identity is not installed: pip install"), "entra_not_installed",
+    (azure(kind=K.BAD_CREDENTIALS, said="azure-identity is not installed: pip install"), "package_missing",
      "pip install -e '.[azure]'"),
+    (of("vertex", kind=K.BAD_CREDENTIALS, said="google-auth is not installed: pip install"), "package_missing",
+     "pip install 'skein-gateway[google]'"),
+    (of("vertex", kind=K.BAD_CREDENTIALS, said="no Google token"), "google_sign_in", "providers.mine.credentials_file"),
+    (of("bedrock", kind=K.BAD_CREDENTIALS, said="no AWS token"), "aws_sign_in", "aws sso login"),
+    (of("github_copilot", kind=K.BAD_CREDENTIALS), "github_sign_in", "skein login github_copilot"),
+    (of("databricks", kind=K.BAD_CREDENTIALS), "databricks_sign_in", "providers.mine.client_id"),
+    (of("bedrock", **DENIED, said="Signature expired: 20261121T1 is now earlier"), "aws_clock", "clock"),
+    (of("bedrock", **DENIED, said="Credential should be scoped to a valid region."), "aws_region", "region"),
+    (of("bedrock", kind=K.BAD_CREDENTIALS, status=403, said="not authorized to perform"), "aws_right", "InvokeModel"),
+    (of("bedrock", kind=K.BAD_CREDENTIALS, status=403, key="ABSKx"), "key_refused", "right"),
+    (of("vertex", kind=K.BAD_CREDENTIALS, status=403, said="PERMISSION_DENIED"), "google_right", "Vertex AI User"),
+    (of("bedrock", kind=K.BAD_REQUEST, status=400, model="x.y-v1:0", said="with on-demand throughput isn’t supported"),
+     "bedrock_profile", "us.x.y-v1:0"),
     ({**DENIED, "signs_in": False}, "no_key", "providers.mine.api_key"),
     ({**DENIED, "key": "gsk_abcdef"}, "key_of_another_vendor", "one of Groq: give mine the one of OpenAI"),
     ({**DENIED, "key": "sk-or-v1-abcdef"}, "key_of_another_vendor", "OpenRouter"),

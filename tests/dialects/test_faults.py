@@ -17,6 +17,13 @@ K = FaultKind
 NOW = 1795262400.0
 
 
+def anthropic(
+    message: str, type: str = "invalid_request_error", details: dict[str, str] | None = None
+) -> dict[str, Any]:
+    error = {"type": type, "message": message, **({"details": details} if details else {})}
+    return {"type": "error", "error": error, "request_id": "req_1"}
+
+
 def openai(message: str, type: str | None = None, code: str | None = None, param: str | None = None) -> dict[str, Any]:
     return {"error": {"message": message, "type": type, "param": param, "code": code}}
 
@@ -24,6 +31,12 @@ def openai(message: str, type: str | None = None, code: str | None = None, param
 def google(code: int, status: str, message: str, *details: Any) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "status": status, "details": list(details)}}
 
+
+GOOGLE_MINUTE = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "37s"}
+GOOGLE_DAY = {
+    "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+    "violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier", "quotaValue": "250"}],
+}
 
 # vendor, what happened: (status, body, kind, code)
 BODIES: dict[str, tuple[int, Any, FaultKind, str | None]] = {
@@ -224,6 +237,80 @@ BODIES: dict[str, tuple[int, Any, FaultKind, str | None]] = {
         K.OVERLOADED,
         "503",
     ),
+    "Google, window": (
+        400,
+        google(400, "INVALID_ARGUMENT", "The input token count is 1200000 but model only supports up to 1048576."),
+        K.CONTEXT_TOO_LONG,
+        "400",
+    ),
+    "Google, key": (
+        400,
+        google(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key."),
+        K.BAD_CREDENTIALS,
+        "400",
+    ),
+    "Google, key in a list": (
+        400,
+        [google(400, "INVALID_ARGUMENT", "API key expired. Please renew the API key.")],
+        K.BAD_CREDENTIALS,
+        "400",
+    ),
+    "Google, country": (
+        400,
+        google(400, "FAILED_PRECONDITION", "User location is not supported for the API use."),
+        K.BAD_CREDENTIALS,
+        "400",
+    ),
+    "Google, permission": (
+        403,
+        google(403, "PERMISSION_DENIED", "Permission 'aiplatform.endpoints.predict' denied on resource."),
+        K.BAD_CREDENTIALS,
+        "403",
+    ),
+    "Google, file": (
+        403,
+        google(403, "PERMISSION_DENIED", "You do not have permission to access the File abc or it may not exist."),
+        K.BAD_REQUEST,
+        "403",
+    ),
+    "Google, model": (
+        404,
+        google(404, "NOT_FOUND", "models/gemini-9 is not found for API version v1beta, or is not supported."),
+        K.MODEL_MISSING,
+        "404",
+    ),
+    "Google, region": (
+        400,
+        google(400, "FAILED_PRECONDITION", "Publisher Model is not servable in region europe-west9."),
+        K.MODEL_MISSING,
+        "400",
+    ),
+    "Google, rate": (
+        429,
+        google(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota, please check your plan.", GOOGLE_MINUTE),
+        K.RATE_LIMITED,
+        "429",
+    ),
+    "Google, shared quota": (
+        429,
+        google(429, "RESOURCE_EXHAUSTED", "Resource exhausted. Please try again later."),
+        K.RATE_LIMITED,
+        "429",
+    ),
+    "Google, credits": (
+        429,
+        google(429, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted."),
+        K.OUT_OF_CREDIT,
+        "429",
+    ),
+    "Google, signature": (
+        400,
+        google(400, "INVALID_ARGUMENT", "Function call is missing a thought_signature in functionCall parts."),
+        K.BAD_REQUEST,
+        "400",
+    ),
+    "Google, deadline": (504, google(504, "DEADLINE_EXCEEDED", "Deadline expired."), K.SERVER_ERROR, "504"),
+    "Google, cancelled": (499, google(499, "CANCELLED", "The operation was cancelled."), K.SERVER_ERROR, "499"),
     "Groq, capacity": (498, openai("capacity exceeded", "capacity_exceeded"), K.OVERLOADED, None),
     "Groq, retired": (
         400,
@@ -329,6 +416,75 @@ BODIES: dict[str, tuple[int, Any, FaultKind, str | None]] = {
         K.MODEL_MISSING,
         None,
     ),
+    "Anthropic: a prompt": (
+        400,
+        anthropic("prompt is too long: 213462 tokens > 200000 maximum"),
+        K.CONTEXT_TOO_LONG,
+        None,
+    ),
+    "Anthropic: a prompt and its answer": (
+        400,
+        anthropic("input length and `max_tokens` exceed context limit: 188240 + 20000 > 200000"),
+        K.CONTEXT_TOO_LONG,
+        None,
+    ),
+    "Anthropic: an answer too long for the model": (
+        400,
+        anthropic("max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens"),
+        K.BAD_REQUEST,
+        None,
+    ),
+    "Anthropic: an effort": (
+        400,
+        anthropic("This model does not support effort level 'xhigh'. Supported levels: high, low, max, medium."),
+        K.BAD_REQUEST,
+        None,
+    ),
+    "Anthropic: a thought of another conversation": (
+        400,
+        anthropic("messages.5.content.0: Invalid `signature` in `thinking` block."),
+        K.BAD_REQUEST,
+        None,
+    ),
+    "Anthropic: blocked": (400, anthropic("Output blocked by content filtering policy"), K.REFUSED, None),
+    "Anthropic: no credit": (
+        400,
+        anthropic("Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing."),
+        K.OUT_OF_CREDIT,
+        None,
+    ),
+    "Anthropic: a limit one set oneself": (
+        400,
+        anthropic("You have reached your specified workspace API usage limits. You will regain access on 2026-12-01."),
+        K.OUT_OF_CREDIT,
+        None,
+    ),
+    "Anthropic: a disabled organization": (
+        400,
+        anthropic("This organization has been disabled."),
+        K.BAD_CREDENTIALS,
+        None,
+    ),
+    "Anthropic: a key": (401, anthropic("invalid x-api-key", "authentication_error"), K.BAD_CREDENTIALS, None),
+    "Anthropic: a bill": (402, anthropic("m", "billing_error"), K.OUT_OF_CREDIT, None),
+    "Anthropic: not allowed": (403, anthropic("Request not allowed", "permission_error"), K.BAD_CREDENTIALS, None),
+    "Anthropic: a model": (404, anthropic("model: claude-sonet-4-5", "not_found_error"), K.MODEL_MISSING, None),
+    "Anthropic: too many bytes": (413, anthropic("m", "request_too_large"), K.BAD_REQUEST, None),
+    "Anthropic: a rate": (
+        429,
+        anthropic("This request would exceed your rate limit", "rate_limit_error"),
+        K.RATE_LIMITED,
+        None,
+    ),
+    "Anthropic: the month's limit": (
+        429,
+        anthropic("m", "rate_limit_error", {"error_code": "enforced_spend_limit_reached"}),
+        K.OUT_OF_CREDIT,
+        "enforced_spend_limit_reached",
+    ),
+    "Anthropic: its own": (500, anthropic("Internal server error", "api_error"), K.SERVER_ERROR, None),
+    "Anthropic: too slow": (504, anthropic("m", "timeout_error"), K.SERVER_ERROR, None),
+    "Anthropic: overloaded": (529, anthropic("Overloaded", "overloaded_error"), K.OVERLOADED, None),
     "many tokens at once is a rate": (
         429,
         openai("Too many tokens, please wait before trying again.", None, None),
@@ -351,6 +507,93 @@ BODIES: dict[str, tuple[int, Any, FaultKind, str | None]] = {
     "a CDN's page": (524, "<html><title>timeout</title></html>", K.SERVER_ERROR, None),
     "nothing": (503, "", K.OVERLOADED, None),
     "plain text": (400, "bad things", K.BAD_REQUEST, None),
+    "Cohere, key": (401, {"id": "x", "message": "invalid api token"}, K.BAD_CREDENTIALS, None),
+    "Cohere, context": (
+        400,
+        {"id": "x", "message": "too many tokens: size limit exceeded by 11326 tokens. The limit is 128000 tokens."},
+        K.CONTEXT_TOO_LONG,
+        None,
+    ),
+    "Cohere, model": (
+        404,
+        {"id": "x", "message": "model 'command-z' not found, make sure the correct model ID was used"},
+        K.MODEL_MISSING,
+        None,
+    ),
+    "Cohere, model that is gone": (
+        400,
+        {"id": "x", "message": "model 'command' was removed on September 15, 2025."},
+        K.MODEL_MISSING,
+        None,
+    ),
+    "Cohere, trial by the month": (
+        429,
+        {"message": "You are using a Trial key, which is limited to 1000 API calls / month."},
+        K.OUT_OF_CREDIT,
+        None,
+    ),
+    "Cohere, trial by the minute": (
+        429,
+        {"message": "You are using a Trial key, which is limited to 20 API calls / minute."},
+        K.RATE_LIMITED,
+        None,
+    ),
+    "Cohere, a token on a list": (498, {"id": "x", "message": "blocked output"}, K.REFUSED, None),
+    "Cohere, parameter": (422, {"message": "p must be between 0 and 1"}, K.BAD_REQUEST, None),
+    "Cohere, timeout": (504, {"message": "gateway timeout"}, K.SERVER_ERROR, None),
+    "Ollama, no tools": (
+        400,
+        {"error": "registry.ollama.ai/library/gemma:latest does not support tools"},
+        K.BAD_REQUEST,
+        None,
+    ),
+    "Ollama, busy": (
+        503,
+        {"error": "server busy, please try again. maximum pending requests exceeded"},
+        K.OVERLOADED,
+        None,
+    ),
+    "Databricks, rate": (
+        429,
+        {"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "Exceeded workspace input tokens per minute rate limit"},
+        K.RATE_LIMITED,
+        "REQUEST_LIMIT_EXCEEDED",
+    ),
+    "Databricks, key": (403, {"error_code": "403", "message": "Invalid access token."}, K.BAD_CREDENTIALS, "403"),
+    "Databricks, endpoint": (
+        404,
+        {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "The given endpoint does not exist."},
+        K.MODEL_MISSING,
+        "RESOURCE_DOES_NOT_EXIST",
+    ),
+    "Databricks, switched off": (
+        403,
+        {
+            "error_code": "PERMISSION_DENIED",
+            "message": "The endpoint is temporarily disabled due to a Databricks-set rate limit of 0.",
+        },
+        K.MODEL_MISSING,
+        "PERMISSION_DENIED",
+    ),
+    "Databricks, context": (
+        400,
+        {"error_code": "BAD_REQUEST", "message": "prompt is too long: 208310 tokens > 200000 maximum"},
+        K.CONTEXT_TOO_LONG,
+        "BAD_REQUEST",
+    ),
+    "Databricks, parameter": (
+        400,
+        {"error_code": "BAD_REQUEST", "message": "tools.0.function.strict: Extra inputs are not permitted"},
+        K.BAD_REQUEST,
+        "BAD_REQUEST",
+    ),
+    "Snowflake, token": (
+        401,
+        {"code": "390303", "message": "Invalid OAuth access token."},
+        K.BAD_CREDENTIALS,
+        "390303",
+    ),
+    "Snowflake, model": (400, {"message": "unknown model claude-9", "request_id": "x"}, K.MODEL_MISSING, None),
 }
 
 
@@ -438,9 +681,19 @@ INSIDE: dict[str, tuple[Any, FaultKind]] = {
     "a type": (openai("m", "authentication_error"), K.BAD_CREDENTIALS),
     "the code before the type": (openai("m", "server_error", "rate_limit_exceeded"), K.RATE_LIMITED),
     "case does not matter": (openai("m", "Overloaded_Error"), K.OVERLOADED),
+    "Anthropic: overloaded": (anthropic("Overloaded", "overloaded_error"), K.OVERLOADED),
+    "Anthropic: its own": (anthropic("Internal server error", "api_error"), K.SERVER_ERROR),
+    "Anthropic: too slow": (anthropic("m", "timeout_error"), K.SERVER_ERROR),
+    "Anthropic: a bill": (anthropic("m", "billing_error"), K.OUT_OF_CREDIT),
+    "Anthropic: a rate": (anthropic("m", "rate_limit_error"), K.RATE_LIMITED),
     "an overload in words": (openai("The model is at capacity"), K.OVERLOADED),
     "a model": (openai("m", None, "model_not_found"), K.MODEL_MISSING),
     "a bad request": (openai("m", "invalid_request_error"), K.BAD_REQUEST),
+    "Databricks": ({"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "m"}, K.RATE_LIMITED),
+    "Databricks, in an error": ({"error": {"error_code": "ENDPOINT_NOT_FOUND", "message": "m"}}, K.MODEL_MISSING),
+    "Snowflake, a session that has ended": ({"code": "390112", "message": "m"}, K.BAD_CREDENTIALS),
+    "Cohere": ({"id": "x", "message": "too many tokens: 9"}, K.CONTEXT_TOO_LONG),
+    "Ollama": ({"error": "model 'x' not found"}, K.MODEL_MISSING),
     "nothing known": (openai("something broke"), K.GARBLED),
     "nothing said": ({}, K.GARBLED),
     "a list": ([1, 2], K.GARBLED),
@@ -537,7 +790,6 @@ def test_retry_after_in_headers(headers: dict[str, str], seconds: float | None):
     assert retry_after(headers, b"", NOW) == (None if seconds is None else pytest.approx(seconds))
 
 
-RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "37s"}
 HINTS: dict[str, tuple[Any, float | None]] = {
     "OpenAI": (openai("Rate limit reached … Please try again in 6.034s. Visit …"), 6.034),
     "OpenAI, milliseconds": (openai("Please try again in 20ms."), 0.02),
@@ -547,7 +799,8 @@ HINTS: dict[str, tuple[Any, float | None]] = {
     "words": (openai("please retry your request in 2 minutes and more"), 120),
     "hours": (openai("resets in 1h"), 3600),
     "spaced": (openai("Try again in 1 hour 5 minutes 10 seconds"), 3910),
-    "Google": (google(429, "RESOURCE_EXHAUSTED", "Quota", RETRY_INFO), 37),
+    "Google": (google(429, "RESOURCE_EXHAUSTED", "Quota", GOOGLE_MINUTE), 37),
+    "Google, a day's": (google(429, "RESOURCE_EXHAUSTED", "Quota", GOOGLE_DAY, GOOGLE_MINUTE), 3600),
     "Google, a fraction": (google(429, "RESOURCE_EXHAUSTED", "Q", {"retryDelay": "37.25s"}), 37.25),
     "OpenRouter": ({"error": {"code": 429, "message": "m", "metadata": {"retry_after_seconds": 4.5}}}, 4.5),
     "as text": ({"error": {"message": "m", "retry_after": "4"}}, 4),
