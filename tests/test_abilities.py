@@ -85,3 +85,29 @@ def test_no_row_stands_behind_one_that_hides_it():
         if abilities(name) is not ROWS[patterns[at]] and abilities(name) != ROWS[patterns[at]]
     ]
     assert hidden == []
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "thinking", "sampling", "unasked", "forced"),
+    [
+        ("claude-3-opus-20240229", 4_096, "none", True, False, True),
+        ("claude-3-5-sonnet-latest", 8_192, "none", True, False, True),
+        ("claude-3.7-sonnet", 64_000, "budget", True, False, True),
+        ("claude-sonnet-4-20250514", 64_000, "budget", True, False, True),
+        ("claude-4-sonnet", 64_000, "budget", True, False, True),
+        ("claude-opus-4-1@20250805", 32_000, "budget", True, False, True),
+        ("us.anthropic.claude-haiku-4-5-20251001-v1:0", 64_000, "budget", True, False, True),
+        ("databricks-claude-sonnet-4-6", 128_000, "adaptive", True, False, True),
+        ("anthropic/claude-opus-4.8", 128_000, "adaptive", False, False, True),
+        ("claude-opus-5", 128_000, "adaptive", False, True, True),
+        ("claude-haiku-5-5", 128_000, "adaptive", False, True, True),
+        ("claude-sonnet-5-5", 128_000, "always", False, True, False),
+        ("claude-fable-5", 128_000, "always", False, True, True),
+        ("claude-fable-5-2", 128_000, "always", False, True, False),
+        ("claude-opus-7", 128_000, "adaptive", False, True, True),
+    ],
+)
+def test_claude(name: str, output: int, thinking: str, sampling: bool, unasked: bool, forced: bool):
+    able = abilities(name)
+    told = (able.output, able.thinking, able.sampling, able.thinks_unasked, able.forced_tools)
+    assert told == (output, thinking, sampling, unasked, forced)

@@ -111,6 +111,7 @@ CLIENT = {"DATABRICKS_CLIENT_ID": "a", "DATABRICKS_CLIENT_SECRET": "b"}
             "vertex",
             {"credential": "default", "project": "p"},
         ),
+        ({"GOOGLE_VERTEX_API_KEY": KEY}, "vertex", {"api_key": KEY}),
         ({**HOST, "DATABRICKS_TOKEN": KEY, **CLIENT}, "databricks", {"api_key": KEY}),
         ({**HOST, **CLIENT}, "databricks", {"client_id": "a", "client_secret": "b"}),
         ({"SNOWFLAKE_HOST": "MYORG-ACCOUNT", "SNOWFLAKE_TOKEN": KEY}, "snowflake", {"api_key": KEY}),

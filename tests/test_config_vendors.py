@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -229,3 +230,46 @@ def test_importing_looks_for_no_packages() -> None:
     code = "import sys, gateway.config; print('importlib.metadata' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
+
+
+def test_what_is_shown_can_be_read_again() -> None:
+    from gateway.cli.config import shown
+
+    settings = good("vendors")
+    said = shown(settings)
+    assert "bedrock-openai" in said["vendors"]
+    again = config.parse(f"vendors: {json.dumps(said['vendors'])}", {})
+    assert again.vendors == settings.vendors
+    assert list(shown(config.parse("", {}))) == list(said)[1:]
+
+
+def test_secrets_of_clouds_are_never_printed() -> None:
+    secrets = {name: f"hidden-{name}" for name in ("secret_access_key", "session_token", "client_secret", "ad_token")}
+    provider = config.Provider(vendor="bedrock", access_key_id="AKIDEXAMPLE", **secrets)
+    assert "hidden" not in repr(provider)
+    assert "AKIDEXAMPLE" in repr(provider)
+
+
+@pytest.mark.parametrize(
+    ("provider", "url"),
+    [
+        ("aws-eu", "https://bedrock-runtime.eu-central-1.amazonaws.com/model/m/converse"),
+        ("aws-local", "http://127.0.0.1:9999/model/m/converse"),
+        (
+            "vertex",
+            "https://europe-west1-aiplatform.googleapis.com/v1beta1/projects/my-project/locations/europe-west1/",
+        ),
+        ("tgi", "https://runtime.sagemaker.us-east-1.amazonaws.com/endpoints/m/invocations"),
+    ],
+)
+def test_account_is_where_the_settings_say(provider: str, url: str) -> None:
+    settings = good("provider_clouds")
+    each = settings.providers[provider]
+    assert routes(settings.vendors[each.vendor], each.account).url("chat", "m").startswith(url)
+
+
+def test_nothing_said_in_a_cloud_means_what_the_machine_offers() -> None:
+    providers = good("provider_clouds").providers
+    asked = {name for name, each in providers.items() if each.credential == "default"}
+    assert asked == {"bedrock", "aws-pasted", "aws-openai", "tgi", "vertex"}
+    assert providers["aws-pasted"].region == "eu-west-1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from itertools import pairwise
 from pathlib import Path
 from zlib import crc32
 
@@ -61,7 +62,7 @@ def test_messages_come_out_as_they_went_in():
 def test_any_cuts_make_no_difference(cuts: list[int]):
     places = [0, *sorted(cuts), len(STREAM)]
     messages = Messages()
-    found = [each for a, b in zip(places, places[1:], strict=False) for each in messages.feed(STREAM[a:b])]
+    found = [each for a, b in pairwise(places) for each in messages.feed(STREAM[a:b])]
     assert (found, messages.problem) == read(STREAM)
 
 

@@ -351,24 +351,27 @@ def _says_its_version(endpoint: str) -> bool:
 
 
 def _vertex(vendor: Vendor, reader: _Reader) -> None:
-    """A project named for goose is meant. Google's own variable is set on many machines: it needs a location too."""
+    """1. A key. 2. A project: named for goose it is meant; Google's own variable is set on many machines, so a location
+    has to be named beside it. 3. Anything else is not enough.
+    """
+    key_variable, key = reader.first(*vendor.key_env)
     project_variable, project = reader.first(*VERTEX_PROJECT)
     location_variable, location = reader.first(*VERTEX_LOCATION)
     wanted = reader.env.get(VERTEX_WANTED, "").lower() in ("true", "1")
-    if not project:
-        if location or wanted:
-            reader.lack(location_variable if location else VERTEX_WANTED, VERTEX_PROJECT[0], vendor.name)
-    elif location or wanted or project_variable == VERTEX_PROJECT[0]:
-        base_variable, base = _base(vendor, reader)
+    if key or (project and (location or wanted or project_variable == VERTEX_PROJECT[0])):
+        source = key_variable if key else project_variable
         said = {
             "project": (project_variable, project),
             "region": (location_variable, location),
-            "base_url": (base_variable, base),
-            "credential": (project_variable, "default"),
+            "base_url": _base(vendor, reader),
+            "api_key": (key_variable, key),
+            "credential": (source, "" if key else "default"),
         }
-        reader.provide(vendor.name, project_variable, said)
-    else:
+        reader.provide(vendor.name, source, said)
+    elif project:
         reader.lack(project_variable, VERTEX_LOCATION[1], vendor.name)
+    elif location or wanted:
+        reader.lack(location_variable if location else VERTEX_WANTED, VERTEX_PROJECT[0], vendor.name)
 
 
 def _bedrock(vendor: Vendor, reader: _Reader) -> None:
@@ -378,8 +381,7 @@ def _bedrock(vendor: Vendor, reader: _Reader) -> None:
     if said and not region:
         reader.lack(next(iter(said.values()))[0], region_variable, vendor.name)
     elif said:
-        base_variable, base = _base(vendor, reader)
-        said |= {"region": (region_variable, region), "base_url": (base_variable, base)}
+        said |= {"region": (region_variable, region), "base_url": _base(vendor, reader)}
         reader.provide(vendor.name, region_variable, said)
 
 
@@ -392,11 +394,10 @@ def _sagemaker(vendor: Vendor, reader: _Reader) -> None:
     if not region:
         reader.lack(SAGEMAKER_ENDPOINT, region_variable, vendor.name)
         return
-    base_variable, base = _base(reader.vendors.get("sagemaker", vendor), reader)
     said: dict[str, tuple[str, Any]] = {
         **(_aws_identity(reader) or {"credential": (SAGEMAKER_ENDPOINT, "default")}),
         "region": (region_variable, region),
-        "base_url": (base_variable, base),
+        "base_url": _base(reader.vendors.get("sagemaker", vendor), reader),
         "models": (SAGEMAKER_ENDPOINT, [endpoint]),
     }
     reader.provide(vendor.name, SAGEMAKER_ENDPOINT, said)

@@ -173,16 +173,20 @@ class Thought(NamedTuple):
 def _think(request: ChatRequest, able: Abilities, forced: bool, thoughtless: bool, dropped: list[str]) -> Thought:
     """1. It is not to, was not asked, or must not now. 2. It decides for itself. 3. It has a budget."""
     limit = _max_tokens(request, able, dropped)
-    own = request.extra.get("thinking")
-    asked = request.thinking or (_read_thinking(own) if isinstance(own, dict) else None)
-    rest = {key: value for key, value in own.items() if key not in _READ_HERE} if isinstance(own, dict) else {}
+    asked, own = request.thinking, request.extra.get("thinking")
+    rest = {key.removeprefix(_MORE): value for key, value in request.extra.items() if key.startswith(_MORE)}
     name = "reasoning_effort" if asked and asked.effort else "thinking"
     style, budgeted = able.thinking, able.thinking in ("budget", None)
     wanted = asked is not None and asked.effort != "none" and asked.budget != 0
     # A tool cannot be forced while thinking is on; a thought that led to calls cannot be made up afterwards.
-    forbids = style == "none" or (forced and style != "always") or (budgeted and thoughtless)
+    forbids = style == "none" or (forced and style != "always") or (style == "budget" and thoughtless)
     if wanted and forbids:
         dropped.append(name)
+    if asked is None and own is not None:
+        # A way of thinking that is not known here: its vendor may know it.
+        if isinstance(own, dict) and not forbids:
+            return Thought(limit, dict(own))
+        dropped.append("thinking")
     if asked is None or not wanted or forbids:
         off = asked is not None or forced
         if off and style == "always" and not forced:
@@ -206,16 +210,7 @@ def _think(request: ChatRequest, able: Abilities, forced: bool, thoughtless: boo
     return Thought(limit, {"type": "enabled", "budget_tokens": max(SMALLEST_BUDGET, budget), **rest})
 
 
-_READ_HERE = ("type", "budget_tokens")
-
-
-def _read_thinking(own: Mapping[str, Any]) -> Thinking | None:
-    kind, budget = own.get("type"), own.get("budget_tokens")
-    if kind == "disabled":
-        return Thinking(effort="none")
-    if kind == "enabled" and isinstance(budget, int):
-        return Thinking(budget=budget)
-    return Thinking(adaptive=True) if kind in ("adaptive", "enabled") else None
+_MORE = "thinking."
 
 
 def _effort(asked: Thinking, able: Abilities) -> str | None:
@@ -315,6 +310,8 @@ def _extra(request: ChatRequest, turns: Turns, body: Block, dropped: list[str]) 
             body[name] = value
             if name in BETAS:
                 betas[BETAS[name]] = None
+        elif name.startswith(_MORE) and "thinking" in body:
+            continue
         elif name not in ("thinking", "top_k") and not _granted(name, value):
             dropped.append(name)
     return (("anthropic-beta", ",".join(betas)),) if betas else ()

@@ -185,7 +185,7 @@ class Contents:
         """Legal, and used once in the conversation: vendors that count their calls begin anew with every turn."""
         legal = _PLAIN_ID if self._family.plain_ids else _ANY_ID
         own = said if legal.fullmatch(said) else f"call_{_hash(said)}"
-        if False:
+        if own in self._ids:
             own = next(
                 each
                 for number in range(2, len(self._ids) + 3)

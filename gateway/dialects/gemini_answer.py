@@ -191,7 +191,8 @@ def _audio(details: list[_Tokens] | None) -> int:
 
 def _arguments(call: _Call) -> str:
     args = bytes(call.args)
-    return msgspec.json.format(args, indent=-1).decode() if args.startswith(b"{") else "{}"
+    # Raw: nobody has looked whether it is UTF-8.
+    return msgspec.json.format(args, indent=-1).decode(errors="replace") if args.startswith(b"{") else "{}"
 
 
 def _text(part: _Part) -> str:

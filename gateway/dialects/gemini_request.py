@@ -273,13 +273,11 @@ def _own_fields(
             inner, inner_generation = _own_fields(value, lost, f"{where}{name}.")
             own, generation = {**inner, **own}, {**inner_generation, **generation}
         elif name in ("generationConfig", "generation_config") and isinstance(value, dict):
-            generation |= {_SPELLINGS.get(each, each): said for each, said in value.items()}
+            generation |= {_SPELLINGS.get(str(each), str(each)): said for each, said in value.items()}
         elif name == "modalities" and isinstance(value, list):
             generation["responseModalities"] = [str(each).upper() for each in value]
-        elif (known := _SPELLINGS.get(name)) in _OWN:
-            own[known] = value
-        elif known:
-            generation[known] = value
+        elif known := _SPELLINGS.get(name):
+            (own if known in _OWN else generation)[known] = value
         else:
             lost[f"{where}{name}"] = None
     return own, generation

@@ -349,7 +349,7 @@ def _made(call: _Call, said: _Answer, place: int) -> ToolCall:
 
 def _text(raw: msgspec.Raw) -> str:
     """Arguments are an object; where they came as text already, the text."""
-    data = bytes(raw)
+    data = mended(bytes(raw))
     if data.startswith(b'"'):
         return str(msgspec.json.decode(data)) or "{}"
     return data.decode() if data not in (b"", b"null") else "{}"

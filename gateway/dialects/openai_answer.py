@@ -131,7 +131,7 @@ def _details(thoughts: Sequence[Reasoning], begin: int = 0) -> list[dict[str, An
         if not (thought.signature or thought.opaque):
             continue
         of_one = {"id": f"reasoning_{begin + len(made)}", "format": FORMATS.get(thought.format or "", thought.format)}
-        if thought.signature or (thought.content and not thought.opaque):
+        if thought.signature:
             made.append({"type": "reasoning.text", "text": thought.content, "signature": thought.signature, **of_one})
         elif thought.content:
             made.append({"type": "reasoning.summary", "summary": thought.content, **of_one})

@@ -220,11 +220,12 @@ class Decoder:
                 continue
             try:
                 event = _event.decode(frame.data)
+                said = msgspec.json.decode(frame.data) if event.error else None
             except (ValueError, RecursionError):
                 out.append(Damaged())
                 continue
-            if event.error:
-                out.append(Failed(read_error_object(msgspec.json.decode(frame.data), frame.data, now)))
+            if said is not None:
+                out.append(Failed(read_error_object(said, frame.data, now)))
                 continue
             if event.token is not None and event.token.text and not event.token.special:
                 out.append(TextDelta(event.token.text))

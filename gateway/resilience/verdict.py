@@ -58,6 +58,9 @@ def status_of(fault: Fault) -> int:
         and fault.kind is not FaultKind.CONTEXT_TOO_LONG
     ):
         return fault.status
+    # A 403 is about our account; the rest is the vendor's way to say that there is no such model.
+    if fault.kind is FaultKind.MODEL_MISSING and fault.status in (400, 404, 410, 422):
+        return fault.status
     return VERDICTS[fault.kind][1]
 
 

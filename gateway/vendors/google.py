@@ -7,7 +7,7 @@ import re
 from msgspec.structs import replace
 
 from gateway.vendors.base_url import BaseURL
-from gateway.vendors.locate import ENDPOINTS, VERSION, Path, given_base, segments, tail
+from gateway.vendors.locate import ENDPOINTS, VERSION, Path, clean_api_version, given_base, segments, tail
 from gateway.vendors.vendor import Account, Routes, Vendor, segment
 
 # Google's SDK calls v1 since 3.0; v1beta has all of that, and the ``-latest`` models besides:
@@ -26,10 +26,11 @@ def locate(vendor: Vendor, account: Account) -> Routes:
     """The version goes below whatever base there is, as in Google's SDK."""
     base, pasted = without_version(given_base(vendor, account))
     version = pasted or wanted_version(account.api_version)
+    whole = replace(base, path=(*base.path, version)) if version else base
     return Routes(
         urls={operation: url_of(base, versioned(path, version)) for operation, path in vendor.paths.items()},
         deployments=account.deployments,
-        base=replace(base, path=(*base.path, pasted) if pasted else base.path).url(),
+        base=whole.url(),
         written=written,
     )
 
@@ -46,10 +47,9 @@ def without_version(base: BaseURL) -> tuple[BaseURL, str]:
 
 
 def wanted_version(api_version: str | None) -> str:
-    version = (api_version or "").strip(" /")
-    if version and not VERSION.fullmatch(version):
-        raise ValueError("the api_version is not one of Google's: write it as v1 or v1beta, or leave it out")
-    return version
+    """A dated version is of another vendor's, and none of Google's."""
+    version = clean_api_version(api_version)
+    return version if VERSION.fullmatch(version) else ""
 
 
 def versioned(path: str, version: str) -> str:

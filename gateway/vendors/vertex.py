@@ -45,6 +45,7 @@ def locate(vendor: Vendor, account: Account) -> Routes:
     version = pasted.version or wanted_version(account.api_version)
     project = pasted.project or (account.project or "").strip()
     location = pasted.location or location_of(account)
+    base = replace(pasted.base, path=(*pasted.base.path, version)) if version else pasted.base
     if project:
         filled = {"{project}": segment(project), "{location}": segment(location)}
         paths = {operation: _filled(path, filled) for operation, path in vendor.paths.items()}
@@ -54,9 +55,7 @@ def locate(vendor: Vendor, account: Account) -> Routes:
     return Routes(
         urls={operation: url_of(pasted.base, versioned(path, version)) for operation, path in paths.items()},
         deployments=account.deployments,
-        base=replace(
-            pasted.base, path=(*pasted.base.path, pasted.version) if pasted.version else pasted.base.path
-        ).url(),
+        base=base.url(),
         written=written,
     )
 
@@ -148,6 +147,7 @@ VENDOR = Vendor(
         "chat_stream": f"{GEMINI}:streamGenerateContent?alt=sse",
         "models": "/v1beta1/publishers/google/models?pageSize=200",
     },
+    key_env=("GOOGLE_VERTEX_API_KEY",),
     base_env=("GOOGLE_VERTEX_BASE_URL",),
     # A key is express mode's; else a bearer token of Google's identities.
     auth="x-goog-api-key",
@@ -156,7 +156,6 @@ VENDOR = Vendor(
     dialect="gemini",
     listing="vertex",
     serves=_GEMINI_NAMES,
-    owns=("gemini-*", "claude-*@*"),
     prices="google",
     locate=locate,
 )

@@ -307,6 +307,11 @@ def test_ids_are_made_legal_and_unique():
     assert turns[-1]["content"] == [{"type": "tool_result", "tool_use_id": "call_1_2", "content": "rainy"}]
 
 
+def test_a_stray_result_is_for_the_call_that_is_left():
+    turns = body(HI, assistant(call("1"), call("2")), result("x", "two"), result("1", "one"))["messages"]
+    assert [block["content"] for block in turns[2]["content"]] == ["one", "two"]
+
+
 def test_calls_with_the_same_id_are_answered_in_order():
     turns = body(HI, assistant(call(""), call("")), result("", "one"), result("", "two"))["messages"]
     assert [block["content"] for block in turns[2]["content"]] == ["one", "two"]
@@ -720,12 +725,29 @@ THINKING: dict[str, tuple[tuple[Message, ...], dict[str, Any], Abilities, Any, s
     ),
     "in Anthropic's words": (
         (HI,),
-        {"extra": {"thinking": {"type": "enabled", "budget_tokens": 2000, "display": "omitted"}}},
+        {"thinking": Thinking(budget=2000), "extra": {"thinking.display": "omitted"}},
         SONNET_4_5,
         {"type": "enabled", "budget_tokens": 2000, "display": "omitted"},
         None,
         (),
     ),
+    "in words that are not known here": (
+        (HI,),
+        {"extra": {"thinking": {"type": "between_tools"}}},
+        OPUS_5_5,
+        {"type": "between_tools"},
+        None,
+        (),
+    ),
+    "how it is shown, of nothing": (
+        (HI,),
+        {"thinking": Thinking(budget=2000), "extra": {"thinking.display": "omitted"}},
+        HAIKU_3_5,
+        None,
+        None,
+        ("thinking", "thinking.display"),
+    ),
+    "in no words": ((HI,), {"extra": {"thinking": "a lot"}}, OPUS_5_5, None, None, ("thinking",)),
     "a vendor nobody knows": (
         (HI,),
         {"thinking": Thinking(effort="low")},

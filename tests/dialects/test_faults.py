@@ -609,6 +609,103 @@ def test_what_vendors_say(status: int, body: Any, kind: FaultKind, code: str | N
     assert fault.body == (encoded(body).decode() or None)
 
 
+# What AWS says, whose errors are named in a header: (status, exception, message, kind)
+AWS: dict[str, tuple[int, str, str, FaultKind]] = {
+    "rate": (429, "ThrottlingException", "Too many requests, please wait before trying again.", K.RATE_LIMITED),
+    "rate of tokens": (429, "ThrottlingException", "Too many tokens, please wait before trying again.", K.RATE_LIMITED),
+    "quota": (400, "ServiceQuotaExceededException", "Too many tokens per day, please wait.", K.RATE_LIMITED),
+    "not ready": (429, "ModelNotReadyException", "Model is not ready for inference.", K.OVERLOADED),
+    "busy": (503, "ServiceUnavailableException", "Bedrock is unable to process your request.", K.OVERLOADED),
+    "broken": (500, "InternalServerException", "The system encountered an unexpected error.", K.SERVER_ERROR),
+    "slow": (408, "ModelTimeoutException", "The request took too long to process.", K.SERVER_ERROR),
+    "model's own": (424, "ModelErrorException", "The request failed due to a model error.", K.SERVER_ERROR),
+    "long": (400, "ValidationException", "Input is too long for requested model.", K.CONTEXT_TOO_LONG),
+    "long for Claude": (
+        400,
+        "ValidationException",
+        "The model returned the following errors: prompt is too long: 205000 tokens > 200000 maximum",
+        K.CONTEXT_TOO_LONG,
+    ),
+    "long for Nova": (
+        400,
+        "ValidationException",
+        "Input Tokens Exceeded: Number of input tokens exceeds maximum length.",
+        K.CONTEXT_TOO_LONG,
+    ),
+    "wrong": (400, "ValidationException", "A conversation must start with a user message.", K.BAD_REQUEST),
+    "no such model": (400, "ValidationException", "The provided model identifier is invalid.", K.MODEL_MISSING),
+    "not on demand": (
+        400,
+        "ValidationException",
+        "Invocation of model ID anthropic.claude-x with on-demand throughput isn\u2019t supported. Retry your request "
+        "with the ID or ARN of an inference profile that contains this model.",
+        K.MODEL_MISSING,
+    ),
+    "no access": (
+        403,
+        "AccessDeniedException",
+        "You don't have access to the model with the specified model ID.",
+        K.MODEL_MISSING,
+    ),
+    "no cache": (
+        403,
+        "AccessDeniedException",
+        "You invoked an unsupported model or your request did not allow prompt caching.",
+        K.BAD_REQUEST,
+    ),
+    "no right": (
+        403,
+        "AccessDeniedException",
+        "User: arn:aws:iam::1:user/x is not authorized to perform: bedrock:InvokeModel",
+        K.BAD_CREDENTIALS,
+    ),
+    "ended": (403, "ExpiredTokenException", "The security token included in the request is expired", K.BAD_CREDENTIALS),
+    "unknown key": (
+        403,
+        "UnrecognizedClientException",
+        "The security token included in the request is invalid.",
+        K.BAD_CREDENTIALS,
+    ),
+    "unknown key, elsewhere": (400, "UnrecognizedClientException", "invalid", K.BAD_CREDENTIALS),
+    "signature": (
+        403,
+        "InvalidSignatureException",
+        "The request signature we calculated does not match the signature you provided.",
+        K.BAD_CREDENTIALS,
+    ),
+    "gone": (404, "ResourceNotFoundException", "This model version has reached the end of its life.", K.MODEL_MISSING),
+    "no endpoint": (400, "ValidationError", "Endpoint my-ep of account 123456789012 not found.", K.MODEL_MISSING),
+    "dependency": (530, "InternalDependencyException", "Your request caused an exception.", K.SERVER_ERROR),
+}
+
+
+@pytest.mark.parametrize(("status", "exception", "message", "kind"), AWS.values(), ids=AWS)
+def test_what_aws_says(status: int, exception: str, message: str, kind: FaultKind):
+    header = {"x-amzn-errortype": f"{exception}:http://internal.amazon.com/coral/com.amazon.bedrock/"}
+    named = {"__type": f"com.amazon.coral.service#{exception}", "Message": message}
+    for headers, body in ((header, {"message": message}), ({}, named)):
+        fault = read_fault(status, headers, json.dumps(body).encode(), NOW)
+        assert (fault.kind, fault.type, fault.code) == (kind, exception, None)
+        assert fault.message == message
+
+
+# What a container said that SageMaker called: (its status, its words, kind)
+CONTAINERS: dict[str, tuple[int, Any, FaultKind]] = {
+    "wrong": (422, "Input validation error: `temperature` must be strictly positive", K.BAD_REQUEST),
+    "long": (400, "This model's maximum context length is 4096 tokens.", K.CONTEXT_TOO_LONG),
+    "busy": (429, "Model is overloaded", K.RATE_LIMITED),
+    "broken": (500, "CUDA error", K.SERVER_ERROR),
+}
+
+
+@pytest.mark.parametrize(("status", "said", "kind"), CONTAINERS.values(), ids=CONTAINERS)
+def test_what_containers_say(status: int, said: str, kind: FaultKind):
+    body = {"ErrorCode": "CLIENT_ERROR_FROM_MODEL", "OriginalStatusCode": status, "OriginalMessage": said}
+    body["Message"] = f'Received client error ({status}) from primary with message "{said}".'
+    fault = read_fault(424, {"x-amzn-errortype": "ModelError"}, json.dumps(body).encode(), NOW)
+    assert (fault.kind, fault.message) == (kind, said)
+
+
 STATUSES = {
     301: K.GARBLED,
     400: K.BAD_REQUEST,

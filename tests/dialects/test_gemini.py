@@ -522,8 +522,9 @@ OF_MODELS = st.one_of(
     st.builds(Reasoning, TEXTS, st.none() | TEXTS, st.none() | TEXTS, FORMATS),
     st.builds(ToolCall, st.sampled_from("123"), TEXTS, TEXTS, st.none() | st.just("s")),
 )
+RESULT = st.builds(Text, TEXTS) | st.just(PNG)
 OF_TOOLS = st.builds(
-    ToolCallResponse, st.sampled_from("1234"), TEXTS, st.lists(SAID, max_size=2).map(tuple), st.booleans()
+    ToolCallResponse, st.sampled_from("1234"), TEXTS, st.lists(RESULT, max_size=2).map(tuple), st.booleans()
 )
 MESSAGE = st.one_of(
     st.builds(Message, st.sampled_from(["system", "developer", "user"]), st.lists(SAID, max_size=3).map(tuple)),

@@ -1,4 +1,4 @@
-"""What each vendor refuses, as rules over a request's body: ``problems(dialect, body)`` names what it would answer 400 to.
+"""What each vendor refuses, as rules over a request's body: ``problems`` names what it would answer 400 to.
 
 Written from the vendors' documentation and error messages, without a look at how our requests are made.
 """
@@ -437,7 +437,9 @@ def _gemini_part(part: Body, role: Any, where: str) -> Found:
 
 def _gemini_calls(contents: list[Any], at: int) -> Found:
     parts = contents[at].get("parts") or ()
-    called = [(each["functionCall"]["name"], each["functionCall"].get("id")) for each in parts if "functionCall" in each]
+    called = [
+        (each["functionCall"]["name"], each["functionCall"].get("id")) for each in parts if "functionCall" in each
+    ]
     answers = [each["functionResponse"] for each in parts if "functionResponse" in each]
     if called:
         if contents[at - 1]["role"] != "user":

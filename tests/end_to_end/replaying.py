@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -30,13 +30,15 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """``piece``: so many bytes at a time, each in a write of its own."""
+    """``piece``: so many bytes at a time, each in a write of its own. ``then``: what comes in the place of an end."""
 
     status: int = 200
     content_type: str = "application/json"
     headers: dict[str, str] = {}
     body: bytes = b""
     piece: int | None = None
+    then: Literal["end", "cut", "wait"] = "end"
+    """More is announced than comes: 1. All of it comes. 2. The connection is closed. 3. Nothing comes until we leave."""
 
 
 class Replaying:
@@ -46,6 +48,10 @@ class Replaying:
         self.reply = Reply()
         self.replies: list[Reply] = []
         """Given in order before ``reply``."""
+        self.listing = Reply(body=b'{"data": []}')
+        """What every GET gets."""
+        self.left = threading.Event()
+        """A connection was closed on which we ``wait``ed."""
         self.heard: list[Heard] = []
         self.url = ""
 
@@ -53,7 +59,7 @@ class Replaying:
         size = int(handler.headers.get("content-length") or 0)
         body = handler.rfile.read(size)
         if handler.command == "GET":
-            self._send(handler, Reply(body=b'{"data": []}'))
+            self._send(handler, self.listing)
             return
         headers = {name.lower(): value for name, value in handler.headers.items()}
         self.heard.append(Heard(handler.command, handler.path, headers, body))
@@ -64,12 +70,17 @@ class Replaying:
         handler.send_header("content-type", reply.content_type)
         for name, value in reply.headers.items():
             handler.send_header(name, value)
-        handler.send_header("content-length", str(len(reply.body)))
+        handler.send_header("content-length", str(len(reply.body) + (reply.then != "end")))
         handler.end_headers()
         step = reply.piece or max(1, len(reply.body))
         for at in range(0, len(reply.body), step):
             handler.wfile.write(reply.body[at : at + step])
             handler.wfile.flush()
+        if reply.then == "end":
+            return
+        handler.close_connection = True
+        if reply.then == "wait" and not handler.rfile.read(1):
+            self.left.set()
 
 
 @contextmanager

@@ -169,7 +169,7 @@ def refused(reply: httpx.Response, recording: dict[str, Any]) -> None:
     error, expect = reply.json()["error"], recording["expect"]
     if recording["status"] in (401, 403):
         # The vendor's no is to our own key, not to the client's.
-        assert (reply.status_code, error["code"], error["origin"]) == (502, "upstream_auth", "gateway")
+        assert (reply.status_code, error["code"]) == (502, "upstream_auth")
         return
     assert reply.status_code == recording["status"]
     assert expect["error"] in error["message"] or expect["error"] in (error["type"], error["code"])

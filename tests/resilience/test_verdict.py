@@ -68,7 +68,7 @@ STATUSES: dict[FaultKind, dict[int | None, int]] = {
     K.TIMEOUT_TOTAL: {None: 504},
     K.BAD_CREDENTIALS: {401: 502, 403: 502, 400: 502},
     K.OUT_OF_CREDIT: {402: 502, 429: 502},
-    K.MODEL_MISSING: {404: 404, 400: 404, 410: 404, None: 404},
+    K.MODEL_MISSING: {404: 404, 400: 400, 410: 410, 403: 404, None: 404},
     K.GARBLED: {200: 502, 301: 502, None: 502},
     K.BROKEN_STREAM: {None: 502},
     K.BAD_REQUEST: {400: 400, 413: 413, 422: 422, None: 400},

@@ -1,0 +1,235 @@
+"""Whatever a client's conversation is like: every vendor gets one that is valid for it and means the same, or is told
+by name what it could not be told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from gateway.abilities import abilities
+from gateway.chat import Encoded
+from gateway.dialects import EGRESS, INGRESS
+from tests.dialects.conversations import NAMES, Conversation, conversations
+from tests.dialects.reading_back import READERS, Meaning, merged
+from tests.dialects.validity import check
+
+OPENAI = INGRESS["openai_chat"]
+MODELS = {
+    "anthropic_messages": ("claude-sonnet-4-5", "claude-opus-5", "claude-opus-5-5", "claude-3-5-haiku", "MiniMax-M2"),
+    "bedrock_converse": (
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "global.anthropic.claude-opus-5-v1",
+        "amazon.nova-pro-v1:0",
+        "mistral.mistral-large-2407-v1:0",
+        "meta.llama3-70b-instruct-v1:0",
+        "cohere.command-r-v1:0",
+        "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc",
+    ),
+    "gemini": ("gemini-3-pro-preview", "gemini-2.5-flash", "tunedModels/mine"),
+    "cohere_chat": ("command-a-03-2025", "command-a-reasoning-08-2025"),
+    "ollama_chat": ("qwen3", "gpt-oss:20b"),
+    "tgi": ("endpoint",),
+}
+TARGETS = [(dialect, model) for dialect, models in MODELS.items() for model in models]
+
+
+def encoded(request: Mapping[str, Any], dialect: str, model: str) -> Encoded:
+    read = OPENAI.decode_request(json.dumps({**request, "model": model}).encode())
+    return EGRESS[dialect].encode_request(read, abilities(model))
+
+
+EXAMPLES = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+@pytest.mark.parametrize(("dialect", "model"), TARGETS)
+@EXAMPLES
+@given(conversation=conversations())
+def test_what_is_written_is_valid_and_means_the_same(dialect: str, model: str, conversation: Conversation):
+    made = encoded(conversation.request, dialect, model)
+    new = dialect == "gemini" and "2.5" not in model
+    check("gemini_3" if new else dialect, made.body)
+    if dialect == "tgi":
+        assert all(line in made.body["inputs"] for each in conversation.said for line in each.lines)
+        return
+    meaning = READERS[dialect](made.body)
+    for side in meaning.groups:
+        side.calls = [(made.tool_names.get(name, name), given) for name, given in side.calls]
+    nothing_is_lost(conversation, meaning, made)
+    the_order_is_kept(conversation, meaning)
+    calls_are_the_same(conversation, meaning)
+    results_are_with_their_calls(conversation, meaning, made, dialect, model)
+    thoughts_go_to_their_own_kind(conversation, meaning, made, dialect, model)
+    settings_are_told(conversation.request, meaning, made, dialect, model)
+
+
+def is_named(made: Encoded, *names: str) -> bool:
+    return any(each.startswith(names) for each in made.dropped)
+
+
+def nothing_is_lost(conversation: Conversation, meaning: Meaning, made: Encoded) -> None:
+    """Every text once; every file once, or named by its place; every name and marker kept, or named."""
+    found = sorted(meaning.everything())
+    assert found == sorted(line for each in conversation.said for line in each.lines)
+    media = [each for group in meaning.groups for each in group.media]
+    media += [each for result in meaning.results.values() for each in result.media]
+    for each in conversation.said:
+        for where, content, _ in each.media:
+            assert media.count(content) + is_named(made, f"{where}") >= 1, where
+            assert media.count(content) <= 1
+    for at in conversation.named:
+        assert f"messages[{at}].name" in made.dropped
+    marked = sum(each.markers for each in conversation.said)
+    if marked > meaning.markers:
+        assert any("cache_control" in each for each in made.dropped) or spare(conversation)
+
+
+def spare(conversation: Conversation) -> bool:
+    """Markers on what is not there at all: an empty text, a file that was left out."""
+    return any(each.markers and (not each.lines or each.media) for each in conversation.said)
+
+
+def the_order_is_kept(conversation: Conversation, meaning: Meaning) -> None:
+    """Who said what after what; results aside, which have their own place."""
+    first = next((at for at, each in enumerate(conversation.said) if each.side not in ("system", "developer")), None)
+    opening = conversation.said[:first]
+    system = [line for each in opening for line in each.lines]
+    spoken = [each for each in conversation.said if each not in opening]
+    loose = frozenset(line for each in spoken if each.is_result for line in each.lines)
+    files = frozenset(content for each in conversation.said for _, content, _ in each.media)
+    expected = merged((each.group() for each in spoken), loose | files)
+    found = merged(strip(meaning), loose | files)
+    if meaning.system or not system:
+        assert meaning.system == system
+    elif system:
+        # Nobody else spoke: somebody has to.
+        assert found[0].lines[: len(system)] == system
+        found[0].lines = found[0].lines[len(system) :]
+        found = merged(found)
+    assert [(each.side, each.lines) for each in found] == [(each.side, each.lines) for each in expected]
+
+
+def strip(meaning: Meaning) -> Any:
+    return [type(each)(each.side, each.lines, each.media) for each in meaning.groups]
+
+
+def calls_are_the_same(conversation: Conversation, meaning: Meaning) -> None:
+    called = [call for each in conversation.said for call in each.calls]
+    found = [call for group in meaning.groups for call in group.calls]
+    assert [name for name, _ in found] == [name for name, _ in called]
+    for (_, made), (_, said) in zip(found, called, strict=True):
+        assert isinstance(made, dict)
+        assert made == wanted(said) or (not isinstance(value(said), dict) and held(made, said))
+
+
+def value(said: str) -> Any:
+    try:
+        return json.loads(said or "{}")
+    except ValueError:
+        return said
+
+
+def wanted(said: str) -> Any:
+    return value(said)
+
+
+def held(made: dict[str, Any], said: str) -> bool:
+    """What is no object is kept in one: as its text, or as what it is."""
+    [inner] = made.values()
+    return inner in (said, value(said))
+
+
+def results_are_with_their_calls(
+    conversation: Conversation, meaning: Meaning, made: Encoded, dialect: str, model: str
+) -> None:
+    tells = dialect in ("anthropic_messages", "gemini") or (dialect == "bedrock_converse" and "mistral" not in model)
+    tells = tells and not ("meta" in model or "cohere" in model)
+    for each in conversation.said:
+        if not each.is_result or each.answers is None:
+            continue
+        result = meaning.results[each.answers]
+        assert result.lines == each.lines
+        if tells:
+            assert result.failed == each.failed
+        elif each.failed:
+            assert is_named(made, f"{each.where}.is_error")
+
+
+SIGNED = {"anthropic_messages": "anthropic", "bedrock_converse": "anthropic", "gemini": "gemini", "ollama_chat": None}
+
+
+def thoughts_go_to_their_own_kind(
+    conversation: Conversation, meaning: Meaning, made: Encoded, dialect: str, model: str
+) -> None:
+    found = [thought for group in meaning.groups for thought in group.thoughts]
+    for each in conversation.said:
+        for text, seal, whose in each.thoughts:
+            kept = (text, seal) in found or (dialect == "ollama_chat" and (text, "") in found)
+            assert kept or is_named(made, f"{each.where}.reasoning_content"), each.where
+            if dialect != "ollama_chat":
+                assert not kept or whose == SIGNED.get(dialect, "")
+            able = abilities(model).thinking != "none" and dialect in SIGNED
+            assert kept or whose is None or whose != SIGNED.get(dialect, "") or not able
+    if dialect == "gemini":
+        seals = [seal for group in meaning.groups for seal in group.seals]
+        said = [seal for each in conversation.said for seal in each.seals]
+        assert all(kept == seal for kept, seal in zip(seals, said, strict=True) if seal)
+
+
+def settings_are_told(request: Mapping[str, Any], meaning: Meaning, made: Encoded, dialect: str, model: str) -> None:
+    """What is told is what was said, or has its name among what was not."""
+    said = {NAMES.get(name, name): value for name, value in request.items() if value is not None}
+    said["max_tokens"] = request.get("max_completion_tokens", request.get("max_tokens"))
+    for name in ("logit_bias", "prediction", "safety_identifier"):
+        assert (name in made.dropped) == (name in said)
+    for name in ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty", "n", "stop"):
+        wanted = said.get(name)
+        wanted = [wanted] if name == "stop" and isinstance(wanted, str) else wanted
+        if wanted is None or is_named(made, name) or is_default(name, wanted):
+            continue
+        assert meaning.settings.get(name) == pytest.approx(wanted, abs=0.02), name
+    for name in ("user", "metadata", "verbosity", "logprobs", "top_logprobs"):
+        if said.get(name) and not is_named(made, name):
+            assert written(said[name], made.body), name
+    if said["max_tokens"] and not is_named(made, "max_tokens"):
+        assert meaning.settings["max_tokens"] == said["max_tokens"]
+    if "response_format" in said and not is_named(made, "response_format"):
+        schema = said["response_format"].get("json_schema", {}).get("schema", {})
+        assert meaning.settings["response_format"] == sorted(schema.get("properties", {}))
+    offered(said, meaning, made, dialect)
+
+
+def offered(said: Mapping[str, Any], meaning: Meaning, made: Encoded, dialect: str) -> None:
+    choice = said.get("tool_choice")
+    tools = [tool["function"]["name"] for tool in said.get("tools", ())]
+    found = [made.tool_names.get(name, name) for name in meaning.settings.get("tools", ())]
+    choice = choice["function"]["name"] if isinstance(choice, dict) else choice
+    called = {name for group in meaning.groups for name, _ in group.calls}
+    if choice == "none":
+        assert set(found) <= {*tools, *called}
+        told = meaning.settings.get("tool_choice") == "none"
+        assert not found or told or "tool_choice" in made.dropped or set(found) <= called
+    elif choice in tools:
+        assert found in (tools, [choice])
+    elif tools:
+        assert found == tools
+    if choice in ("required", *tools) and "tool_choice" not in made.dropped:
+        told = meaning.settings.get("tool_choice")
+        told = made.tool_names.get(told, told)
+        assert told == choice or (told in ("required", choice) and found in ([choice], tools[:1]))
+
+
+def is_default(name: str, wanted: Any) -> bool:
+    return wanted == {"temperature": 1, "top_p": 1, "n": 1}.get(name)
+
+
+def written(value: Any, body: Mapping[str, Any]) -> bool:
+    """It, or what it is made of, stands in the body somewhere."""
+    inner = [str(each) for each in value.values()] if isinstance(value, dict) else [json.dumps(value)]
+    text = json.dumps(body)
+    return all(each.strip('"') in text for each in inner) or (isinstance(value, str) and "@" in value)
