@@ -52,7 +52,7 @@ def face(row: Vendor, settings: Settings, shared: dict[str, Credential]) -> Face
 
 
 def same_place(one: Provider, other: Provider) -> bool:
-    return one.vendor is other.vendor and one.routes.base == other.routes.base
+    return one.vendor == other.vendor and one.routes.base == other.routes.base
 
 
 def credential(vendor: Vendor, settings: Settings) -> Credential:

@@ -429,7 +429,8 @@ def elsewhere(config: Config) -> str:
 def digest(config: Config) -> str:
     """Tells one configuration from another; secrets are dots in it."""
     parts = (config.server, config.providers, config.models, config.aliases, config.resilience, config.observe)
-    return hashlib.sha256(repr((parts, config.access)).encode()).hexdigest()[:12]
+    rest = (config.access, config.media, config.custom)
+    return hashlib.sha256(repr((parts, rest)).encode()).hexdigest()[:12]
 
 
 def origin_of(base: str) -> str:

@@ -229,8 +229,9 @@ class Story:
             raise
         now = gateway.clock()
         self._upstream_seconds += now - began
+        # What another target could not be told before says nothing of this one.
+        self._dropped = calling.dropped
         if calling.dropped:
-            self._dropped = calling.dropped
             self._tell.reduced(attempt, calling.dropped, now)
         if isinstance(reply, Fault):
             self._failed(attempt, ticket, reply, usage=calling.usage)

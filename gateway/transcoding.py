@@ -30,8 +30,33 @@ from gateway.chat import (
 )
 from gateway.dialects import Dialect, Ingress, StreamDecoder, StreamEncoder
 from gateway.dialects.glimpse import CallPart, Whole
-from gateway.errors import Fault
+from gateway.dialects.openai_chat import garbled
+from gateway.errors import Fault, FaultKind
 from gateway.passing import Continuing, Digest
+
+
+class Naming(msgspec.Struct, frozen=True):
+    """What this vendor calls otherwise than the client or the dialect."""
+
+    tools: Mapping[str, str] = {}
+    """The vendor's name of a tool -> the client's."""
+    signed: str | None = None
+    signer: str | None = None
+    """The dialect's word for who signs thoughts, and who really does."""
+
+    def of_answer(self, answer: ChatResponse) -> ChatResponse:
+        choices = tuple(
+            msgspec.structs.replace(choice, parts=tuple(self.of_part(part) for part in choice.parts))
+            for choice in answer.choices
+        )
+        return msgspec.structs.replace(answer, choices=choices)
+
+    def of_part(self, part: Part) -> Part:
+        if isinstance(part, ToolCall) and part.name in self.tools:
+            return msgspec.structs.replace(part, name=self.tools[part.name])
+        if isinstance(part, Reasoning) and part.format == self.signed != self.signer:
+            return msgspec.structs.replace(part, format=self.signer)
+        return part
 
 
 class Transcoding:
@@ -41,17 +66,16 @@ class Transcoding:
         self,
         decoder: StreamDecoder,
         encoder: StreamEncoder,
-        tool_names: Mapping[str, str],
+        naming: Naming,
         *,
         choices: int = 1,
         keep_text: bool = False,
     ) -> None:
-        """``tool_names``: the vendor's name of a tool -> the client's."""
         self.digest = Digest(keep=keep_text)
         self.fault: Fault | None = None
         self.done = False
         self.price: Callable[[Usage], float | None] = lambda usage: None
-        self._decoder, self._encoder, self._tool_names = decoder, encoder, tool_names
+        self._decoder, self._encoder, self._naming = decoder, encoder, naming
         self._choices, self._keep_text = choices, keep_text
         self._closed = False
 
@@ -116,14 +140,17 @@ class Transcoding:
 
     def _sealed(self, event: ReasoningSealed) -> ChatEvent | None:
         self._said()
+        part = self._naming.of_part(event.part)
+        if part is not event.part and isinstance(part, Reasoning):
+            event = ReasoningSealed(part, event.choice)
         self.digest.thoughts.append(event.part)
         return event
 
     def _call_began(self, event: CallBegan) -> ChatEvent | None:
         self._said()
         self.digest.tool = True
-        if event.name in self._tool_names:
-            event = msgspec.structs.replace(event, name=self._tool_names[event.name])
+        if event.name in self._naming.tools:
+            event = msgspec.structs.replace(event, name=self._naming.tools[event.name])
         place = f"{event.choice}.{event.place}"
         if event.signature:
             self.digest.signatures[place] = event.signature
@@ -137,6 +164,9 @@ class Transcoding:
         return event
 
     def _finished(self, event: Finished) -> ChatEvent | None:
+        if event.reason == "error":
+            self.fault = ended_in_error(b"")
+            return None
         # A finish without a word before it is an (empty) answer all the same.
         self._said()
         self.digest.reasons[event.choice] = event.reason
@@ -201,23 +231,16 @@ class ContinuingTranscoded(Continuing):
 
 
 def transcoded(
-    ingress: Ingress, answer: ChatResponse, tool_names: Mapping[str, str], exchange_id: str, model: str, now: float
+    ingress: Ingress, answer: ChatResponse, naming: Naming, exchange_id: str, model: str, now: float
 ) -> tuple[bytes, Whole]:
     """A whole answer as the client reads it, and what is to be told of it."""
-    if tool_names:
-        choices = tuple(
-            msgspec.structs.replace(choice, parts=tuple(_renamed(part, tool_names) for part in choice.parts))
-            for choice in answer.choices
-        )
-        answer = msgspec.structs.replace(answer, choices=choices)
-    body = ingress.encode_answer(answer, id=exchange_id, model=model, created=int(now))
-    return body, whole_of(answer)
+    read = naming.of_answer(answer)
+    return ingress.encode_answer(read, id=exchange_id, model=model, created=int(now)), whole_of(read)
 
 
-def _renamed(part: Part, tool_names: Mapping[str, str]) -> Part:
-    if isinstance(part, ToolCall) and part.name in tool_names:
-        return msgspec.structs.replace(part, name=tool_names[part.name])
-    return part
+def ended_in_error(body: bytes) -> Fault:
+    """As a finish reason says it, without a word about what went wrong."""
+    return garbled("the vendor ended the answer with an error", body, FaultKind.SERVER_ERROR)
 
 
 def whole_of(answer: ChatResponse) -> Whole:

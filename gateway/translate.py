@@ -16,7 +16,7 @@ from gateway.dialects.payload_parts import Unframer
 from gateway.dialects.replaying import with_roles, with_thoughts, without_foreign
 from gateway.errors import CallerError, Fault
 from gateway.passing import Continuing, Digest, Passing
-from gateway.transcoding import ContinuingTranscoded, Transcoding, transcoded
+from gateway.transcoding import ContinuingTranscoded, Naming, Transcoding, ended_in_error, transcoded
 from gateway.vendors import Vendor
 
 Recall = Callable[[str], Kept | None]
@@ -143,6 +143,7 @@ class Transcode:
     def __init__(self, ingress: Ingress, egress: Egress, vendor: Vendor, exchange_id: str) -> None:
         self.dialect: Dialect = DIALECTS[ingress.NAME]
         self._ingress, self._egress, self._vendor, self._id = ingress, egress, vendor, exchange_id
+        self._signer = vendor.signer or egress.SIGNED
         self._read: tuple[bytes, ChatRequest] | None = None
         self._tool_names: Mapping[str, str] = {}
         self._model = ""
@@ -179,7 +180,9 @@ class Transcode:
         answer = self._egress.decode_answer(body, now)
         if isinstance(answer, Fault):
             return answer
-        return transcoded(self._ingress, answer, self._tool_names, self._id, self._model, now)
+        if any(choice.finish_reason == "error" for choice in answer.choices):
+            return ended_in_error(body)
+        return transcoded(self._ingress, answer, self._naming(), self._id, self._model, now)
 
     def stream(self, facts: Facts, now: float, *, keep_text: bool) -> Stream:
         return unframed(self._stream(facts, now, usage=facts.wants_usage, keep_text=keep_text), self._vendor)
@@ -195,8 +198,11 @@ class Transcode:
     def _stream(self, facts: Facts, now: float, *, usage: bool, keep_text: bool) -> Transcoding:
         encoder = self._ingress.stream_encoder(id=self._id, model=self._model, created=int(now), usage=usage)
         return Transcoding(
-            self._egress.stream_decoder(), encoder, self._tool_names, choices=facts.choices, keep_text=keep_text
+            self._egress.stream_decoder(), encoder, self._naming(), choices=facts.choices, keep_text=keep_text
         )
+
+    def _naming(self) -> Naming:
+        return Naming(self._tool_names, self._egress.SIGNED, self._signer)
 
     def _request(self, body: bytes) -> ChatRequest:
         if self._read is None or self._read[0] is not body:
@@ -209,8 +215,20 @@ class Transcode:
         if asked.media:
             parts = tuple(_with_media(part, asked.media) for part in parts)
         if message.role == "assistant":
-            parts = self._with_thoughts(parts, asked.recall)
+            parts = self._signed(self._with_thoughts(parts, asked.recall))
         return message if parts is message.parts else msgspec.structs.replace(message, parts=parts)
+
+    def _signed(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        """The signer's thoughts as the dialect's own, and the dialect's own, where they are another's, as foreign."""
+        if self._signer == self._egress.SIGNED:
+            return parts
+        own = {self._signer: self._egress.SIGNED, self._egress.SIGNED: f"not {self._signer}"}
+        return tuple(
+            msgspec.structs.replace(part, format=own[part.format])
+            if isinstance(part, Reasoning) and part.format in own and part.format is not None
+            else part
+            for part in parts
+        )
 
     def _with_thoughts(self, parts: tuple[Part, ...], recall: Recall) -> tuple[Part, ...]:
         """Only whose signatures this vendor takes; what the client sent back signed stays as it is."""
@@ -223,7 +241,7 @@ class Transcode:
         if known is None:
             return parts
         signed = {call.id: each.signature for call, each in zip(calls, kept, strict=True) if each and each.signature}
-        own = tuple(each for each in known.thoughts if each.format == self._egress.SIGNED)
+        own = tuple(each for each in known.thoughts if each.format == self._signer)
         rest = tuple(
             msgspec.structs.replace(part, signature=part.signature or signed.get(part.id))
             if isinstance(part, ToolCall)

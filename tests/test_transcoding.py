@@ -44,7 +44,7 @@ from gateway.dialects import DIALECTS, INGRESS
 from gateway.dialects.glimpse import CallPart
 from gateway.errors import CallerError, Fault, FaultKind
 from gateway.sse import DONE, Splitter
-from gateway.transcoding import ContinuingTranscoded, Transcoding, whole_of
+from gateway.transcoding import ContinuingTranscoded, Naming, Transcoding, whole_of
 from gateway.translate import Asked, Transcode
 from gateway.vendors import Vendor
 from gateway.vendors.vendor import Adapted
@@ -73,7 +73,7 @@ def transcoding(*events: ChatEvent, usage: bool = True, last: list[ChatEvent] | 
     """A stream whose nth byte is the nth event."""
     encoder = CHAT.stream_encoder(id="1", model="m", created=5, usage=usage)
     tool_names = more.pop("tool_names", {})
-    return Transcoding(Script([[event] for event in events], last), encoder, tool_names, **more)
+    return Transcoding(Script([[event] for event in events], last), encoder, Naming(tool_names), **more)
 
 
 def run(stream: Any, size: int, end: bool = True) -> bytes:

@@ -59,8 +59,9 @@ def deltas(body: bytes, vendor: Vendor, model: str) -> dict[str, Any]:
     """What the vendor is to get, worked out the slow way."""
     asked, out = exact(body), {}
     for key, value in asked.items():
-        if key not in vendor.drop and (key not in vendor.rename or vendor.rename[key] not in asked):
-            out[vendor.rename.get(key, key)] = value
+        new = vendor.rename.get(key, key)
+        if key not in vendor.drop and (out.get(new) is None or (new == key and value is not None)):
+            out[new] = value
     out["model"] = model
     if asked.get("stream") and vendor.stream_usage and not (asked.get("stream_options") or {}).get("include_usage"):
         out["stream_options"] = {**(asked.get("stream_options") or {}), "include_usage": True}
@@ -136,6 +137,11 @@ CAPS: dict[str, tuple[dict[str, Any], Vendor, dict[str, Any]]] = {
     "more said, newer name": ({"max_completion_tokens": 700}, PLAIN, {"max_completion_tokens": 100}),
     "more said, renamed": ({"max_completion_tokens": 700}, PICKY, {"max_tokens": 100}),
     "null said": ({"max_tokens": None}, PLAIN, {"max_tokens": 100}),
+    "null said, and more": (
+        {"max_tokens": None, "max_completion_tokens": 700},
+        PLAIN,
+        {"max_tokens": None, "max_completion_tokens": 100},
+    ),
     "nonsense said": ({"max_tokens": "many"}, PLAIN, {"max_tokens": 100}),
 }
 
@@ -144,6 +150,25 @@ CAPS: dict[str, tuple[dict[str, Any], Vendor, dict[str, Any]]] = {
 def test_a_cap_lowers_and_never_raises(asked: dict[str, Any], vendor: Vendor, limits: dict[str, Any]):
     body = json.dumps({"model": "m", **asked}).encode()
     sent = json.loads(written(vendor, body, "m", 100))
+    assert {key: value for key, value in sent.items() if key.startswith("max")} == limits
+
+
+BOTH_NAMES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "only the other": ({"max_completion_tokens": 7}, {"max_tokens": 7}),
+    "both": ({"max_completion_tokens": 7, "max_tokens": 8}, {"max_tokens": 8}),
+    "both, its own first": ({"max_tokens": 8, "max_completion_tokens": 7}, {"max_tokens": 8}),
+    "its own is null": ({"max_completion_tokens": 7, "max_tokens": None}, {"max_tokens": 7}),
+    "its own is null, and first": ({"max_tokens": None, "max_completion_tokens": 7}, {"max_tokens": 7}),
+    "the other is null": ({"max_tokens": 8, "max_completion_tokens": None}, {"max_tokens": 8}),
+    "both are null": ({"max_tokens": None, "max_completion_tokens": None}, {"max_tokens": None}),
+}
+
+
+@pytest.mark.parametrize(("asked", "limits"), BOTH_NAMES.values(), ids=BOTH_NAMES)
+def test_said_under_both_names_the_vendors_own_wins_unless_it_says_nothing(
+    asked: dict[str, Any], limits: dict[str, Any]
+):
+    sent = json.loads(written(PICKY, json.dumps({"model": "m", **asked}).encode(), "m"))
     assert {key: value for key, value in sent.items() if key.startswith("max")} == limits
 
 

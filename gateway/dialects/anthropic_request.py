@@ -57,7 +57,7 @@ def encode_request(request: ChatRequest, able: Abilities) -> Encoded:
     except RecursionError:
         raise CallerError(400, "schema_too_deep", "a JSON schema of the request is nested too deeply") from None
     forced = choice is not None and choice["type"] in ("any", "tool")
-    thought = _think(request, able, forced, goes_on_thoughtless(turns.messages), dropped)
+    thought = think(request, able, forced, goes_on_thoughtless(turns.messages), dropped)
     _end_with_the_user(turns.messages, able, thought)
     body: Block = {"model": request.model, "max_tokens": thought.max_tokens, "messages": turns.messages}
     if turns.system:
@@ -170,7 +170,7 @@ class Thought(NamedTuple):
         return self.thinking is not None and self.thinking["type"] in ("enabled", "adaptive")
 
 
-def _think(request: ChatRequest, able: Abilities, forced: bool, thoughtless: bool, dropped: list[str]) -> Thought:
+def think(request: ChatRequest, able: Abilities, forced: bool, thoughtless: bool, dropped: list[str]) -> Thought:
     """1. It is not to, was not asked, or must not now. 2. It decides for itself. 3. It has a budget."""
     limit = _max_tokens(request, able, dropped)
     asked, own = request.thinking, request.extra.get("thinking")

@@ -99,10 +99,16 @@ class Contents:
             if message.role != "user":
                 # Instructions stay where they were said; few models know a role for them there.
                 self.dropped.append(f"{where}.role")
-            self._answer()
             blocks = self._blocks(message.parts, where)
             left_out = not blocks and any(not isinstance(part, Text) for part in message.parts)
-            self._add("user", [{"text": LEFT_OUT}] if left_out else blocks)
+            self._say([{"text": LEFT_OUT}] if left_out else blocks)
+
+    def _say(self, blocks: list[Block]) -> None:
+        """The user's words; between calls and their results they wait for these."""
+        if self._open:
+            self._beside += blocks
+        else:
+            self._add("user", blocks)
 
     def _close(self) -> None:
         self._answer()
@@ -140,7 +146,7 @@ class Contents:
                 self._mark(self.system, part.cache, f"{where}.content[{place}]", "system")
 
     def _assistant(self, parts: tuple[Part, ...], where: str) -> None:
-        if any(call.result for call in self._open):
+        if self._beside or any(call.result for call in self._open):
             self._answer()
         blocks: list[Block] = []
         for place, part in enumerate(parts):
@@ -208,7 +214,7 @@ class Contents:
                 continue
             call = next((each for each in self._by_id.get(part.id, ()) if each.result is None), None)
             if call is not None:
-                call.result, call.cache = self._result(part, call.own, where), part.cache
+                call.result, call.cache = self._result(part, call.own, where), _cache_of(part)
             else:
                 # It answers no call there is, or one that was answered.
                 what = "An error" if part.failed else "A result"
@@ -219,12 +225,13 @@ class Contents:
 
     def _result(self, part: ToolCallResponse, own: str, where: str) -> Block:
         content: list[Block] = []
-        for block in self._blocks(part.parts, where):
+        parts = [msgspec.structs.replace(each, cache=None) if each.cache else each for each in part.parts]
+        for block in self._blocks(parts, where):
             if "text" in block:
                 content.append(self._as_json(block))
             elif "document" in block or "video" in block or ("image" in block and self._family.media_in_results):
                 content.append(block)
-            elif "cachePoint" not in block:
+            else:
                 self._beside.append(block)
         if not content:
             content.append({"text": NO_OUTPUT if all(isinstance(each, Text) for each in part.parts) else LEFT_OUT})
@@ -322,6 +329,11 @@ class Contents:
     def _drop(self, name: str) -> None:
         if name not in self.dropped:
             self.dropped.append(name)
+
+
+def _cache_of(result: ToolCallResponse) -> Cache | None:
+    """A point stands after a result, never in one."""
+    return result.cache or next((each.cache for each in result.parts if each.cache), None)
 
 
 def cache_point(cache: Cache, family: Family) -> Block:

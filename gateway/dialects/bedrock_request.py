@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.abilities import Abilities
 from gateway.chat import Cache, ChatRequest, Encoded, Thinking, Tool
-from gateway.dialects.anthropic_request import _think as think_as_claude
+from gateway.dialects.anthropic_request import think as think_as_claude
 from gateway.dialects.anthropic_schema import enforceable
 from gateway.dialects.bedrock_contents import MOST_CACHE_POINTS, Block, Contents, cache_point, thin_out
 from gateway.dialects.bedrock_models import CLAUDE, UNKNOWN, Family, family

@@ -253,7 +253,7 @@ class _Conversation:
                 out += self._assistant(place)
             else:
                 out += self._spoken(place, "user" if message.role == "user" else "system")
-        return out
+        return out or [{"role": "user", "content": "(no message)"}]
 
     def _spoken(self, place: int, role: str) -> list[dict[str, Any]]:
         blocks = self._blocks(place, self._messages[place].parts, f"messages[{place}].content")
@@ -276,11 +276,12 @@ class _Conversation:
             message["tool_plan"] = "\n".join(plan)
         if len(blocks) > len(said):
             message["content"] = blocks[: len(blocks) - len(said)]
-        message["tool_calls"] = [self._call(call) for call in calls]
+        ids = _unique([call.id for call in calls])
+        message["tool_calls"] = [self._call(call, own) for call, own in zip(calls, ids, strict=True)]
         self._dropped += [
             f"messages[{place}].tool_calls[{at}].cache_control" for at, call in enumerate(calls) if call.cache
         ]
-        return [message, *self._answers(place, [call.id for call in calls])]
+        return [message, *self._answers(place, [(call.id, own) for call, own in zip(calls, ids, strict=True)])]
 
     def _thoughts(self, place: int) -> list[dict[str, Any]]:
         blocks = []
@@ -291,28 +292,33 @@ class _Conversation:
                 blocks.append({"type": "thinking", "thinking": part.content})
         return blocks
 
-    def _call(self, call: ToolCall) -> dict[str, Any]:
+    def _call(self, call: ToolCall, own: str) -> dict[str, Any]:
         function = {"name": self._names[call.name], "arguments": _arguments(call.arguments)}
-        return {"id": call.id, "type": "function", "function": function}
+        return {"id": own, "type": "function", "function": function}
 
-    def _answers(self, place: int, ids: list[str]) -> list[dict[str, Any]]:
-        """The results of these calls, up to the next calls; a call that nobody answered is told to be one."""
-        missing, out = dict.fromkeys(ids), []
+    def _answers(self, place: int, calls: list[tuple[str, str]]) -> list[dict[str, Any]]:
+        """The results of these calls (the client's id, Cohere's), up to the next calls; a call that nobody answered is
+        told to be one."""
+        missing, out = calls, []
         for at in range(place + 1, len(self._messages)):
             message = self._messages[at]
             if message.role == "assistant" and any(isinstance(part, ToolCall) for part in message.parts):
                 break
-            for part in message.parts if message.role == "tool" else ():
-                if isinstance(part, ToolCallResponse) and part.id in missing:
-                    del missing[part.id]
+            for part in message.parts:
+                if not isinstance(part, ToolCallResponse):
+                    continue
+                for call in [each for each in missing if each[0] == part.id][:1]:
+                    missing = [each for each in missing if each is not call]
                     self._placed.add(at)
-                    out.append({"role": "tool", "tool_call_id": part.id, "content": self._result(at, part)})
-        return out + [{"role": "tool", "tool_call_id": each, "content": "No result."} for each in missing]
+                    out.append({"role": "tool", "tool_call_id": call[1], "content": self._result(at, part)})
+        return out + [{"role": "tool", "tool_call_id": own, "content": "No result."} for _, own in missing]
 
     def _result(self, place: int, part: ToolCallResponse) -> Any:
         where = f"messages[{place}]"
         if part.cache:
             self._dropped.append(f"{where}.cache_control")
+        if part.failed:
+            self._dropped.append(f"{where}.is_error")
         blocks = self._blocks(place, part.parts, f"{where}.content", texts_only=True)
         return _short(blocks) if blocks else "(empty)"
 
@@ -337,6 +343,12 @@ class _Conversation:
             else:
                 self._dropped.append(f"{where}[{at}]")
         return blocks
+
+
+def _unique(ids: list[str]) -> list[str]:
+    """Some clients name the calls of one message alike."""
+    counted = [ids[:place].count(each) for place, each in enumerate(ids)]
+    return [f"{each}_{again + 1}" if again else each for each, again in zip(ids, counted, strict=True)]
 
 
 def _short(blocks: list[dict[str, Any]]) -> Any:

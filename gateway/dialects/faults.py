@@ -54,6 +54,7 @@ _KEY = re.compile(
 )
 _NO_MODEL = re.compile(
     r"model_not_found|model_decommissioned|deploymentnotfound|model_not_available|unknown_model|no_such_model"
+    r"|invalid_model\b"  # Mistral
     r"|model .{0,80}(?:does not exist|not found|has been (?:retired|deprecated|decommissioned))"
     r"|model .{0,80}is not (?:supported|available)"
     r"|does not have access to (?:the )?model|not a valid model"

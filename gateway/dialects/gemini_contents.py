@@ -224,9 +224,9 @@ class Conversation:
 
     def _extras(self, part: Blob | Uri, where: str) -> Content:
         if part.name:
-            self.lost[f"{where}.filename"] = None
+            self.lost[f"{where}.file.filename"] = None
         if part.detail in ("low", "high"):
-            self.lost[f"{where}.detail"] = None
+            self.lost[f"{where}.image_url.detail"] = None
         return {}
 
     def _call(self, call: ToolCall) -> Content:

@@ -134,6 +134,8 @@ def _generation(request: ChatRequest, able: Abilities, lost: dict[str, None]) ->
     elif request.logprobs:
         said["responseLogprobs"] = True
         said["logprobs"] = request.top_logprobs or None
+    if request.top_logprobs and "responseLogprobs" not in said:
+        lost["top_logprobs"] = None
     return {name: value for name, value in said.items() if value is not None}
 
 

@@ -89,6 +89,8 @@ def encode_request(request: ChatRequest, able: Abilities) -> Encoded:
             body["top_logprobs"] = request.top_logprobs
     elif request.logprobs:
         dropped.append("logprobs")
+    if request.top_logprobs and "logprobs" not in body:
+        dropped.append("top_logprobs")
     _unsaid(request, dropped)
     return Encoded(body=body, dropped=tuple(dict.fromkeys(dropped)))
 
@@ -108,8 +110,9 @@ def _message(message: Message, where: str, dropped: list[str]) -> list[dict[str,
             dropped.append(f"{where}.reasoning_content")
         if any(own):
             said["thinking"] = "".join(own)
-        if calls := [_call(part) for part in message.parts if isinstance(part, ToolCall)]:
-            said["tool_calls"] = calls
+        if calls := [part for part in message.parts if isinstance(part, ToolCall)]:
+            said["tool_calls"] = [_call(call) for call in calls]
+            dropped += [f"{where}.tool_calls[{at}].cache_control" for at, call in enumerate(calls) if call.cache]
             if not said["content"]:
                 del said["content"]
     return [said]
@@ -123,6 +126,8 @@ def _content(parts: tuple[Part, ...], where: str, dropped: list[str]) -> dict[st
             texts.append(part.content)
         elif isinstance(part, Blob) and part.modality == "image":
             images.append(part.content)
+            if part.detail not in (None, "auto"):
+                dropped.append(f"{where}.content[{at}].image_url.detail")
         else:
             dropped.append(f"{where}.content[{at}]")
         if getattr(part, "cache", None):
@@ -143,6 +148,10 @@ def _call(call: ToolCall) -> dict[str, Any]:
 
 
 def _result(part: ToolCallResponse, where: str, dropped: list[str]) -> dict[str, Any]:
+    if part.failed:
+        dropped.append(f"{where}.is_error")
+    if part.cache:
+        dropped.append(f"{where}.cache_control")
     said = {"role": "tool", **_content(part.parts, where, dropped), "tool_call_id": part.id}
     return {**said, "tool_name": part.name} if part.name else said
 

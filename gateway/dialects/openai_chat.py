@@ -205,7 +205,8 @@ def rewrite(
     asked = {}
     for name, value in fields.items():
         new = rename.get(name, name)
-        if name not in drop and (new == name or new not in fields):
+        # Said under both names, the vendor's own wins; null says nothing, and many clients send it.
+        if name not in drop and (_is_null(asked.get(new)) or (new == name and not _is_null(value))):
             asked[new] = value
     asked["model"] = _raw(model)
     if ask_usage:
@@ -225,10 +226,16 @@ def _fields_of(body: bytes) -> dict[str, msgspec.Raw]:
 
 
 def _cap(asked: dict[str, msgspec.Raw], usual: str, limit: int) -> None:
-    name = next((key for key in ("max_tokens", "max_completion_tokens") if key in asked), usual)
+    said = [key for key in ("max_tokens", "max_completion_tokens") if key in asked]
+    name = next((key for key in said if not _is_null(asked[key])), said[0] if said else usual)
     with suppress(msgspec.DecodeError):
         limit = min(limit, msgspec.json.decode(asked[name], type=int)) if name in asked else limit
     asked[name] = _raw(limit)
+
+
+def _is_null(value: msgspec.Raw | None) -> bool:
+    """Nothing said, or said to be nothing."""
+    return value is None or bytes(value) == b"null"
 
 
 def _raw(value: Any) -> msgspec.Raw:

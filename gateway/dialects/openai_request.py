@@ -205,7 +205,10 @@ def _thinking(said: Fields, extra: Fields) -> Thinking | None:
         _rest(extra, "reasoning", asked, {"effort", "max_tokens", "enabled"})
     elif asked is not None:
         raise wrong("reasoning", "an object", asked)
-    if isinstance(asked := said.get("thinking"), dict):
+    if isinstance(asked := said.get("thinking"), dict) and asked.get("type") not in _THINKING_TYPES:
+        # A way of thinking that has no word here: for the vendor that knows it.
+        extra["thinking"] = asked
+    elif isinstance(asked, dict):
         kind = asked.get("type")
         budget = _whole(asked, "budget_tokens", budget)
         adaptive = kind == "adaptive"
@@ -215,6 +218,9 @@ def _thinking(said: Fields, extra: Fields) -> Thinking | None:
     elif asked is not None:
         extra["thinking"] = asked
     return Thinking(effort, budget, adaptive) if effort or budget is not None or adaptive else None
+
+
+_THINKING_TYPES = ("adaptive", "disabled", "enabled", None)
 
 
 def _rest(extra: Fields, where: str, said: Fields, read: set[str]) -> None:

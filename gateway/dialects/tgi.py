@@ -38,7 +38,7 @@ from gateway.sse import Frame, OversizedFrame, Splitter
 
 NAME = "tgi"
 SIGNED: str | None = None
-REFERS: tuple[str, ...] = ()
+REFERS: tuple[str, ...] = ("",)  # there is no place for what would be fetched
 
 # Request --------------------------------------------------------------------------------------------------------------
 
@@ -87,17 +87,23 @@ def _prompt(request: ChatRequest, dropped: list[str]) -> str:
 
 def _said(message: Message, where: str, dropped: list[str]) -> str:
     said: list[str] = []
+    if message.name:
+        dropped.append(f"{where}.name")
     for place, part in enumerate(message.parts):
         if isinstance(part, Text | Refusal):
             said.append(part.content)
         elif isinstance(part, ToolCallResponse):
             said += [each.content for each in part.parts if isinstance(each, Text)]
+            dropped += [f"{where}.content[{at}]" for at, each in enumerate(part.parts) if not isinstance(each, Text)]
+            dropped += [f"{where}.is_error"] if part.failed else []
         elif isinstance(part, ToolCall):
             said.append(f"{part.name}({part.arguments})")
         elif isinstance(part, Reasoning):
             dropped.append(f"{where}.reasoning_content")
         else:
             dropped.append(f"{where}.content[{place}]")
+        if getattr(part, "cache", None):
+            dropped.append(f"{where}.content[{place}].cache_control")
     return "\n".join(each for each in said if each.strip())
 
 

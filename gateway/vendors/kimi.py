@@ -14,6 +14,7 @@ VENDOR = Vendor(
     key_env=("KIMI_API_KEY",),
     host_env=("KIMI_HOST",),
     dialect="anthropic_messages",
+    signer="kimi",
     owns=("kimi-for-coding*",),
     strip=("/v1",),
     headers={"anthropic-version": VERSION},

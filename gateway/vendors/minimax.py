@@ -16,6 +16,7 @@ VENDOR = Vendor(
     # Not x-api-key: "Please carry the API secret key in the 'Authorization' field".
     auth="bearer",
     dialect="anthropic_messages",
+    signer="minimax",
     owns=("minimax-*",),
     strip=("/v1",),
     headers={"anthropic-version": VERSION},

@@ -6,6 +6,8 @@ import hashlib
 import re
 from typing import Any
 
+from gateway.chat import Blob, File, Uri
+from gateway.dialects.openai_parts import read_part
 from gateway.vendors.foreign import ANSWERED, DEVELOPER, MARKERS, THOUGHTS
 from gateway.vendors.vendor import Adapted, Vendor
 
@@ -26,6 +28,7 @@ def adapt(body: dict[str, Any], model: str) -> Adapted:
     messages = body.get("messages")
     if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
         return Adapted(body)
+    messages = [_written(each, f"messages[{place}]") for place, each in enumerate(messages)]
     history = _History(messages)
     for place in range(len(messages)):
         history.add(place)
@@ -118,6 +121,38 @@ def own_id(call_id: str) -> str:
     return "".join(letters)
 
 
+# Parts ----------------------------------------------------------------------------------------------------------------
+
+
+def _written(message: dict[str, Any], where: str) -> dict[str, Any]:
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    parts = [_part(part, f"{where}.content[{place}]") for place, part in enumerate(content)]
+    return message if all(new is old for new, old in zip(parts, content, strict=True)) else {**message, "content": parts}
+
+
+def _part(said: Any, where: str) -> Any:
+    """Files and sounds have shapes of their own here: https://docs.mistral.ai/api (``DocumentURLChunk``, ``AudioChunk``).
+    Raises ``CallerError`` for what is neither.
+    """
+    if not isinstance(said, dict) or said.get("type") not in ("file", "input_audio"):
+        return said
+    part = read_part(said, where)
+    if isinstance(part, File):
+        return {"type": "file", "file_id": part.file_id}
+    if not isinstance(part, Blob | Uri):
+        return said
+    if isinstance(part, Blob) and part.modality == "audio":
+        return {"type": "input_audio", "input_audio": part.content}
+    url = part.uri if isinstance(part, Uri) else f"data:{part.mime_type};base64,{part.content}"
+    if part.modality == "audio":
+        return {"type": "input_audio", "input_audio": url}
+    if part.modality == "image":
+        return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "document_url", "document_url": url, **({"document_name": part.name} if part.name else {})}
+
+
 VENDOR = Vendor(
     name="mistral",
     title="Mistral",
@@ -144,9 +179,11 @@ VENDOR = Vendor(
             "logit_bias",
             "prompt_cache_options",
             "prompt_cache_retention",
+            "reasoning",  # other vendors' ways to say how much to think
             "safety_identifier",
             "store",
             "stream_options",
+            "thinking",
             "user",
             "verbosity",
         }

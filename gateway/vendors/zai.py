@@ -14,6 +14,7 @@ MESSAGES = Vendor(
     paths={"chat": "/v1/messages"},
     auth="bearer",
     dialect="anthropic_messages",
+    signer="zai",
     strip=("/v1", "/api/coding/paas/v4", "/api/paas/v4"),
     headers={"anthropic-version": VERSION},
     prices="zai",

@@ -65,15 +65,13 @@ class Writer:
         self._count = 0
         self._open: list[tuple[int, str, int]] = []
         """(number, id, where it was called): calls nobody has answered."""
-        self._last: list[tuple[int, str]] = []
-        """Calls since the assistant began to speak."""
 
     def one_of(self, *choices: Any) -> Any:
         return self.draw(st.sampled_from(choices))
 
     def chance(self, of: int) -> bool:
         """One in ``of``."""
-        return bool(self.draw(st.integers(0, of - 1)) == 0)
+        return bool(self.draw(st.integers(0, of - 1)) == of - 1)
 
     def number(self) -> int:
         self._count += 1
@@ -130,7 +128,10 @@ class Writer:
             if files and self.chance(2):
                 parts.append(self.file(said, place))
             else:
-                parts.append(self.mark(said, {"type": "text", "text": self.text(said)}))
+                text = self.text(said)
+                part = {"type": "text", "text": text}
+                # A marker on nothing marks nothing.
+                parts.append(self.mark(said, part) if text.strip() else part)
         return parts
 
     # Messages
@@ -153,9 +154,6 @@ class Writer:
         self.said.append(said)
 
     def assistant(self, said: Said, written: dict[str, Any]) -> None:
-        if not self.messages or self.messages[-1]["role"] != "assistant":
-            self._last = []
-        self._open = [each for each in self._open if each in self._open]
         written["content"] = self.one_of(None, "") if self.chance(3) else self.content(said, files=False)
         self.thoughts(said, written)
         if self.chance(12):
@@ -163,9 +161,6 @@ class Writer:
             written["refusal"] = line
         if self.chance(2):
             written["tool_calls"] = [self.call(said) for _ in range(self.draw(st.integers(1, 3)))]
-        elif self.messages and self.messages[-1]["role"] == "assistant" and not self.chance(3):
-            pass
-        self._fresh = True
 
     def thoughts(self, said: Said, written: dict[str, Any]) -> None:
         kind = self.one_of(None, None, None, "plain", "anthropic", "redacted", "gemini", "openai", "blocks")
@@ -217,10 +212,14 @@ class Writer:
         if self._open and not self.chance(6):
             number, call_id, at = chosen = self.one_of(*self._open)
             self._open.remove(chosen)
+            calls = self.messages[at]["tool_calls"]
+            alone = [each["id"] for each in calls].count(call_id) == 1
             same = [each for each in self._open if each[1] == call_id]
-            # In time: of the assistant's last message, and no other open call has that id.
-            if at == spoken[-1] and not same and call_id:
+            # In time: of the assistant's last message, and no other call has that id.
+            if at == spoken[-1] and alone and not same and call_id:
                 said.answers = number
+            if not call_id:
+                self._open = []
             written["tool_call_id"] = call_id
         else:
             written["tool_call_id"] = self.one_of(*IDS, "call_nobody_made")

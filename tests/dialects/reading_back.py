@@ -318,15 +318,17 @@ def _of_data_url(url: str) -> str:
 
 def ollama(body: Mapping[str, Any]) -> Meaning:
     meaning = Meaning()
-    count, waiting = 0, dict[str, int]()
+    count, waiting = 0, list[tuple[str, int]]()
     for message in body["messages"]:
-        role, texts = message["role"], lines_of(message["content"])
+        role, texts = message["role"], lines_of(message.get("content", ""))
         if role == "tool":
-            number = waiting.pop(message["tool_call_id"], None)
-            if number is None:
+            hit = next((each for each in waiting if each[0] == message["tool_call_id"]), None)
+            if hit is None:
                 meaning.group("user").lines += texts
+                meaning.group("user").media += message.get("images", [])
             else:
-                meaning.results[number] = Result(texts, media=list(message.get("images", ())))
+                waiting.remove(hit)
+                meaning.results[hit[1]] = Result(texts, media=list(message.get("images", ())))
             continue
         if role == "system" and not meaning.groups:
             meaning.system += texts
@@ -337,7 +339,8 @@ def ollama(body: Mapping[str, Any]) -> Meaning:
         if "thinking" in message:
             group.thoughts.append((message["thinking"], ""))
         for call in message.get("tool_calls", ()):
-            waiting[call["id"]], count = count, count + 1
+            waiting.append((call["id"], count))
+            count += 1
             group.calls.append((call["function"]["name"], call["function"]["arguments"]))
             group.seals.append(None)
     meaning.settings = _settings(

@@ -49,7 +49,7 @@ from gateway.chat import (
 from gateway.dialects import anthropic_messages, openai_chat
 from gateway.dialects.anthropic_schema import enforceable, tool_input
 from gateway.errors import CallerError, Fault, FaultKind
-from gateway.transcoding import Transcoding, transcoded
+from gateway.transcoding import Naming, Transcoding, transcoded
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings" / "anthropic"
 
@@ -1297,7 +1297,7 @@ def test_recorded_answers(path: Path):
     record = json.loads(path.read_bytes())
     said = record["body"].encode()
     if not record["stream"]:
-        read, _ = transcoded(openai_chat, decoded(said), {}, "x", "m", 0.0)
+        read, _ = transcoded(openai_chat, decoded(said), Naming(), "x", "m", 0.0)
         answer = json.loads(read)
         message = answer["choices"][0]["message"]
         fits(
@@ -1316,7 +1316,7 @@ def test_recorded_answers(path: Path):
 def replayed(said: bytes, size: int) -> tuple[str, str, list[Any], Any, Any]:
     """What an OpenAI client puts together."""
     encoder = openai_chat.stream_encoder(id="x", model="m", created=0, usage=True)
-    passing = Transcoding(anthropic_messages.stream_decoder(), encoder, {})
+    passing = Transcoding(anthropic_messages.stream_decoder(), encoder, Naming())
     raw = b"".join(passing.feed(said[at : at + size], 0.0) for at in range(0, len(said), size)) + passing.end(0.0)
     assert raw.endswith(b"data: [DONE]\n\n")
     chunks = [json.loads(line[6:]) for line in raw.splitlines() if line.startswith(b"data: {")]

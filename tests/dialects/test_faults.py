@@ -366,6 +366,12 @@ BODIES: dict[str, tuple[int, Any, FaultKind, str | None]] = {
         K.RATE_LIMITED,
         "1300",
     ),
+    "Mistral, model": (
+        400,
+        {"object": "error", "message": "Invalid model: mistral-x", "type": "invalid_model", "code": "1500"},
+        K.MODEL_MISSING,
+        "1500",
+    ),
     "Mistral, detail": (401, {"detail": "Unauthorized"}, K.BAD_CREDENTIALS, None),
     "TGI, inputs and new tokens": (
         422,

@@ -508,8 +508,8 @@ def test_what_cannot_be_said_is_named():
         "messages[0].name",
         "cache_control",
         "messages[1].content[1]",
-        "messages[1].content[2].filename",
-        "messages[1].content[2].detail",
+        "messages[1].content[2].file.filename",
+        "messages[1].content[2].image_url.detail",
         "google.thought_tag_marker",
     )
 

@@ -16,7 +16,7 @@ from gateway.chat import (
 )
 from gateway.dialects import EGRESS, INGRESS
 from gateway.errors import Fault, FaultKind
-from gateway.transcoding import Transcoding, transcoded
+from gateway.transcoding import Naming, Transcoding, transcoded
 from tests.corpus import answers as pairs
 from tests.corpus import cases, messages_of, streams
 
@@ -41,7 +41,7 @@ def decoded(dialect: str, pieces: Iterator[bytes] | list[bytes]) -> list[ChatEve
 
 def transcoding(dialect: str) -> Transcoding:
     encoder = OPENAI.stream_encoder(id="x1", model="asked", created=int(NOW), usage=True)
-    return Transcoding(EGRESS[dialect].stream_decoder(), encoder, {}, keep_text=True)
+    return Transcoding(EGRESS[dialect].stream_decoder(), encoder, Naming(), keep_text=True)
 
 
 def passed_on(dialect: str, pieces: list[bytes]) -> tuple[bytes, Transcoding]:
@@ -112,7 +112,7 @@ def tidy(answer: dict[str, Any]) -> dict[str, Any]:
 def test_a_stream_put_together_is_the_whole_answer(dialect: str, response: bytes, stream: bytes):
     read = EGRESS[dialect].decode_answer(response, NOW)
     assert isinstance(read, ChatResponse)
-    body = json.loads(transcoded(OPENAI, read, {}, "x1", "asked", NOW)[0])
+    body = json.loads(transcoded(OPENAI, read, Naming(), "x1", "asked", NOW)[0])
     [choice] = body["choices"]
     whole = {"id": body["id"], "model": body["model"], "usage": body.get("usage")}
     whole |= {"finish": choice["finish_reason"], "message": choice["message"]}
@@ -122,7 +122,7 @@ def test_a_stream_put_together_is_the_whole_answer(dialect: str, response: bytes
     assert made.fault is None
     assert not made.digest.skipped
     # What is told of it, and kept for the next turn, is the same.
-    seen, heard = transcoded(OPENAI, read, {}, "x1", "asked", NOW)[1], made.digest
+    seen, heard = transcoded(OPENAI, read, Naming(), "x1", "asked", NOW)[1], made.digest
     assert heard.usage == seen.usage
     assert dict(heard.kept()) == dict(seen.kept())
     assert [part.tool for part in heard.calls.values()] == [part.tool for part in seen.calls]
@@ -195,7 +195,7 @@ def test_a_damaged_byte_of_an_answer_raises_nothing(dialect: str, response: byte
     for raw in damaged(response, 2):
         read = EGRESS[dialect].decode_answer(raw, NOW)
         if isinstance(read, ChatResponse):
-            json.loads(transcoded(OPENAI, read, {}, "x1", "asked", NOW)[0])
+            json.loads(transcoded(OPENAI, read, Naming(), "x1", "asked", NOW)[0])
 
 
 BEDROCK = [pytest.param(stream, id=name) for name, stream in streams("bedrock_converse").items()]

@@ -181,14 +181,19 @@ MESSAGES: dict[str, tuple[tuple[Message, ...], list[dict[str, Any]], tuple[str, 
                 "user",
                 (
                     Text("see", Cache()),
-                    Blob("image", "image/png", "QUJD"),
+                    Blob("image", "image/png", "QUJD", detail="low"),
                     Uri("image", "https://e.com/a.png"),
                     Blob("document", "application/pdf", "QUJD"),
                 ),
             ),
         ),
         [{"role": "user", "content": "see", "images": ["QUJD"]}],
-        ("messages[0].content[0].cache_control", "messages[0].content[2]", "messages[0].content[3]"),
+        (
+            "messages[0].content[0].cache_control",
+            "messages[0].content[1].image_url.detail",
+            "messages[0].content[2]",
+            "messages[0].content[3]",
+        ),
     ),
     "calls and results": (
         (

@@ -11,6 +11,7 @@ import pytest
 from gateway.abilities import UNKNOWN
 from gateway.chat import (
     Blob,
+    Cache,
     ChatRequest,
     ChatResponse,
     Counted,
@@ -26,6 +27,7 @@ from gateway.chat import (
     Tool,
     ToolCall,
     ToolCallResponse,
+    Uri,
     Usage,
 )
 from gateway.dialects import tgi
@@ -95,6 +97,17 @@ def test_settings(settings: dict[str, Any], parameters: dict[str, Any], dropped:
     assert body["parameters"] == {**ALWAYS, **parameters}
     assert "stream" not in body
     assert list(named) == dropped
+
+
+def test_what_a_prompt_cannot_hold_is_named():
+    message = Message("user", (Text("hi", Cache()), Uri("image", "https://a.example/x.png")), name="ann")
+    assert asked(message)[1] == (
+        "messages[0].name",
+        "messages[0].content[0].cache_control",
+        "messages[0].content[1]",
+    )
+    # So nothing is fetched for it.
+    assert "https://a.example/x.png".startswith(tgi.REFERS)
 
 
 def test_a_stream_is_asked_for():

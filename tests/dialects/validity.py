@@ -587,7 +587,7 @@ def ollama(body: Body) -> Found:
         yield from unknown(message, "role content images thinking tool_calls tool_name tool_call_id", where)
         if message.get("role") not in ("system", "user", "assistant", "tool"):
             yield f"{where}: role {message.get('role')}"
-        if not isinstance(message.get("content"), str):
+        if not isinstance(message.get("content", "" if message.get("tool_calls") else None), str):
             yield f"{where}: content is a string"
         if not all(is_base64(image) for image in message.get("images", ())):
             yield f"{where}: images are base64"

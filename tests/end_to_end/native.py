@@ -1,6 +1,6 @@
 """Families of vendors that answer in their own words: one meaning in, what each of them would say of it out.
 
-Written from the vendors' documentation, and from the shapes of the recordings; ``refusals`` holds how each says no.
+Written from the vendors' documentation, and from the shapes of the recordings.
 """
 
 from __future__ import annotations
@@ -12,6 +12,13 @@ from typing import Any
 
 import msgspec
 
+from tests.end_to_end.refusals import (
+    ANTHROPIC_OVERLOADED,
+    GEMINI_OVERLOADED,
+    MISTRAL_OVERLOADED,
+    OPENAI_OVERLOADED,
+    REFUSALS,
+)
 from tests.end_to_end.replaying import Reply
 from tests.test_event_stream import framed
 
@@ -25,8 +32,6 @@ def signature(of: str) -> str:
 
 
 SIGNATURE = signature("by somebody")
-WAIT = 7
-"""Seconds after which one may come back, where a family says such a thing."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -68,10 +73,12 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     """What a stream consists of, event by event."""
     content_type: str = SSE
     tells: frozenset[str] = frozenset()
-    refusals: Mapping[str, Reply] = {}
-    """Kind -> an answer to a request that fails so."""
     failed: bytes = b""
     """An event of a stream that says that it is over: overloaded."""
+
+    @property
+    def refusals(self) -> Mapping[str, Reply]:
+        return REFUSALS.get(self.name, {})
 
     def reply(self, said: Said, stream: bool, piece: int | None = None) -> Reply:
         if stream:
@@ -89,11 +96,6 @@ def pieces(text: str, size: int = 5) -> list[str]:
 def data(said: Any, name: str = "") -> bytes:
     event = f"event: {name}\n" if name else ""
     return f"{event}data: {json.dumps(said, ensure_ascii=False)}\n\n".encode()
-
-
-def refusal(status: int, body: Any, **headers: str) -> Reply:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status=status, headers=named, body=json.dumps(body).encode())
 
 
 # Anthropic ------------------------------------------------------------------------------------------------------------
@@ -158,33 +160,13 @@ def anthropic_events(said: Said) -> list[bytes]:
     return [data(event, event["type"]) for event in events]
 
 
-def _anthropic_error(type_: str, message: str) -> dict[str, Any]:
-    return {"type": "error", "error": {"type": type_, "message": message}, "request_id": "req_011C"}
-
-
-_OVERLOADED = _anthropic_error("overloaded_error", "Overloaded")
 ANTHROPIC = Family(
     name="anthropic",
     dialect="anthropic_messages",
     whole=anthropic_whole,
     events=anthropic_events,
     tells=frozenset(("thought", "signature", "calls", "cached", "reasoning")),
-    refusals={
-        "overloaded": refusal(529, _OVERLOADED),
-        "rate": refusal(
-            429,
-            _anthropic_error("rate_limit_error", "This request would exceed your organization's rate limit"),
-            retry_after=str(WAIT),
-            anthropic_ratelimit_requests_remaining="0",
-        ),
-        "context": refusal(
-            400, _anthropic_error("invalid_request_error", "prompt is too long: 210042 tokens > 200000 maximum")
-        ),
-        "filter": refusal(400, _anthropic_error("invalid_request_error", "Output blocked by content filtering policy")),
-        "key": refusal(401, _anthropic_error("authentication_error", "invalid x-api-key")),
-        "model": refusal(404, _anthropic_error("not_found_error", "model: no-such-model")),
-    },
-    failed=data(_OVERLOADED, "error"),
+    failed=data(ANTHROPIC_OVERLOADED, "error"),
 )
 
 
@@ -248,51 +230,13 @@ def gemini_events(said: Said) -> list[bytes]:
     return events
 
 
-def _gemini_error(code: int, status: str, message: str, *details: dict[str, Any]) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message, "status": status, "details": list(details)}}
-
-
-_UNAVAILABLE = _gemini_error(503, "UNAVAILABLE", "The model is overloaded. Please try again later.")
 GEMINI = Family(
     name="gemini",
     dialect="gemini_3",
     whole=gemini_whole,
     events=gemini_events,
     tells=frozenset(("thought", "signature", "calls", "cached", "reasoning")),
-    refusals={
-        "overloaded": refusal(503, _UNAVAILABLE),
-        "rate": refusal(
-            429,
-            _gemini_error(
-                429,
-                "RESOURCE_EXHAUSTED",
-                "You exceeded your current quota, please check your plan and billing details.",
-                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{WAIT}s"},
-            ),
-        ),
-        "context": refusal(
-            400,
-            _gemini_error(
-                400,
-                "INVALID_ARGUMENT",
-                "The input token count (1048577) exceeds the maximum number of tokens allowed (1048576).",
-            ),
-        ),
-        "key": refusal(
-            400,
-            _gemini_error(
-                400,
-                "INVALID_ARGUMENT",
-                "API key not valid. Please pass a valid API key.",
-                {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"},
-            ),
-        ),
-        "model": refusal(
-            404,
-            _gemini_error(404, "NOT_FOUND", "models/no-such-model is not found for API version v1beta"),
-        ),
-    },
-    failed=data(_UNAVAILABLE),
+    failed=data(GEMINI_OVERLOADED),
 )
 BLOCKED = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 9}}
 """How Gemini refuses a prompt: with a 200."""
@@ -370,29 +314,6 @@ BEDROCK = Family(
     events=bedrock_events,
     content_type=MESSAGES,
     tells=frozenset(("thought", "signature", "calls", "cached")),
-    refusals={
-        "overloaded": refusal(
-            503,
-            {"message": "Bedrock is unable to process your request."},
-            x_amzn_errortype="ServiceUnavailableException",
-        ),
-        "rate": refusal(
-            429,
-            {"message": "Too many requests, please wait before trying again."},
-            x_amzn_errortype="ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/",
-        ),
-        "context": refusal(
-            400, {"message": "Input is too long for requested model."}, x_amzn_errortype="ValidationException"
-        ),
-        "key": refusal(
-            403,
-            {"message": "The security token included in the request is invalid."},
-            x_amzn_errortype="UnrecognizedClientException",
-        ),
-        "model": refusal(
-            400, {"message": "The provided model identifier is invalid."}, x_amzn_errortype="ValidationException"
-        ),
-    },
     failed=aws("!serviceUnavailableException", message="The model is overloaded."),
 )
 
@@ -462,15 +383,6 @@ COHERE = Family(
     whole=cohere_whole,
     events=cohere_events,
     tells=frozenset(("thought", "calls", "cached")),
-    refusals={
-        "overloaded": refusal(503, {"id": "e1", "message": "the service is temporarily unavailable"}),
-        "rate": refusal(429, {"id": "e1", "message": "Please wait and try again later"}, retry_after=str(WAIT)),
-        "context": refusal(
-            400, {"id": "e1", "message": "too many tokens: the total number of tokens in the prompt exceeds the limit"}
-        ),
-        "key": refusal(401, {"id": "e1", "message": "invalid api token"}),
-        "model": refusal(404, {"id": "e1", "message": "model 'no-such-model' not found, make sure the ID is correct"}),
-    },
 )
 
 
@@ -520,7 +432,6 @@ OLLAMA = Family(
     events=ollama_events,
     content_type=LINES,
     tells=frozenset(("thought", "calls", "no ids")),
-    refusals={"model": refusal(404, {"error": "model 'no-such-model' not found"})},
 )
 
 
@@ -614,37 +525,13 @@ def _openai_chunks(said: Said, deltas: list[dict[str, Any]]) -> list[bytes]:
     return [*map(data, chunks), b"data: [DONE]\n\n"]
 
 
-def _openai_error(message: str, type_: str, code: str | None = None, **more: Any) -> dict[str, Any]:
-    return {"error": {"message": message, "type": type_, "param": None, "code": code, **more}}
-
-
-_BUSY = _openai_error("That model is currently overloaded with other requests.", "server_error", "server_is_overloaded")
 OPENAI = Family(
     name="openai",
     dialect="openai_chat",
     whole=openai_whole,
     events=openai_events,
     tells=frozenset(("thought", "calls", "cached", "reasoning")),
-    refusals={
-        "overloaded": refusal(503, _BUSY),
-        "rate": refusal(
-            429, _openai_error("Rate limit reached", "requests", "rate_limit_exceeded"), retry_after=str(WAIT)
-        ),
-        "context": refusal(
-            400,
-            _openai_error(
-                "This model's maximum context length is 8192 tokens.",
-                "invalid_request_error",
-                "context_length_exceeded",
-            ),
-        ),
-        "key": refusal(401, _openai_error("Incorrect API key provided.", "invalid_request_error", "invalid_api_key")),
-        "model": refusal(
-            404,
-            _openai_error("The model `no-such-model` does not exist", "invalid_request_error", "model_not_found"),
-        ),
-    },
-    failed=data(_BUSY),
+    failed=data(OPENAI_OVERLOADED),
 )
 
 
@@ -660,7 +547,8 @@ OPENAI_IN_PARTS = msgspec.structs.replace(
 def mistral_whole(said: Said) -> dict[str, Any]:
     if not said.thought:
         return _openai_answer(said, {"content": said.text})
-    return _openai_answer(said, {"content": [*_mistral_thought(said.thought), {"type": "text", "text": said.text}]})
+    text = [{"type": "text", "text": said.text}] if said.text else []
+    return _openai_answer(said, {"content": [*_mistral_thought(said.thought), *text]})
 
 
 def _mistral_thought(text: str) -> list[dict[str, Any]]:
@@ -679,34 +567,30 @@ def mistral_events(said: Said) -> list[bytes]:
     return [*chunks[:-3], data({**ended, "usage": _openai_usage(said)}), chunks[-1]]
 
 
-def _mistral_error(message: str, type_: str, code: str, **more: Any) -> dict[str, Any]:
-    return {"object": "error", "message": message, "type": type_, "param": None, "code": code, **more}
-
-
-_CAPACITY = _mistral_error("Service tier capacity exceeded for this model.", "service_tier_capacity_exceeded", "3505")
 MISTRAL = Family(
     name="mistral",
     dialect="mistral",
     whole=mistral_whole,
     events=mistral_events,
-    tells=frozenset(("calls", "cached", "reasoning")),
-    refusals={
-        "overloaded": refusal(429, _CAPACITY),
-        "rate": refusal(429, _mistral_error("Requests rate limit exceeded", "rate_limited", "1300")),
-        "context": refusal(
-            400,
-            _mistral_error(
-                "Prompt contains 40000 tokens, too large for model with 32768 maximum context length",
-                "invalid_request_prompt",
-                "3051",
-            ),
-        ),
-        "key": refusal(401, {"detail": "Unauthorized"}),
-        "model": refusal(400, _mistral_error("Invalid model: no-such-model", "invalid_model", "1500")),
-    },
-    failed=data(_CAPACITY),
+    tells=frozenset(("thought", "calls", "cached", "reasoning")),
+    failed=data(MISTRAL_OVERLOADED),
 )
 
 FAMILIES: Mapping[str, Family] = {
     each.name: each for each in (ANTHROPIC, GEMINI, BEDROCK, COHERE, OLLAMA, TGI, OPENAI, OPENAI_IN_PARTS, MISTRAL)
 }
+
+ACCOUNTS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "anthropic": ("claude-sonnet-4-5", {"vendor": "anthropic"}),
+    "gemini": ("gemini-3-pro-preview", {"vendor": "google"}),
+    "bedrock": ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", {"vendor": "bedrock", "region": "us-east-1"}),
+    "cohere": ("command-a-reasoning-08-2025", {"vendor": "cohere"}),
+    "ollama": ("qwen3", {"vendor": "ollama", "dialect": "ollama_chat"}),
+    "openai": ("gpt-4.1", {"vendor": "openai"}),
+    "mistral": ("mistral-medium-latest", {"vendor": "mistral"}),
+}
+"""A family's usual model, and a provider's settings besides its address and key."""
+
+
+def account(name: str, url: str) -> dict[str, Any]:
+    return {"base_url": url, "api_key": f"sk-{name}-Xq7vR2mB9", **ACCOUNTS[name][1]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,7 +38,9 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     piece: int | None = None
     then: Literal["end", "cut", "wait"] = "end"
-    """More is announced than comes: 1. All of it comes. 2. The connection is closed. 3. Nothing comes until we leave."""
+    """1. All that was announced has come. 2. It is cut off before. 3. Before the last of it nothing more comes."""
+    rest: bytes = b""
+    """Of the body: comes when ``Replaying.go`` is set."""
 
 
 class Replaying:
@@ -48,8 +50,11 @@ class Replaying:
         self.reply = Reply()
         self.replies: list[Reply] = []
         """Given in order before ``reply``."""
+        self.answers: Callable[[Heard], Reply] | None = None
+        """Where it depends on what is asked."""
         self.listing = Reply(body=b'{"data": []}')
         """What every GET gets."""
+        self.go = threading.Event()
         self.left = threading.Event()
         """A connection was closed on which we ``wait``ed."""
         self.heard: list[Heard] = []
@@ -62,20 +67,26 @@ class Replaying:
             self._send(handler, self.listing)
             return
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        self.heard.append(Heard(handler.command, handler.path, headers, body))
-        self._send(handler, self.replies.pop(0) if self.replies else self.reply)
+        heard = Heard(handler.command, handler.path, headers, body)
+        self.heard.append(heard)
+        if self.answers:
+            self._send(handler, self.answers(heard))
+        else:
+            self._send(handler, self.replies.pop(0) if self.replies else self.reply)
 
     def _send(self, handler: BaseHTTPRequestHandler, reply: Reply) -> None:
         handler.send_response(reply.status)
         handler.send_header("content-type", reply.content_type)
         for name, value in reply.headers.items():
             handler.send_header(name, value)
-        handler.send_header("content-length", str(len(reply.body) + (reply.then != "end")))
+        handler.send_header("content-length", str(len(reply.body) + len(reply.rest) + (reply.then != "end")))
         handler.end_headers()
         step = reply.piece or max(1, len(reply.body))
         for at in range(0, len(reply.body), step):
             handler.wfile.write(reply.body[at : at + step])
             handler.wfile.flush()
+        if reply.rest and self.go.wait(30):
+            handler.wfile.write(reply.rest)
         if reply.then == "end":
             return
         handler.close_connection = True

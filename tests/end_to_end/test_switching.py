@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import permutations
+from itertools import groupby, permutations
 from typing import Any
 
 import httpx  # noqa: F401  (the SDK trips over one that is being imported just then, in the gateway's thread)
@@ -17,22 +17,28 @@ import openai
 import pytest
 
 from tests.dialects import validity
-from tests.end_to_end.native import ANTHROPIC, BEDROCK, FAMILIES, GEMINI, MISTRAL, OPENAI, Call, Family, Said, signature
+from tests.end_to_end.native import (
+    ACCOUNTS,
+    ANTHROPIC,
+    BEDROCK,
+    FAMILIES,
+    GEMINI,
+    MISTRAL,
+    OPENAI,
+    Call,
+    Family,
+    Said,
+    account,
+    signature,
+)
 from tests.end_to_end.replaying import Replaying, replaying
 from tests.running import RunningGateway, running_gateway
 
-SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
-    "anthropic": ("claude-sonnet-4-5", {"vendor": "anthropic"}),
-    "gemini": ("gemini-3-pro-preview", {"vendor": "google"}),
-    "bedrock": ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", {"vendor": "bedrock", "region": "us-east-1"}),
-    "openai": ("gpt-4.1", {"vendor": "openai"}),
-    "mistral": ("mistral-medium-latest", {"vendor": "mistral"}),
-    "deepseek": ("deepseek-chat", {"vendor": "deepseek"}),
-}
 KINDRED = {"bedrock": "anthropic"}
 """Claude signs for both."""
-THINKS = ("anthropic", "gemini", "bedrock")
-PAIRS = [*permutations(("anthropic", "gemini", "bedrock", "openai", "mistral"), 2)]
+SIGNS = ("anthropic", "gemini", "bedrock")
+SWITCHED = ("anthropic", "gemini", "bedrock", "openai", "mistral")
+PAIRS = [*permutations(SWITCHED, 2)]
 CALLERS = {"ann": "sk-caller-ann-1", "bob": "sk-caller-bob-2"}
 
 TOOLS: list[Any] = [
@@ -69,6 +75,11 @@ class Stand:
                 pass
             return events.get_final_completion().choices[0].message
 
+    def warm(self, name: str) -> None:
+        """A new pool of keys: none of them is cooling."""
+        keys = self.gateway.runtime.gateway.providers[name].keys
+        self.gateway.call(keys._cooling.clear)
+
     def told(self, name: str) -> Any:
         """What a vendor was told last."""
         return self.vendors[name].heard[-1].json
@@ -77,15 +88,11 @@ class Stand:
 @pytest.fixture(scope="module")
 def stand() -> Iterator[Stand]:
     with ExitStack() as stack:
-        vendors = {name: stack.enter_context(replaying()) for name in SETTINGS}
-        providers = {
-            name: {"base_url": vendors[name].url, "api_key": f"sk-{name}-1", **settings}
-            for name, (_, settings) in SETTINGS.items()
-        }
-        target = {name: f"{name}/{model}" for name, (model, _) in SETTINGS.items()}
-        models = {
-            f"{one}-{other}": {"targets": [target[one], target[other]]} for one, other in permutations(SETTINGS, 2)
-        }
+        vendors = {name: stack.enter_context(replaying()) for name in (*SWITCHED, "deepseek")}
+        providers = {name: account(name, vendors[name].url) for name in SWITCHED}
+        providers["deepseek"] = {"vendor": "deepseek", "base_url": vendors["deepseek"].url, "api_key": "sk-deepseek-1"}
+        target = {**{name: f"{name}/{ACCOUNTS[name][0]}" for name in SWITCHED}, "deepseek": "deepseek/deepseek-chat"}
+        models = {f"{one}-{other}": {"targets": [target[one], target[other]]} for one, other in permutations(target, 2)}
         keys = [{"name": name, "key": key} for name, key in CALLERS.items()]
         config = {
             "providers": providers,
@@ -110,7 +117,9 @@ def nothing_heard(stand: Stand) -> None:
 
 def calling(name: str, marked: str) -> Said:
     """Two calls at once, with thoughts from those that have them. Ids are no two alike, and each vendor's own."""
-    thoughts = {"thought": f"Thought by {name}.", "signature": signature(f"{name} {marked}")} if name in THINKS else {}
+    thoughts = {"thought": f"Thought by {name}.", "signature": signature(f"{name} {marked}")} if name in SIGNS else {}
+    if name == "mistral":
+        thoughts = {"thought": "Thought by mistral."}
     calls = (
         Call(_id(name, f"{marked}1"), "weather", {"city": "Zürich", "days": [1, 2.5, None]}),
         Call(_id(name, f"{marked}2"), "time", {}),
@@ -119,7 +128,7 @@ def calling(name: str, marked: str) -> Said:
 
 
 def calling_again(name: str, marked: str) -> Said:
-    thoughts = {"thought": "Once more.", "signature": signature(f"{name} {marked} again")} if name in THINKS else {}
+    thoughts = {"thought": "Once more.", "signature": signature(f"{name} {marked} again")} if name in SIGNS else {}
     return Said(calls=(Call(_id(name, f"{marked}3"), "time", {"city": "Zürich"}),), **thoughts)
 
 
@@ -160,25 +169,22 @@ Entry = tuple[Any, ...]
 def understood(family: Family, body: Any) -> list[Entry]:
     """Who said what; the results of one turn in the order of their tools' names."""
     found: list[Entry] = []
-    for entry in _READ[family.name](body):
-        found.append(entry)
-    order: list[Entry] = []
-    waiting: list[Entry] = []
-    for entry in [*found, ("end",)]:
-        if entry[0] == "result":
-            waiting.append(entry)
-        else:
-            order += [*sorted(waiting), entry]
-            waiting = []
-    return order[:-1]
+    for is_result, run in groupby(_READ[family.name](body), key=lambda entry: entry[0] == "result"):
+        entries = list(run)
+        found += sorted(entries) if is_result else entries
+    return found
+
+
+def _texts(content: Any) -> list[dict[str, Any]]:
+    """A text is short for a list of one."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content or []
 
 
 def _of_anthropic(body: Any) -> Iterator[Entry]:
     names: dict[str, str] = {}
-    yield from (("system", block["text"]) for block in body["system"])
+    yield from (("system", block["text"]) for block in _texts(body["system"]))
     for message in body["messages"]:
-        content = message["content"]
-        for block in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+        for block in _texts(message["content"]):
             match block["type"]:
                 case "text":
                     yield message["role"], block["text"]
@@ -186,8 +192,7 @@ def _of_anthropic(body: Any) -> Iterator[Entry]:
                     names[block["id"]] = block["name"]
                     yield "called", block["name"], block["input"]
                 case "tool_result":
-                    inner = block["content"]
-                    text = inner if isinstance(inner, str) else "".join(each["text"] for each in inner)
+                    text = "".join(each["text"] for each in _texts(block["content"]))
                     yield "result", names[block["tool_use_id"]], text
 
 
@@ -233,9 +238,8 @@ def _of_openai(body: Any) -> Iterator[Entry]:
         if message["role"] == "tool":
             yield "result", names[message["tool_call_id"]], message["content"]
             continue
-        content = message.get("content") or []
-        for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
-            if part["type"] == "text":
+        for part in _texts(message.get("content")):
+            if part["type"] == "text" and part["text"]:
                 yield message["role"], part["text"]
         for call in message.get("tool_calls") or ():
             names[call["id"]] = call["function"]["name"]
@@ -272,6 +276,7 @@ KNOWN = {
     "function_call",
     "prefix",
 }
+PARTS = {"openai": {"text"}, "mistral": {"text", "thinking"}}
 
 
 def fits(name: str, body: Any, entries: list[Entry]) -> None:
@@ -282,6 +287,7 @@ def fits(name: str, body: Any, entries: list[Entry]) -> None:
     if family in (OPENAI, MISTRAL):
         for message in body["messages"]:
             assert message.keys() <= KNOWN
+            assert {part["type"] for part in _texts(message.get("content"))} <= PARTS[name]
             assert all(call.keys() <= {"id", "type", "function", "index"} for call in message.get("tool_calls") or ())
 
 
@@ -316,7 +322,7 @@ def test_a_conversation_goes_elsewhere_and_back(stand: Stand, one: str, other: s
     alike = KINDRED.get(one, one) == KINDRED.get(other, other)
     for name in (one, other):
         fits(name, stand.told(name), [*ASKED, *FIRST])
-        assert signed_by(one, first, stand.told(name)) == (one in THINKS and (name == one or alike))
+        assert signed_by(one, first, stand.told(name)) == (one in SIGNS and (name == one or alike))
     messages += [keep(said), *results(said, HOUR)]
 
     # And back.
@@ -325,8 +331,30 @@ def test_a_conversation_goes_elsewhere_and_back(stand: Stand, one: str, other: s
     assert said.content == ANSWER
     assert len(there.heard) == 1
     fits(one, stand.told(one), [*ASKED, *FIRST, *SECOND])
-    assert signed_by(one, first, stand.told(one)) == (one in THINKS)
-    assert signed_by(other, second, stand.told(one)) == (other in THINKS and alike)
+    assert signed_by(one, first, stand.told(one)) == (one in SIGNS)
+    assert signed_by(other, second, stand.told(one)) == (other in SIGNS and alike)
+
+
+@pytest.mark.parametrize(("one", "other"), [("mistral", "gemini"), ("anthropic", "bedrock")])
+def test_who_is_over_its_limit_is_left_alone_for_a_while(stand: Stand, one: str, other: str) -> None:
+    """The other has the conversation until then, with what it has called itself."""
+    first, second = calling(one, "limit"), calling_again(other, "limit")
+    messages: list[Any] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
+    here, there, model = stand.vendors[one], stand.vendors[other], f"{one}-{other}"
+    here.reply = FAMILIES[one].reply(first, stream=False)
+    said = stand.ask(model, messages, stream=False)
+    messages += [kept(said), *results(said, WEATHER, HOUR)]
+    here.reply, there.reply = FAMILIES[one].refusals["rate"], FAMILIES[other].reply(second, stream=False)
+    try:
+        said = stand.ask(model, messages, stream=False)
+        messages += [kept(said), *results(said, HOUR)]
+        there.reply = FAMILIES[other].reply(Said(text=ANSWER), stream=False)
+        assert stand.ask(model, messages, stream=False).content == ANSWER
+    finally:
+        stand.warm(one)
+    assert (len(here.heard), len(there.heard)) == (2, 2)
+    fits(other, stand.told(other), [*ASKED, *FIRST, *SECOND])
+    assert signed_by(other, second, stand.told(other))
 
 
 REMEMBERED = [ANTHROPIC, GEMINI, BEDROCK]
@@ -365,4 +393,5 @@ def test_deepseek_gets_its_reasoning_back(stand: Stand, stream: bool) -> None:
         assert told["reasoning_content"] == "Think, think."
     stand.ask("deepseek-openai", [*messages, dropped(said), *results(said, WEATHER, HOUR)], stream, caller="bob")
     told = stand.told("deepseek")["messages"][2]
-    assert told["reasoning_content"] and "Think, think." not in told["reasoning_content"]
+    assert told["reasoning_content"]
+    assert "Think, think." not in told["reasoning_content"]

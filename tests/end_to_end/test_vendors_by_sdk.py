@@ -1,4 +1,4 @@
-"""The official OpenAI SDK as client: through every vendor it ends up with the same meaning, and each is called its way."""
+"""The official OpenAI SDK as client: it gets the same meaning from every vendor, and each is called in its own way."""
 
 from __future__ import annotations
 
@@ -276,8 +276,8 @@ def iterated(stand: Stand, **request: Any) -> Ended:
     for chunk in stream:
         usage = chunk.usage or usage
         for choice in chunk.choices:
-            text += choice.delta.content or ""
-            thought += getattr(choice.delta, "reasoning_content", None) or ""
+            more, thinking = apart(choice.delta)
+            text, thought = text + more, thought + thinking
             finish = choice.finish_reason or finish
             for call in choice.delta.tool_calls or ():
                 known = calls.setdefault(call.index, ["", "", ""])
@@ -300,8 +300,16 @@ def ended(answer: Any) -> Ended:
     choice = answer.choices[0]
     message = choice.message
     calls = [(call.id, call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls or ()]
-    thought = getattr(message, "reasoning_content", None) or ""
-    return Ended(message.content or "", thought, choice.finish_reason, calls, counted(answer.usage))
+    return Ended(*apart(message), choice.finish_reason, calls, counted(answer.usage))
+
+
+def apart(message: Any) -> tuple[str, str]:
+    """Text and thoughts. Mistral's, which are passed on, stand in the content's parts while it thinks."""
+    content, thought = message.content or "", getattr(message, "reasoning_content", None) or ""
+    if isinstance(content, str):
+        return content, thought
+    text = "".join(part["text"] for part in content if part["type"] == "text")
+    return text, "".join(each["text"] for part in content for each in part.get("thinking", ()))
 
 
 def counted(usage: Any) -> tuple[int, int, int, int]:
@@ -341,7 +349,10 @@ def test_what_the_client_gets(stand: Stand, name: str, way: str) -> None:
         if "no ids" in family.tells:
             assert len({call[0] for call in got.calls}) == len(said.calls)
             got = got._replace(calls=[(one.id, *call[1:]) for one, call in zip(said.calls, got.calls, strict=True)])
-        assert got == expected(family, said)
+        wanted = expected(family, said)
+        if family is MISTRAL and way == "helped":  # the SDK's helper takes in no parts
+            wanted = wanted._replace(thought="")
+        assert got == wanted
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

@@ -80,6 +80,43 @@ def test_histories(sent: list[Any], expected: list[Any], dropped: tuple[str, ...
     assert json.dumps(sent) == before
 
 
+PARTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a file": (
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA==", "filename": "a.pdf"}},
+        {"type": "document_url", "document_url": "data:application/pdf;base64,AA==", "document_name": "a.pdf"},
+    ),
+    "a file without its type": (
+        {"type": "file", "file": {"file_data": "AA==", "filename": "a.txt"}},
+        {"type": "document_url", "document_url": "data:text/plain;base64,AA==", "document_name": "a.txt"},
+    ),
+    "a file elsewhere": (
+        {"type": "file", "file": {"file_id": "https://example.com/a.pdf"}},
+        {"type": "document_url", "document_url": "https://example.com/a.pdf"},
+    ),
+    "a file that is an image": (
+        {"type": "file", "file": {"file_data": "data:image/png;base64,AA=="}},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
+    ),
+    "a file given before": ({"type": "file", "file": {"file_id": "f-1"}}, {"type": "file", "file_id": "f-1"}),
+    "the same in its own words": ({"type": "file", "file_id": "f-1"}, {"type": "file", "file_id": "f-1"}),
+    "a sound": (
+        {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}},
+        {"type": "input_audio", "input_audio": "AA=="},
+    ),
+    "a sound elsewhere": (
+        {"type": "input_audio", "input_audio": "https://example.com/a.mp3"},
+        {"type": "input_audio", "input_audio": "https://example.com/a.mp3"},
+    ),
+    "anything else": ({"type": "image_url", "image_url": "https://x"}, {"type": "image_url", "image_url": "https://x"}),
+}
+
+
+@pytest.mark.parametrize(("sent", "expected"), PARTS.values(), ids=PARTS)
+def test_files_and_sounds_have_shapes_of_its_own(sent: dict[str, Any], expected: dict[str, Any]):
+    (message,) = adapt({"messages": [{"role": "user", "content": [sent]}]}, "m").body["messages"]
+    assert message["content"] == [expected]
+
+
 def test_ids_are_mapped_in_calls_and_results_alike():
     foreign = ["toolu_01A", "call_abcdefghijkl", "functions.f:0"]
     sent = [USER, calls(*foreign), *(result(each) for each in foreign)]

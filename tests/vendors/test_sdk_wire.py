@@ -188,7 +188,7 @@ def embeds(client: Any) -> None:
 Call = Callable[[Recorder], object]
 GATEWAY = "https://gw.example/team/v1"
 
-OPENAI_SHAPED = [row for row in VENDORS.values() if row.speaks[0] == "openai_chat"]
+OPENAI_SHAPED = [row for row in VENDORS.values() if row.dialect == "openai_chat"]
 
 AGREE: list[tuple[str, Account, Operation, Call]] = [
     # vendor, our account, operation, the SDK's call
@@ -389,7 +389,11 @@ def credential(sent: Sent) -> tuple[str, str]:
     return name, value
 
 
+# Ours; AWS's client sends whatever bytes it is given (tests/vendors/test_aws.py); the others have no client for chats.
+WITHOUT_A_WITNESS = {"simulator", "sagemaker", "databricks", "databricks_v2", "snowflake"}
+
+
 def test_every_openai_shaped_vendor_has_a_witness_for_each_operation():
     witnessed = {(row[0], row[2]) for row in AGREE} | {(row[0], row[3]) for row in DIFFER}
     offered = {(row.name, operation) for row in OPENAI_SHAPED for operation in row.paths}
-    assert {name for name, _ in offered - witnessed} == {"simulator"}
+    assert {name for name, _ in offered - witnessed} == WITHOUT_A_WITNESS

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gateway.vendors
+from gateway.dialects import EGRESS, INGRESS
 from gateway.vendors import VENDORS, Account, Vendor, base_from_host, routes
 
 DATED = "2024-10-21"
@@ -664,7 +665,7 @@ def test_vendor_row_is_complete(name: str):
     assert not (row.auth == "none" and row.key_required)
     assert not ("stream_options" in row.drop and row.stream_usage)
     assert not row.drop & set(row.rename)
-    assert row.speaks
+    assert all(each.dialect in {*INGRESS, *EGRESS} for each in (row, *row.faces))
     environment = (*row.key_env, *row.base_env, *row.host_env)
     assert len(environment) == len(set(environment))
     assert all(variable.isupper() for variable in environment)
