@@ -10,8 +10,9 @@ FROM python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 RUN python -m venv --without-pip /opt/skein
-COPY requirements.lock requirements-build.lock ./
-RUN python -m pip --python /opt/skein/bin/python install --require-hashes --requirement requirements.lock
+# With every extra: whoever runs an image cannot install what signs in with a cloud's identity.
+COPY requirements-image.lock requirements-build.lock ./
+RUN python -m pip --python /opt/skein/bin/python install --require-hashes --requirement requirements-image.lock
 RUN python -m pip install --require-hashes --requirement requirements-build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway

@@ -45,7 +45,7 @@ schema: $(RUNTIME) ## Write docs/skein.schema.json from the settings' types
 dashboards: $(DEV) ## Write dashboards/*.json from the Python beside them
 	$(BIN)/python -m dashboards
 
-# The development lock is resolved first and the other two within it: what runs is what was tested.
+# The development lock is resolved first and the others within it: what runs is what was tested.
 # Pins stay as they are while pyproject.toml allows them; UPGRADE=--upgrade, or "--upgrade-package httpx", moves them.
 UV      := $(BIN)/uv
 COMPILE = $(UV) pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -55,6 +55,7 @@ lock: ## Resolve pyproject.toml into the lock files (UPGRADE=--upgrade for newer
 	@command -v $(UV) >/dev/null || $(MAKE) $(DEV)
 	$(COMPILE) pyproject.toml --all-extras --group dev --output-file requirements-dev.lock
 	$(COMPILE) pyproject.toml --constraints requirements-dev.lock --output-file requirements.lock
+	$(COMPILE) pyproject.toml --all-extras --constraints requirements-dev.lock --output-file requirements-image.lock
 	$(COMPILE) --group build --constraints requirements-dev.lock --output-file requirements-build.lock
 
 clean: ## Remove everything that make and the tools made

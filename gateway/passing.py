@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.chat import Called, Heard, Kept, Reasoning, Usage
 from gateway.dialects import Dialect
+from gateway.dialects.flattening import flattened_frame
 from gateway.dialects.glimpse import CallPart, Glimpse
 from gateway.dialects.openai_chat import identity, restamp, without_usage
 from gateway.dialects.replaying import remembered
@@ -132,10 +133,11 @@ class Passing:
         keep_text: bool = False,
         choices: int = 1,
         replays: frozenset[str] = frozenset(),
+        flatten: bool = False,
     ) -> None:
-        """``replays``: the keys with reasoning in them that the vendor will want back."""
+        """``replays``: the keys with reasoning in them that the vendor will want back; ``flatten``: lists to texts."""
         self.dialect, self.digest = dialect, Digest(keep=keep_text)
-        self._choices, self._replays = choices, replays
+        self._choices, self._replays, self._flatten = choices, replays, flatten
         self.fault: Fault | None = None
         self.done = False
         self._splitter = Splitter()
@@ -178,6 +180,8 @@ class Passing:
             # An event without data is none: https://html.spec.whatwg.org/multipage/server-sent-events.html#dispatchMessage
             if not frame.data or self.done or self.fault:
                 continue
+            if self._flatten:
+                frame = flattened_frame(frame)
             seen = self.dialect.glimpse(frame, now)
             if seen.damaged:
                 self.digest.skipped += 1

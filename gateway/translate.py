@@ -10,6 +10,7 @@ import msgspec
 from gateway.abilities import abilities
 from gateway.chat import Blob, ChatRequest, Facts, Headers, Kept, Message, Part, Reasoning, ToolCall, Uri, Usage
 from gateway.dialects import DIALECTS, EGRESS, INGRESS, Dialect, Egress, Ingress
+from gateway.dialects.flattening import flattened
 from gateway.dialects.glimpse import Whole
 from gateway.dialects.openai_chat import continuation
 from gateway.dialects.payload_parts import Unframer
@@ -109,6 +110,7 @@ class PassThrough:
         return adapted(vendor, Outgoing(written, (), (*_named(dropped, body), *lost)), asked)
 
     def whole(self, body: bytes, now: float) -> tuple[bytes, Whole] | Fault:
+        body = flattened(body) if self._vendor.flatten else body
         read = self.dialect.read_whole(body, now)
         if isinstance(read, Fault):
             return read
@@ -122,6 +124,7 @@ class PassThrough:
             keep_text=keep_text,
             choices=facts.choices,
             replays=self._vendor.replays,
+            flatten=self._vendor.flatten,
         )
         return unframed(passing, self._vendor)
 

@@ -23,6 +23,7 @@ DEV = [line for line in GROUPS["dev"] if isinstance(line, str)]
 COVERS = {
     "requirements.lock": RUNTIME,
     "requirements-build.lock": BUILD,
+    "requirements-image.lock": [*RUNTIME, *EXTRAS],
     "requirements-dev.lock": [*RUNTIME, *BUILD, *EXTRAS, *DEV],
 }
 PIN = re.compile(
@@ -60,10 +61,16 @@ def test_every_line_of_a_lock_is_a_pin_with_hashes(lock: str):
     assert "://" not in text, "a lock names no host: the installer's own settings do"
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-build.lock"])
+@pytest.mark.parametrize("lock", [lock for lock in COVERS if lock != "requirements-dev.lock"])
 def test_what_runs_is_what_was_tested(lock: str):
     tested = pins("requirements-dev.lock")
     assert {name: found for name, found in pins(lock).items() if not found <= tested.get(name, set())} == {}
+
+
+def test_the_image_is_made_from_what_may_go_into_it():
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
+    allowed = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.M)
+    assert {name for names in copied for name in names.split()} == set(allowed)
 
 
 def test_few_direct_dependencies():

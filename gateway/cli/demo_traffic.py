@@ -323,6 +323,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("all down", 1.5, chat("down")),
     Kind("refused by the vendor", 1.5, chat("picky", "narrow", "prudish")),
     Kind("cut by length", 1, chat("quick", max_tokens=5)),
+    Kind("more than can be told", 1, chat("steady", logit_bias={"50256": -100})),
     Kind("own deadline", 0.5, chat("thinker", headers={"x-skein-timeout": "100ms"})),
     Kind("left before output", 2, leaving("thinker", after=0.08)),
     Kind("left in mid-stream", 2, leaving("spread", at=6)),

@@ -166,6 +166,10 @@ class CustomVendor(msgspec.Struct, frozen=True, kw_only=True):
     """Role of a message -> what it is called here, such as `developer: system`; null leaves the name."""
     replays: tuple[str, ...] | None = None
     """Keys of an assistant message that hold reasoning and that it wants back beside the tool calls it led to."""
+    flatten: bool | None = None
+    """Whether its answers' content may be a list of parts, which is then told as OpenAI does: text, and reasoning."""
+    signer: str | None = None
+    """Who signs its thoughts, where that is not its dialect's own vendor: they go back to the same signer alone."""
     key_env: tuple[str, ...] | None = None
     """Variables that usually hold its key."""
     key_required: bool | None = None

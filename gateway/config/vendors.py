@@ -202,6 +202,8 @@ def _changed(name: str, said: CustomVendor, base: Vendor) -> Vendor:
         "drop": row.drop.union(said.drop or ()),
         "drop_from_messages": row.drop_from_messages.union(said.drop_from_messages or ()),
         "replays": row.replays.union(said.replays or ()),
+        "flatten": said.flatten,
+        "signer": said.signer,
         "listing": said.listing,
         # A face that is for those who ask for it serves all models where it is the only one.
         "serves": said.serves or (("*",) if row.serves == ("!*",) else None),

@@ -75,6 +75,8 @@ class Turns:
         self.has_files = False
         self._names, self._dropped, self._thinks, self._sees = names, dropped, thinks, sees
         self._ids: set[str] = set()
+        self._repeats: dict[str, int] = {}
+        """How often an id was asked for again."""
         self._pending: list[tuple[str, str]] = []
         """Calls of the assistant's last turn: the client's id, and ours."""
 
@@ -143,10 +145,11 @@ class Turns:
     def _legal_id(self, client: str) -> str:
         """Unique within the conversation: some vendors number the calls of each turn from 0."""
         legal = client if _LEGAL_ID.fullmatch(client) else f"toolu_{digest(client)[:24]}"
-        unique, again = legal, 1
+        unique, again = legal, self._repeats.get(legal, 1)
         while unique in self._ids:
             again += 1
             unique = f"{legal}_{again}"
+        self._repeats[legal] = again
         self._ids.add(unique)
         return unique
 

@@ -72,9 +72,13 @@ class Contents:
         self._family, self._signed = family, signed
         self._documents: set[str] = set()
         self._ids: set[str] = set()
+        self._repeats: dict[str, int] = {}
+        """How often an id was asked for again."""
         self._open: list[_Call] = []
         self._by_id: dict[str, list[_Call]] = {}
-        """The client's ids -> open calls."""
+        """The client's ids -> open calls without a result."""
+        self._answered = False
+        """One of the open calls has its result."""
         self._beside: list[Block] = []
         """What came with the results that may not stand in or before them."""
         self._begun = False
@@ -146,7 +150,7 @@ class Contents:
                 self._mark(self.system, part.cache, f"{where}.content[{place}]", "system")
 
     def _assistant(self, parts: tuple[Part, ...], where: str) -> None:
-        if self._beside or any(call.result for call in self._open):
+        if self._beside or self._answered:
             self._answer()
         blocks: list[Block] = []
         for place, part in enumerate(parts):
@@ -191,12 +195,11 @@ class Contents:
         """Legal, and used once in the conversation: vendors that count their calls begin anew with every turn."""
         legal = _PLAIN_ID if self._family.plain_ids else _ANY_ID
         own = said if legal.fullmatch(said) else f"call_{_hash(said)}"
-        if own in self._ids:
-            own = next(
-                each
-                for number in range(2, len(self._ids) + 3)
-                if (each := f"call_{_hash(f'{said} {number}')}") not in self._ids
-            )
+        again = self._repeats.get(said, 1)
+        while own in self._ids:
+            again += 1
+            own = f"call_{_hash(f'{said} {again}')}"
+        self._repeats[said] = again
         self._ids.add(own)
         return own
 
@@ -212,8 +215,9 @@ class Contents:
             if not isinstance(part, ToolCallResponse):
                 self._beside += self._blocks((part,), where)
                 continue
-            call = next((each for each in self._by_id.get(part.id, ()) if each.result is None), None)
-            if call is not None:
+            if calls := self._by_id.get(part.id):
+                call = calls.pop(0)
+                self._answered = True
                 call.result, call.cache = self._result(part, call.own, where), _cache_of(part)
             else:
                 # It answers no call there is, or one that was answered.
@@ -259,7 +263,7 @@ class Contents:
             blocks.append(call.result or self._missing(call.own))
             self._mark(blocks, call.cache, "tool", "any")
         blocks += self._beside
-        self._open, self._by_id, self._beside = [], {}, []
+        self._open, self._by_id, self._beside, self._answered = [], {}, [], False
         if blocks:
             self._add("user", blocks)
 
@@ -327,7 +331,7 @@ class Contents:
             self.points += 1
 
     def _drop(self, name: str) -> None:
-        if name not in self.dropped:
+        if name not in self.dropped[-1:]:
             self.dropped.append(name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, deque
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
@@ -241,6 +242,11 @@ class _Conversation:
     def __init__(self, messages: tuple[Message, ...], names: Mapping[str, str], dropped: list[str]) -> None:
         self._messages, self._names, self._dropped = messages, names, dropped
         self._placed: set[int] = set()
+        self._given: dict[int, dict[str, deque[int]]] = {}
+        self._ends: list[int] = [len(messages)] * len(messages)
+        """For each message where somebody other than the assistant speaks next."""
+        for at in range(len(messages) - 2, -1, -1):
+            self._ends[at] = at + 1 if messages[at + 1].role != "assistant" else self._ends[at + 1]
 
     def written(self) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
@@ -297,21 +303,34 @@ class _Conversation:
         return {"id": own, "type": "function", "function": function}
 
     def _answers(self, place: int, calls: list[tuple[str, str]]) -> list[dict[str, Any]]:
-        """The results of these calls (the client's id, Cohere's), up to the next calls; a call that nobody answered is
-        told to be one."""
-        missing, out = calls, []
-        for at in range(place + 1, len(self._messages)):
-            message = self._messages[at]
-            if message.role == "assistant" and any(isinstance(part, ToolCall) for part in message.parts):
-                break
-            for part in message.parts:
-                if not isinstance(part, ToolCallResponse):
-                    continue
-                for call in [each for each in missing if each[0] == part.id][:1]:
-                    missing = [each for each in missing if each is not call]
-                    self._placed.add(at)
-                    out.append({"role": "tool", "tool_call_id": call[1], "content": self._result(at, part)})
-        return out + [{"role": "tool", "tool_call_id": own, "content": "No result."} for _, own in missing]
+        """The results of these calls (the client's id, Cohere's); a call that nobody answered is told to be one."""
+        given = self._results_after(place)
+        answers = {places.popleft(): own for said, own in calls if (places := given.get(said))}
+        self._placed.update(answers)
+        out = [
+            {"role": "tool", "tool_call_id": answers[at], "content": self._result(at, part)}
+            for at in sorted(answers)
+            for part in self._messages[at].parts
+            if isinstance(part, ToolCallResponse)
+        ]
+        answered = set(answers.values())
+        missing = [own for _, own in calls if own not in answered]
+        return out + [{"role": "tool", "tool_call_id": own, "content": "No result."} for own in missing]
+
+    def _results_after(self, place: int) -> dict[str, deque[int]]:
+        """Where they are, by the calls' ids: after the assistant's turn (which may be several messages), up to the next
+        turn with calls."""
+        end = self._ends[place]
+        if end not in self._given:
+            given = self._given[end] = {}
+            for at in range(end, len(self._messages)):
+                message = self._messages[at]
+                if message.role == "assistant" and any(isinstance(part, ToolCall) for part in message.parts):
+                    break
+                for part in message.parts:
+                    if isinstance(part, ToolCallResponse):
+                        given.setdefault(part.id, deque()).append(at)
+        return self._given[end]
 
     def _result(self, place: int, part: ToolCallResponse) -> Any:
         where = f"messages[{place}]"
@@ -347,8 +366,12 @@ class _Conversation:
 
 def _unique(ids: list[str]) -> list[str]:
     """Some clients name the calls of one message alike."""
-    counted = [ids[:place].count(each) for place, each in enumerate(ids)]
-    return [f"{each}_{again + 1}" if again else each for each, again in zip(ids, counted, strict=True)]
+    counted: Counter[str] = Counter()
+    unique = []
+    for each in ids:
+        counted[each] += 1
+        unique.append(each if counted[each] == 1 else f"{each}_{counted[each]}")
+    return unique
 
 
 def _short(blocks: list[dict[str, Any]]) -> Any:

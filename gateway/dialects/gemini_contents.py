@@ -69,6 +69,8 @@ class Conversation:
         self._is_new = able.thinking not in ("none", "budget")
         self._names = names
         self._waiting: list[ToolCall] = []
+        self._called: set[str] = set()
+        """Their ids."""
         self._results: dict[str, list[tuple[str, ToolCallResponse]]] = {}
         self._held: list[Content] = []
         """What was said between a call and its result: it has to come after the result."""
@@ -79,7 +81,9 @@ class Conversation:
             if message.name:
                 self.lost[f"{where}.name"] = None
             if message.role == "assistant":
-                self._answer()
+                if self._results or self._held:
+                    # Until then it is one turn, in however many messages.
+                    self._answer()
                 self._model_said(message.parts, where)
             elif message.role in ("system", "developer") and not (self.contents or self._waiting):
                 self.system += self._parts(message.parts, where)
@@ -105,21 +109,22 @@ class Conversation:
         parts = self._parts(said, where)
         if not parts:
             return
-        self._waiting = [part for part in said if isinstance(part, ToolCall)]
+        first = None if self._waiting else next((part for part in parts if "functionCall" in part), None)
+        calls = [part for part in said if isinstance(part, ToolCall)]
+        self._waiting += calls
+        self._called.update(call.id for call in calls)
         if self.contents and self.contents[-1]["role"] == "model":
             # "Function call turn comes immediately after a user turn": two messages of the model are one turn.
             self.contents[-1]["parts"] += parts
         else:
             self.contents.append({"role": "model", "parts": parts})
-        called = next((part for part in self.contents[-1]["parts"] if "functionCall" in part), None)
-        if called and self._is_new:
+        if first and self._is_new:
             # Of parallel calls only the first is signed.
-            called.setdefault("thoughtSignature", FOREIGN_CALL)
+            first.setdefault("thoughtSignature", FOREIGN_CALL)
 
     def _tools_said(self, said: Sequence[Part], where: str) -> None:
-        called = {call.id for call in self._waiting}
         for part in said:
-            if isinstance(part, ToolCallResponse) and part.id in called:
+            if isinstance(part, ToolCallResponse) and part.id in self._called:
                 self._results.setdefault(part.id, []).append((where, part))
             elif isinstance(part, ToolCallResponse):
                 # Nobody has called for it here: it is still something the model should know.
@@ -145,7 +150,7 @@ class Conversation:
         if beside:
             self.contents.append({"role": "user", "parts": beside})
         self.contents += self._held
-        self._waiting, self._results, self._held = [], {}, []
+        self._waiting, self._called, self._results, self._held = [], set(), {}, []
 
     def _response(self, call: ToolCall, result: ToolCallResponse | None, where: str) -> tuple[Content, list[Content]]:
         """A result, and the media that cannot be within it."""

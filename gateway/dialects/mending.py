@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_HALF = rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+# An escaped backslash, which begins nothing; a pair, which is whole; a half.
+_SURROGATE = re.compile(rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|" + _HALF)
 
 
 def mended(data: bytes) -> bytes:
@@ -13,4 +15,4 @@ def mended(data: bytes) -> bytes:
         data.decode()
     except UnicodeDecodeError:
         data = data.decode(errors="replace").encode()
-    return _SURROGATE.sub(rb"\\ufffd", data)
+    return _SURROGATE.sub(lambda found: rb"\ufffd" if len(found[0]) == 6 else found[0], data)

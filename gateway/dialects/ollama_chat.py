@@ -358,10 +358,11 @@ def _made(call: _Call, said: _Answer, place: int) -> ToolCall:
 
 def _text(raw: msgspec.Raw) -> str:
     """Arguments are an object; where they came as text already, the text."""
-    data = mended(bytes(raw))
+    # Raw: nobody has looked whether it is UTF-8.
+    data = bytes(raw)
     if data.startswith(b'"'):
-        return str(msgspec.json.decode(data)) or "{}"
-    return data.decode() if data not in (b"", b"null") else "{}"
+        return str(msgspec.json.decode(mended(data))) or "{}"
+    return data.decode(errors="replace") if data not in (b"", b"null") else "{}"
 
 
 def _id(said: _Answer, place: int, name: str, arguments: str) -> str:

@@ -202,7 +202,7 @@ def rewrite(
 ) -> bytes:
     """The same object with the vendor's deltas; every other field keeps its bytes and its place."""
     fields = _fields_of(body)
-    asked = {}
+    asked: dict[str, msgspec.Raw] = {}
     for name, value in fields.items():
         new = rename.get(name, name)
         # Said under both names, the vendor's own wins; null says nothing, and many clients send it.

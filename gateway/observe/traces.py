@@ -35,14 +35,16 @@ Attributes = dict[str, Any]
 Happened = tuple[str, float, Attributes]
 """A span's event: its name, when (epoch seconds), and what is said of it."""
 
-# What the GenAI conventions call a vendor, where that is not what we call it (gen_ai.provider.name).
+# What the GenAI conventions call a vendor, where that is not what we call it (gen_ai.provider.name):
+# https://github.com/open-telemetry/semantic-conventions-genai/blob/main/model/gen-ai/registry.yaml
 PROVIDER_NAMES: Mapping[str, str] = {
-    "aws_bedrock": "aws.bedrock",
     "azure_openai": "azure.ai.openai",
-    "gcp_vertex_ai": "gcp.vertex_ai",
+    "bedrock": "aws.bedrock",
     "google": "gcp.gemini",
+    "kimi": "moonshot_ai",
     "mistral": "mistral_ai",
     "moonshot": "moonshot_ai",
+    "vertex": "gcp.vertex_ai",
     "xai": "x_ai",
 }
 

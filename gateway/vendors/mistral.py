@@ -129,11 +129,14 @@ def _written(message: dict[str, Any], where: str) -> dict[str, Any]:
     if not isinstance(content, list):
         return message
     parts = [_part(part, f"{where}.content[{place}]") for place, part in enumerate(content)]
-    return message if all(new is old for new, old in zip(parts, content, strict=True)) else {**message, "content": parts}
+    return (
+        message if all(new is old for new, old in zip(parts, content, strict=True)) else {**message, "content": parts}
+    )
 
 
 def _part(said: Any, where: str) -> Any:
-    """Files and sounds have shapes of their own here: https://docs.mistral.ai/api (``DocumentURLChunk``, ``AudioChunk``).
+    """Files and sounds have shapes of their own: https://docs.mistral.ai/api (``DocumentURLChunk``, ``AudioChunk``).
+
     Raises ``CallerError`` for what is neither.
     """
     if not isinstance(said, dict) or said.get("type") not in ("file", "input_audio"):
@@ -194,5 +197,6 @@ VENDOR = Vendor(
     adapt=adapt,
     stream_usage=False,  # the last chunk has it anyhow
     prefill={"prefix": True},
+    flatten=True,
     prices="mistral",
 )

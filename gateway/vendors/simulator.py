@@ -10,6 +10,8 @@ VENDOR = Vendor(
     docs="https://platform.openai.com/docs/api-reference/chat",
     base_url="simulator://local",
     paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
+    # It has no tokens whose bias could be changed.
+    drop=frozenset({"logit_bias"}),
     auth="none",
     key_required=False,
 )

@@ -112,6 +112,8 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of an assistant message with reasoning in it that it wants back beside the tool calls it led to."""
     adapt: Callable[[dict[str, Any], str], Adapted] | None = None
     """For the vendor whose bodies need code: the body as written so far and the model's name here -> what is sent."""
+    flatten: bool = False
+    """Its answers' content may be a list of parts, which OpenAI's own clients do not expect."""
     signer: str | None = None
     """Who signs its thoughts, where that is not its dialect's own vendor: ``Reasoning.format``."""
     unframe: Callable[[], Unframer] | None = None

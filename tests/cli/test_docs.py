@@ -1,4 +1,4 @@
-"""docs/cli.md holds the help texts as they are, and its examples are commands there are."""
+"""docs/cli.md holds the help texts as they are, and what any page says to run is a command there is."""
 
 from __future__ import annotations
 
@@ -23,6 +23,22 @@ def commands() -> set[str]:
 
 @pytest.mark.parametrize("command", sorted(commands()))
 def test_an_example_is_a_command_there_is(command: str) -> None:
+    parser().parse_args(shlex.split(command)[1:])
+
+
+def elsewhere() -> set[str]:
+    """What stands in code, or in a shell's lines, of the README and all other pages."""
+    found: set[str] = set()
+    for page in (PAGE.parents[1] / "README.md", *PAGE.parent.rglob("*.md")):
+        text = page.read_text()
+        lines = "".join(re.findall(r"^```(?:sh)?\n(.*?)^```", text, re.M | re.DOTALL))
+        found.update(re.findall(r"`(?:\.venv/bin/)?(skein [a-z][^`\n]*)`", text))
+        found.update(re.findall(r"^(?:\.venv/bin/)?(skein [a-z].*)$", lines, re.M))
+    return {re.split(r"  +| \| | > |;", command)[0] for command in found}
+
+
+@pytest.mark.parametrize("command", sorted(elsewhere()))
+def test_what_a_page_says_to_run_is_a_command_there_is(command: str) -> None:
     parser().parse_args(shlex.split(command)[1:])
 
 

@@ -64,7 +64,10 @@ class Writer:
         self.calls = 0
         self._count = 0
         self._open: list[tuple[int, str, int]] = []
-        """(number, id, where it was called): calls nobody has answered."""
+        """(number, id, in which turn it was called): calls nobody has answered."""
+        self._turn = 0
+        self._unclear: set[tuple[int, str]] = set()
+        """Ids that two calls of a turn have."""
 
     def one_of(self, *choices: Any) -> Any:
         return self.draw(st.sampled_from(choices))
@@ -154,6 +157,8 @@ class Writer:
         self.said.append(said)
 
     def assistant(self, said: Said, written: dict[str, Any]) -> None:
+        if not self.messages or self.messages[-1]["role"] != "assistant":
+            self._turn += 1
         written["content"] = self.one_of(None, "") if self.chance(3) else self.content(said, files=False)
         self.thoughts(said, written)
         if self.chance(12):
@@ -201,22 +206,20 @@ class Writer:
             call["extra_content"] = {"google": {"thought_signature": seal}}
         said.calls.append((name, arguments))
         said.seals.append(seal)
-        self._open.append((self.calls, call_id, len(self.messages)))
+        if any(each[1] == call_id for each in self._open):
+            self._unclear.add((self._turn, call_id))
+        self._open.append((self.calls, call_id, self._turn))
         self.calls += 1
         return self.mark(said, call)
 
     def result(self) -> None:
         said = Said(f"messages[{len(self.messages)}]", "tool", is_result=True)
         written: dict[str, Any] = {"role": "tool"}
-        spoken = [at for at, each in enumerate(self.messages) if each["role"] == "assistant"]
         if self._open and not self.chance(6):
-            number, call_id, at = chosen = self.one_of(*self._open)
+            number, call_id, turn = chosen = self.one_of(*self._open)
             self._open.remove(chosen)
-            calls = self.messages[at]["tool_calls"]
-            alone = [each["id"] for each in calls].count(call_id) == 1
-            same = [each for each in self._open if each[1] == call_id]
-            # In time: of the assistant's last message, and no other call has that id.
-            if at == spoken[-1] and alone and not same and call_id:
+            # In time: of the assistant's last turn, and it is clear which call is meant.
+            if turn == self._turn and call_id and (turn, call_id) not in self._unclear:
                 said.answers = number
             if not call_id:
                 self._open = []

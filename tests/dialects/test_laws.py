@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from gateway.abilities import UNKNOWN
 from gateway.chat import (
+    Began,
+    CallBegan,
+    CallDelta,
     ChatEvent,
     ChatResponse,
+    Choice,
     Damaged,
     Failed,
+    Finished,
+    Reasoning,
+    ReasoningDelta,
+    ReasoningSealed,
+    Refusal,
+    RefusalDelta,
+    Text,
+    TextDelta,
+    ToolCall,
+    Usage,
 )
 from gateway.dialects import EGRESS, INGRESS
+from gateway.dialects.mending import mended
 from gateway.errors import Fault, FaultKind
 from gateway.transcoding import Naming, Transcoding, transcoded
 from tests.corpus import answers as pairs
@@ -229,3 +248,207 @@ def test_what_is_no_answer_is_a_fault(dialect: str, body: bytes):
     assert not made.complete
     said, made = passed_on(dialect, [body + b"\n"])
     assert not made.complete
+
+
+MENDED = {
+    rb'"\ud83e\uddf5 \ud83e"': "🧵 \ufffd",
+    rb'"\uddf5\ud83e\uddf5"': "\ufffd🧵",
+    rb'"\\ud83e \\\ud83e"': "\\ud83e \\\ufffd",
+    b'"\xf0\x9f\xa7\xb5 \xf0\x9f"': "🧵 \ufffd",
+}
+
+
+@pytest.mark.parametrize("raw", MENDED)
+def test_half_a_character_costs_no_whole_one(raw: bytes):
+    assert json.loads(mended(raw)) == MENDED[raw]
+
+
+# Answers for OpenAI's clients -----------------------------------------------------------------------------------------
+
+WORDS = st.text(st.sampled_from('aZ 0"\\\n{é世🧵\u2028'), max_size=6)
+SAID = WORDS.filter(bool)
+SEALS = st.sampled_from(("c2VhbA==", "bG9vbQ==", "a/+b=="))
+
+
+@st.composite
+def thoughts(draw: Any) -> list[Reasoning]:
+    """As one vendor's answers have them: all signed, none, or (Gemini) a text and then a seal of its own."""
+    whose = draw(st.sampled_from(("anthropic", "gemini", "openai", "cohere", None)))
+    count = draw(st.integers(0, 3))
+    if whose is None:
+        return [Reasoning(draw(SAID)) for _ in range(min(count, 1))]
+    if whose == "gemini" and draw(st.booleans()):
+        return [Reasoning(draw(SAID)), Reasoning(signature=draw(SEALS), format=whose)][2 - min(count, 2) :]
+    sealed = st.builds(Reasoning, WORDS, SEALS, st.none(), st.just(whose))
+    hidden = st.builds(Reasoning, WORDS, st.none(), SEALS, st.just(whose))
+    return [draw(st.one_of(sealed, hidden)) for _ in range(count)]
+
+
+@st.composite
+def whole_answers(draw: Any) -> ChatResponse:
+    texts = draw(st.lists(st.builds(Text, SAID), max_size=3))
+    refusals = draw(st.lists(st.builds(Refusal, SAID), max_size=1))
+    names = draw(st.lists(st.sampled_from(("a", "b-c", "ü")), max_size=3))
+    inputs = st.sampled_from(("{}", '{"a": [1, "ü"]}', '{"deep": {"x": "\\"}"}}'))
+    calls = [
+        ToolCall(f"call_{at}", name, draw(inputs), draw(st.one_of(st.none(), SEALS))) for at, name in enumerate(names)
+    ]
+    usage = Usage(input_tokens=9, output_tokens=5, cached_tokens=4, cache_write_tokens=1, reasoning_tokens=2)
+    reason = "tool_calls" if calls else draw(st.sampled_from(("stop", "length", "content_filter")))
+    parts = (*draw(thoughts()), *texts, *refusals, *calls)
+    name = draw(st.sampled_from(("", "vendor-1")))
+    return ChatResponse(
+        id=name, model=name, choices=(Choice(parts, reason),), usage=draw(st.sampled_from((None, usage)))
+    )
+
+
+def streamed(answer: ChatResponse, draw: Any) -> bytes:
+    """The same answer event by event, its texts in pieces."""
+    encoder = OPENAI.stream_encoder(id="x1", model="asked", created=int(NOW), usage=True)
+    out = [encoder.feed(Began(answer.id, answer.model))]
+    place = 0
+    for part in answer.choices[0].parts:
+        events: list[ChatEvent] = []
+        match part:
+            case Reasoning():
+                events = [*(ReasoningDelta(piece) for piece in pieces(part.content, draw)), ReasoningSealed(part)]
+            case Text():
+                events = [TextDelta(piece) for piece in pieces(part.content, draw)]
+            case Refusal():
+                events = [RefusalDelta(part.content)]
+            case ToolCall():
+                said = [] if part.arguments == "{}" and draw(st.booleans()) else pieces(part.arguments, draw)
+                began = CallBegan(place, part.id, part.name, part.signature)
+                events, place = [began, *(CallDelta(place, piece) for piece in said)], place + 1
+        out += map(encoder.feed, events)
+    out.append(encoder.feed(Finished(answer.choices[0].finish_reason or "stop")))
+    return b"".join(out) + encoder.end(answer.usage, None)
+
+
+def pieces(text: str, draw: Any) -> list[str]:
+    at = draw(st.integers(0, len(text)))
+    return [piece for piece in (text[:at], text[at:]) if piece]
+
+
+@settings(max_examples=300, deadline=None)
+@given(answer=whole_answers(), data=st.data())
+def test_an_answer_reads_alike_whole_and_in_chunks(answer: ChatResponse, data: st.DataObject):
+    body = json.loads(OPENAI.encode_answer(answer, id="x1", model="asked", created=int(NOW)))
+    [choice] = body["choices"]
+    whole = {"id": body["id"], "model": body["model"], "usage": body.get("usage")}
+    whole |= {"finish": choice["finish_reason"], "message": choice["message"]}
+    said = assembled(streamed(answer, data.draw))
+    assert tidy({**said, "message": renumbered(said["message"])}) == tidy(whole)
+
+
+def renumbered(message: dict[str, Any]) -> dict[str, Any]:
+    """Details are numbered as they come, which is the same."""
+    details = message.get("reasoning_details", [])
+    assert [each["index"] for each in details] == list(range(len(details)))
+    return message
+
+
+@settings(max_examples=300, deadline=None)
+@given(answer=whole_answers())
+def test_an_answer_sent_back_is_what_was_answered(answer: ChatResponse):
+    """Clients that keep the message as it came lose nothing: texts, thoughts with their seals, calls with theirs."""
+    body = json.loads(OPENAI.encode_answer(answer, id="x1", model="asked", created=int(NOW)))
+    message = body["choices"][0]["message"]
+    [read] = OPENAI.decode_request(json.dumps({"model": "m", "messages": [message]}).encode()).messages
+    said = answer.choices[0].parts
+    assert [part for part in read.parts if isinstance(part, ToolCall)] == [
+        part for part in said if isinstance(part, ToolCall)
+    ]
+    for kind in (Text, Refusal):
+        assert "".join(part.content for part in read.parts if isinstance(part, kind)) == "".join(
+            part.content for part in said if isinstance(part, kind)
+        )
+    assert [part for part in read.parts if isinstance(part, Reasoning)] == [
+        part for part in said if isinstance(part, Reasoning)
+    ]
+    again = OPENAI.encode_answer(
+        ChatResponse(id=answer.id, model=answer.model, choices=(Choice(read.parts, "stop"),)),
+        id="x1",
+        model="asked",
+        created=int(NOW),
+    )
+    assert json.loads(again)["choices"][0]["message"] == message
+
+
+# Linear ---------------------------------------------------------------------------------------------------------------
+
+
+def steps(act: Callable[[], Any]) -> int:
+    """How many lines of Python run, loops within lines included: a measure of work that no other load changes."""
+    count = 0
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal count
+        frame.f_trace_opcodes = True
+        count += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def long_talk(turns: int) -> bytes:
+    """Many turns of calls whose ids begin anew, with foreign thoughts, results late, odd and twice."""
+    messages: list[dict[str, Any]] = [{"role": "system", "content": "s"}]
+    for turn in range(turns):
+        calls = [
+            {"id": f"call_{at}", "type": "function", "function": {"name": "my.tool", "arguments": "{}"}}
+            for at in (0, 1)
+        ]
+        messages += [
+            {"role": "user", "content": [{"type": "text", "text": f"{turn}", "cache_control": {"type": "ephemeral"}}]},
+            {"role": "assistant", "content": "c", "reasoning_content": "hm", "tool_calls": calls, "name": "n"},
+            {"role": "tool", "tool_call_id": "call_1", "content": '{"a": 1}'},
+            {"role": "tool", "tool_call_id": "call_1", "content": "again"},
+            {"role": "tool", "tool_call_id": "call_0", "content": "b"},
+            {"role": "tool", "tool_call_id": f"lost_{turn}", "content": "c"},
+        ]
+    return json.dumps({"model": "m", "messages": messages}).encode()
+
+
+def many_calls(calls: int) -> bytes:
+    """One turn with many calls, all of one id or none."""
+    made = [{"id": "c", "type": "function", "function": {"name": f"t{at}", "arguments": "{}"}} for at in range(calls)]
+    results = [{"role": "tool", "tool_call_id": "c", "content": f"{at}"} for at in range(calls)]
+    said = {"role": "assistant", "content": None, "tool_calls": made}
+    return json.dumps({"model": "m", "messages": [{"role": "user", "content": "u"}, said, *results]}).encode()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("talk", [long_talk, many_calls])
+def test_writing_a_request_takes_as_long_as_it_is(dialect: str, talk: Callable[[int], bytes]):
+    def work(size: int) -> int:
+        body = talk(size)
+        return steps(lambda: EGRESS[dialect].encode_request(OPENAI.decode_request(body), UNKNOWN))
+
+    work(2)  # what is only done once
+    assert work(160) < 10 * work(20)
+
+
+@pytest.mark.parametrize("dialect", [name for name in DIALECTS if name != "tgi"])
+def test_reading_a_stream_takes_as_long_as_it_is(dialect: str):
+    stream = streams(dialect)["plain"]
+    cut = {
+        "bedrock_converse": b"\0\0\0",
+        "ollama_chat": b"\n",
+    }.get(dialect, b"\n\n" if dialect != "gemini" else b"\r\n\r\n")
+
+    def work(times: int) -> int:
+        # Everything but the end, over and over: it never says that it is done.
+        pieces = stream.split(cut)
+        body = cut.join([*pieces[:1], *(pieces[1:-3] * times)]) if dialect != "bedrock_converse" else stream * times
+        decoder = EGRESS[dialect].stream_decoder()
+        return steps(lambda: [decoder.feed(body[at : at + 7], NOW) for at in range(0, len(body), 7)])
+
+    work(1)
+    assert work(40) < 10 * work(5)

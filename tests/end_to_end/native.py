@@ -544,21 +544,52 @@ OPENAI_IN_PARTS = msgspec.structs.replace(
 )
 
 
-def mistral_whole(said: Said) -> dict[str, Any]:
+def _in_a_list(said: Said, thought: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """An answer that is a list of parts while it thinks."""
     if not said.thought:
         return _openai_answer(said, {"content": said.text})
     text = [{"type": "text", "text": said.text}] if said.text else []
-    return _openai_answer(said, {"content": [*_mistral_thought(said.thought), *text]})
+    return _openai_answer(said, {"content": [thought(said.thought), *text]})
 
 
-def _mistral_thought(text: str) -> list[dict[str, Any]]:
-    return [{"type": "thinking", "thinking": [{"type": "text", "text": text}]}]
+def _thought_first(said: Said, thought: Callable[[str], dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"role": "assistant", "content": ""},
+        *({"content": [thought(each)]} for each in pieces(said.thought)),
+        *({"content": each} for each in pieces(said.text)),
+    ]
+
+
+def _summary(text: str) -> dict[str, Any]:
+    return {"type": "reasoning", "summary": [{"type": "summary_text", "text": text}]}
+
+
+def databricks_whole(said: Said) -> dict[str, Any]:
+    return _in_a_list(said, _summary)
+
+
+def databricks_events(said: Said) -> list[bytes]:
+    calls = (
+        [{"tool_calls": [{"index": at, **call} for at, call in enumerate(_openai_calls(said))]}] if said.calls else []
+    )
+    return _openai_chunks(said, [*_thought_first(said, _summary), *calls])
+
+
+DATABRICKS_CLAUDE = msgspec.structs.replace(
+    OPENAI, name="databricks_claude", whole=databricks_whole, events=databricks_events
+)
+
+
+def mistral_whole(said: Said) -> dict[str, Any]:
+    return _in_a_list(said, _mistral_thought)
+
+
+def _mistral_thought(text: str) -> dict[str, Any]:
+    return {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
 
 
 def mistral_events(said: Said) -> list[bytes]:
-    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": _mistral_thought(each)} for each in pieces(said.thought)]
-    deltas += [{"content": each} for each in pieces(said.text)]
+    deltas = _thought_first(said, _mistral_thought)
     if said.calls:
         deltas.append({"tool_calls": [{"index": at, **call} for at, call in enumerate(_openai_calls(said))]})
     chunks = _openai_chunks(said, deltas)

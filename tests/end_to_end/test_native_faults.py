@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway import events
@@ -111,6 +113,23 @@ def test_a_refusal(family: Family, kind: str, stream: bool) -> None:
         assert (json.loads(refusal.body).get("message", "") in told.error["message"]) or kind == "key"
         assert (told.headers.get("retry-after") == str(WAIT)) == (kind == "rate" and family.name in SAYS_WHEN)
         assert "Xq7vR2mB9" not in repr(told)
+
+
+def test_anthropics_limits() -> None:
+    """1. What is left of them is for the client to see. 2. Where nothing is left, when they begin anew."""
+    left = {"anthropic-ratelimit-tokens-remaining": "1200", "anthropic-ratelimit-tokens-limit": "5000"}
+    none = {
+        "anthropic-ratelimit-tokens-remaining": "0",
+        "anthropic-ratelimit-tokens-reset": (datetime.now(UTC) + timedelta(seconds=90)).isoformat(timespec="seconds"),
+    }
+    refused = msgspec.structs.replace(ANTHROPIC.refusals["rate"], headers=none)
+    with stand(ANTHROPIC) as s:
+        s.first.reply = msgspec.structs.replace(ANTHROPIC.reply(SAID, stream=False), headers=left)
+        assert left.items() <= s.ask().headers.items()
+        s.first.reply = refused
+        told = s.ask()
+        assert told.status == 429
+        assert 30 < int(told.headers["retry-after"]) <= 90
 
 
 @pytest.mark.parametrize(("family", "kind"), REFUSALS, ids=[f"{family.name}-{kind}" for family, kind in REFUSALS])

@@ -17,9 +17,10 @@ from gateway.errors import Fault, FaultKind
 from gateway.observe.content import LONGEST, input_messages, redacted
 from gateway.observe.protobuf import encode
 from gateway.observe.record import Record, Switch
-from gateway.observe.traces import Audience, Traces, resource
+from gateway.observe.traces import PROVIDER_NAMES, Audience, Traces, provider_name, resource
 from gateway.routing import LeftOut, Plan, Target
 from gateway.trace_context import Trace
+from gateway.vendors import VENDORS as ALL_VENDORS
 
 ACME, EAST, WEST = Target("acme", "goose-1"), Target("azure-east", "goose-1-east"), Target("west", "swan-2")
 VENDORS = {"acme": "openai", "azure-east": "azure_openai", "west": "west"}
@@ -434,6 +435,20 @@ def test_span_names_are_few(model: str, name: str) -> None:
     story = Story().understood(plan=False)
     story.tell(events.PlanMade, plan=Plan(model=model, targets=(ACME,), reason="direct"))
     assert spans(story.attempt().output().answered().finished())[1].name == name
+
+
+# The registry's of 2026, but for those that are nobody's here (ibm.watsonx.ai) or of a kind of Azure and Google that is
+# told apart more exactly (azure.ai.inference, gcp.gen_ai).
+WELL_KNOWN = {
+    *("openai", "gcp.vertex_ai", "gcp.gemini", "anthropic", "cohere", "azure.ai.openai", "aws.bedrock", "perplexity"),
+    *("x_ai", "deepseek", "groq", "mistral_ai", "moonshot_ai"),
+}
+
+
+def test_vendors_have_the_names_the_conventions_know() -> None:
+    assert PROVIDER_NAMES.keys() <= ALL_VENDORS.keys()
+    assert set(PROVIDER_NAMES.values()) <= WELL_KNOWN
+    assert {provider_name(vendor) for vendor in ALL_VENDORS} >= WELL_KNOWN
 
 
 def test_trace_goes_on_from_the_client() -> None:

@@ -149,10 +149,9 @@ def told(row: Vendor, model: str, saying: Saying) -> Told:
         (made, fetched), (without, _) = sent(row, model, saying.said), sent(row, model, saying.without)
     except CallerError:
         return "no"
-    if lost := [name for name in made.dropped if name.startswith(saying.named) and name not in without.dropped]:
-        assert all(lost)
-        return "no"
-    if "tools" in made.dropped:
+    new = [name for name in made.dropped if name.startswith(saying.named) and name not in without.dropped]
+    # What it would have been said of may be lost as a whole.
+    if new or {saying.named, *(saying.said.keys() & {"tools"})} & {*made.dropped}:
         return "no"
     assert (made.body, made.headers) != (without.body, without.headers), f"{row.name}, {model}: {saying} is lost"
     return "fetched" if fetched else "yes"
@@ -160,10 +159,10 @@ def told(row: Vendor, model: str, saying: Saying) -> Told:
 
 def unsaid(row: Vendor) -> dict[str, str]:
     """What it cannot be told, or is told otherwise -> of which models: ``no``, ``fetched``, ``some``."""
-    return {label: how for label, how in _all(row) if how != "yes"}
+    return {label: how for label, how in all_told(row) if how != "yes"}
 
 
-def _all(row: Vendor) -> Iterator[tuple[str, str]]:
+def all_told(row: Vendor) -> Iterator[tuple[str, str]]:
     for label, saying in SAYINGS.items():
         found = {told(row, model, saying) for model in models_of(row)}
         yield label, found.pop() if len(found) == 1 else "some"

@@ -1,4 +1,4 @@
-"""The same conversations, written by hand in OpenAI's words and in those of each vendor's own SDK."""
+"""The conversations of ``asked``, written by hand for each vendor's own SDK."""
 
 from __future__ import annotations
 
@@ -7,137 +7,27 @@ from typing import Any
 
 from google.genai import types
 
-PNG, PDF, SIGNATURE = (base64.b64encode(each).decode() for each in (b"\x89PNG not really", b"%PDF-1.7 \xff", b"signed"))
-CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-REPORT = {
-    "type": "object",
-    "properties": {
-        "city": {"type": "string", "description": "As it is written there"},
-        "degrees": {"type": "array", "items": {"type": "number"}},
-        "sky": {"anyOf": [{"type": "string", "enum": ["sun", "rain"]}, {"type": "null"}]},
-    },
-    "required": ["city", "degrees", "sky"],
-    "additionalProperties": False,
-}
-HOW, AND, GOOD = "How is Zürich? 🌞", "And in short?", "Sunny\n21°C"
-LOOK = "I look it up."
-FIRST, SECOND = "call00001", "call00002"
-"""Ids that every vendor takes: those of other shapes are in ``tests/dialects``."""
-
-# OpenAI ---------------------------------------------------------------------------------------------------------------
-
-
-def _tool(name: str) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": name, "description": f"The {name} there", "parameters": CITY}}
-
-
-def _call(call_id: str, name: str) -> dict[str, Any]:
-    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": '{"city": "Zürich"}'}}
-
-
-def _result(call_id: str, said: str) -> dict[str, Any]:
-    return {"role": "tool", "tool_call_id": call_id, "content": said}
-
-
-_ASK: dict[str, Any] = {"messages": [{"role": "user", "content": HOW}], "max_tokens": 1000}
-_TOOLS = {"tools": [_tool("weather"), _tool("time")]}
-ASKED: dict[str, dict[str, Any]] = {
-    "plain": {"messages": [{"role": "user", "content": HOW}]},
-    "system": {
-        **_ASK,
-        "messages": [
-            {"role": "system", "content": "Be brief."},
-            {"role": "user", "content": HOW},
-            {"role": "assistant", "content": GOOD},
-            {"role": "user", "content": [{"type": "text", "text": AND}]},
-        ],
-    },
-    "limits": {**_ASK, "max_tokens": None, "max_completion_tokens": 1000, "temperature": 0.5, "stop": ["END", "STOP"]},
-    "numbers": {**_ASK, "top_p": 0.75, "seed": 7, "frequency_penalty": 0.5, "presence_penalty": 0.25},
-    "tools": {**_ASK, **_TOOLS},
-    "tool required": {**_ASK, **_TOOLS, "tool_choice": "required"},
-    "tool named": {
-        **_ASK,
-        **_TOOLS,
-        "tool_choice": {"type": "function", "function": {"name": "time"}},
-        "parallel_tool_calls": False,
-    },
-    "no tool": {**_ASK, **_TOOLS, "tool_choice": "none"},
-    "result": {
-        **_ASK,
-        **_TOOLS,
-        "messages": [
-            {"role": "user", "content": HOW},
-            {"role": "assistant", "content": None, "tool_calls": [_call(FIRST, "weather")]},
-            _result(FIRST, GOOD),
-        ],
-    },
-    "parallel results": {
-        **_ASK,
-        **_TOOLS,
-        "messages": [
-            {"role": "user", "content": HOW},
-            {"role": "assistant", "content": LOOK, "tool_calls": [_call(FIRST, "weather"), _call(SECOND, "time")]},
-            _result(FIRST, GOOD),
-            _result(SECOND, "12:00"),
-            {"role": "user", "content": AND},
-        ],
-    },
-    "image": {
-        **_ASK,
-        "messages": [
-            {
-                "role": "user",
-                "content": [
-                    {"type": "text", "text": HOW},
-                    {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
-                ],
-            }
-        ],
-    },
-    "PDF": {
-        **_ASK,
-        "messages": [
-            {
-                "role": "user",
-                "content": [
-                    {
-                        "type": "file",
-                        "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF}"},
-                    },
-                    {"type": "text", "text": HOW},
-                ],
-            }
-        ],
-    },
-    "schema": {
-        **_ASK,
-        "response_format": {"type": "json_schema", "json_schema": {"name": "report", "schema": REPORT, "strict": True}},
-    },
-    "effort": {**_ASK, "max_tokens": 9000, "reasoning_effort": "low"},
-    "budget": {**_ASK, "max_tokens": 9000, "thinking": {"type": "enabled", "budget_tokens": 2000}},
-    "no thinking": {**_ASK, "reasoning_effort": "none"},
-    "thoughts": {
-        **_ASK,
-        **_TOOLS,
-        "messages": [
-            {"role": "user", "content": HOW},
-            {
-                "role": "assistant",
-                "content": None,
-                "thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": SIGNATURE}],
-                "tool_calls": [
-                    {
-                        **_call(FIRST, "weather"),
-                        "extra_content": {"google": {"thought_signature": SIGNATURE}},
-                    }
-                ],
-            },
-            _result(FIRST, GOOD),
-        ],
-    },
-}
-"""Case -> what the gateway's client says. The model and ``stream`` are said with it."""
+from tests.vendors.asked import (
+    AND,
+    ASKED,
+    CITY,
+    CLOSED,
+    ELSEWHERE,
+    FIRST,
+    GOOD,
+    HOW,
+    LOOK,
+    PDF,
+    PNG,
+    REPORT,
+    SECOND,
+    SIGNATURE,
+    TOOLS,
+    WAV,
+    call,
+    result,
+    tool,
+)
 
 Conversations = dict[str, dict[str, Any]]
 """Case -> what the SDK is called with."""
@@ -261,6 +151,46 @@ CLAUDE: Conversations = {
             {"role": "user", "content": [_claude_result(FIRST, GOOD)]},
         ],
     },
+    "developer": {**_CLAUDE, "system": "Be brief."},
+    "cached": {
+        **_CLAUDE,
+        "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
+    },
+    "image elsewhere": {
+        **_CLAUDE,
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": HOW},
+                    {"type": "image", "source": {"type": "url", "url": ELSEWHERE}},
+                ],
+            }
+        ],
+    },
+    "image from a tool": {
+        **_CLAUDE,
+        **_CLAUDE_TOOLS,
+        "messages": [
+            {"role": "user", "content": HOW},
+            {"role": "assistant", "content": [_claude_use(FIRST, "weather")]},
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": FIRST,
+                        "content": [
+                            {"type": "text", "text": GOOD},
+                            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
+                        ],
+                    }
+                ],
+            },
+        ],
+    },
+    "strict tool": {**_CLAUDE, "tools": [{**_claude_tool("weather"), "input_schema": CLOSED, "strict": True}]},
+    "about": {**_CLAUDE, "metadata": {"user_id": "u-1"}},
 }
 
 # Google ---------------------------------------------------------------------------------------------------------------
@@ -280,9 +210,7 @@ def _function_call(call_id: str, name: str, signature: bytes | None = None) -> t
 
 
 def _response(call_id: str, name: str, said: str) -> types.Part:
-    return types.Part(
-        function_response=types.FunctionResponse(id=call_id, name=name, response={"output": said})
-    )
+    return types.Part(function_response=types.FunctionResponse(id=call_id, name=name, response={"output": said}))
 
 
 def _gemini(contents: Any = HOW, **config: Any) -> dict[str, Any]:
@@ -327,9 +255,7 @@ GEMINI: Conversations = {
     "parallel results": _gemini(
         [
             _content("user", _HOW),
-            _content(
-                "model", types.Part(text=LOOK), _function_call(FIRST, "weather"), _function_call(SECOND, "time")
-            ),
+            _content("model", types.Part(text=LOOK), _function_call(FIRST, "weather"), _function_call(SECOND, "time")),
             _content("user", _response(FIRST, "weather", GOOD), _response(SECOND, "time", "12:00")),
             _content("user", types.Part(text=AND)),
         ],
@@ -354,6 +280,30 @@ GEMINI: Conversations = {
         ],
         **_FUNCTIONS,
     ),
+    "developer": _gemini(system_instruction="Be brief."),
+    "image from a tool": _gemini(
+        [
+            _content("user", _HOW),
+            _content("model", _function_call(FIRST, "weather")),
+            _content(
+                "user",
+                types.Part(
+                    function_response=types.FunctionResponse(
+                        id=FIRST,
+                        name="weather",
+                        response={"output": GOOD},
+                        parts=[
+                            types.FunctionResponsePart.from_bytes(data=base64.b64decode(PNG), mime_type="image/png")
+                        ],
+                    )
+                ),
+            ),
+        ],
+        **_FUNCTIONS,
+    ),
+    "sound": _gemini([_HOW, types.Part.from_bytes(data=base64.b64decode(WAV), mime_type="audio/wav")]),
+    "JSON": _gemini(response_mime_type="application/json"),
+    "two answers": _gemini(candidate_count=2),
 }
 
 # Bedrock --------------------------------------------------------------------------------------------------------------
@@ -413,7 +363,7 @@ CONVERSE: Conversations = {
     "PDF": _converse(
         _turn(
             "user",
-            {"document": {"format": "pdf", "name": "a pdf", "source": {"bytes": base64.b64decode(PDF)}}},
+            {"document": {"format": "pdf", "name": "a", "source": {"bytes": base64.b64decode(PDF)}}},
             {"text": HOW},
         )
     ),
@@ -443,6 +393,34 @@ CONVERSE: Conversations = {
         _turn("user", _used(FIRST, GOOD)),
         toolConfig={"tools": _SPECS},
     ),
+    "developer": _converse(system=[{"text": "Be brief."}]),
+    "cached": _converse(system=[{"text": "Be brief."}, {"cachePoint": {"type": "default"}}]),
+    "image from a tool": _converse(
+        _turn("user", {"text": HOW}),
+        _turn("assistant", _use(FIRST, "weather")),
+        _turn(
+            "user",
+            {
+                "toolResult": {
+                    "toolUseId": FIRST,
+                    "content": [
+                        {"text": GOOD},
+                        {"image": {"format": "png", "source": {"bytes": base64.b64decode(PNG)}}},
+                    ],
+                }
+            },
+        ),
+        toolConfig={"tools": _SPECS},
+    ),
+    "sound": _converse(
+        _turn("user", {"text": HOW}, {"audio": {"format": "wav", "source": {"bytes": base64.b64decode(WAV)}}})
+    ),
+    "strict tool": _converse(
+        toolConfig={
+            "tools": [{"toolSpec": {**_spec("weather")["toolSpec"], "inputSchema": {"json": CLOSED}, "strict": True}}]
+        }
+    ),
+    "about": _converse(requestMetadata={"team": "weather"}),
 }
 
 # Mistral --------------------------------------------------------------------------------------------------------------
@@ -461,32 +439,32 @@ MISTRAL: Conversations = {
     },
     "limits": {**_MISTRAL, "temperature": 0.5, "stop": ["END", "STOP"]},
     "numbers": {**_MISTRAL, "top_p": 0.75, "random_seed": 7, "frequency_penalty": 0.5, "presence_penalty": 0.25},
-    "tools": {**_MISTRAL, **_TOOLS},
-    "tool required": {**_MISTRAL, **_TOOLS, "tool_choice": "required"},
+    "tools": {**_MISTRAL, **TOOLS},
+    "tool required": {**_MISTRAL, **TOOLS, "tool_choice": "required"},
     "tool named": {
         **_MISTRAL,
-        **_TOOLS,
+        **TOOLS,
         "tool_choice": {"type": "function", "function": {"name": "time"}},
         "parallel_tool_calls": False,
     },
-    "no tool": {**_MISTRAL, **_TOOLS, "tool_choice": "none"},
+    "no tool": {**_MISTRAL, **TOOLS, "tool_choice": "none"},
     "result": {
         **_MISTRAL,
-        **_TOOLS,
+        **TOOLS,
         "messages": [
             {"role": "user", "content": HOW},
-            {"role": "assistant", "tool_calls": [_call(FIRST, "weather")]},
-            _result(FIRST, GOOD),
+            {"role": "assistant", "content": None, "tool_calls": [call(FIRST, "weather")]},
+            result(FIRST, GOOD),
         ],
     },
     "parallel results": {
         **_MISTRAL,
-        **_TOOLS,
+        **TOOLS,
         "messages": [
             {"role": "user", "content": HOW},
-            {"role": "assistant", "content": LOOK, "tool_calls": [_call(FIRST, "weather"), _call(SECOND, "time")]},
-            _result(FIRST, GOOD),
-            _result(SECOND, "12:00"),
+            {"role": "assistant", "content": LOOK, "tool_calls": [call(FIRST, "weather"), call(SECOND, "time")]},
+            result(FIRST, GOOD),
+            result(SECOND, "12:00"),
             {"role": "user", "content": AND},
         ],
     },
@@ -527,6 +505,25 @@ MISTRAL: Conversations = {
     },
     "effort": {**_MISTRAL, "max_tokens": 9000, "reasoning_effort": "low"},
     "no thinking": {**_MISTRAL, "reasoning_effort": "none"},
+    "developer": {
+        **_MISTRAL,
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": HOW}],
+    },
+    "image elsewhere": ASKED["image elsewhere"],
+    "image from a tool": ASKED["image from a tool"],
+    "sound": {
+        **_MISTRAL,
+        "messages": [
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": HOW}, {"type": "input_audio", "input_audio": WAV}],
+            }
+        ],
+    },
+    "strict tool": ASKED["strict tool"],
+    "JSON": {**_MISTRAL, "response_format": {"type": "json_object"}},
+    "two answers": {**_MISTRAL, "n": 2},
+    "about": {**_MISTRAL, "metadata": {"team": "weather"}},
 }
 
 # Cohere ---------------------------------------------------------------------------------------------------------------
@@ -545,28 +542,28 @@ COHERE: Conversations = {
     },
     "limits": {**_COHERE, "temperature": 0.5, "stop_sequences": ["END", "STOP"]},
     "numbers": {**_COHERE, "p": 0.75, "seed": 7, "frequency_penalty": 0.5, "presence_penalty": 0.25},
-    "tools": {**_COHERE, **_TOOLS},
-    "tool required": {**_COHERE, **_TOOLS, "tool_choice": "REQUIRED"},
+    "tools": {**_COHERE, **TOOLS},
+    "tool required": {**_COHERE, **TOOLS, "tool_choice": "REQUIRED"},
     # There is no word for one of them: only that one is on offer.
-    "tool named": {**_COHERE, "tools": [_tool("time")], "tool_choice": "REQUIRED"},
-    "no tool": {**_COHERE, **_TOOLS, "tool_choice": "NONE"},
+    "tool named": {**_COHERE, "tools": [tool("time")], "tool_choice": "REQUIRED"},
+    "no tool": {**_COHERE, **TOOLS, "tool_choice": "NONE"},
     "result": {
         **_COHERE,
-        **_TOOLS,
+        **TOOLS,
         "messages": [
             {"role": "user", "content": HOW},
-            {"role": "assistant", "tool_calls": [_call(FIRST, "weather")]},
-            _result(FIRST, GOOD),
+            {"role": "assistant", "tool_calls": [call(FIRST, "weather")]},
+            result(FIRST, GOOD),
         ],
     },
     "parallel results": {
         **_COHERE,
-        **_TOOLS,
+        **TOOLS,
         "messages": [
             {"role": "user", "content": HOW},
-            {"role": "assistant", "tool_plan": LOOK, "tool_calls": [_call(FIRST, "weather"), _call(SECOND, "time")]},
-            _result(FIRST, GOOD),
-            _result(SECOND, "12:00"),
+            {"role": "assistant", "tool_plan": LOOK, "tool_calls": [call(FIRST, "weather"), call(SECOND, "time")]},
+            result(FIRST, GOOD),
+            result(SECOND, "12:00"),
             {"role": "user", "content": AND},
         ],
     },
@@ -575,6 +572,17 @@ COHERE: Conversations = {
     "effort": {**_COHERE, "max_tokens": 9000, "thinking": {"type": "enabled", "token_budget": 1024}},
     "budget": {**_COHERE, "max_tokens": 9000, "thinking": {"type": "enabled", "token_budget": 2000}},
     "no thinking": {**_COHERE, "thinking": {"type": "disabled"}},
+    "developer": {
+        **_COHERE,
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": HOW}],
+    },
+    "image elsewhere": ASKED["image elsewhere"],
+    "strict tool": {
+        **_COHERE,
+        "tools": [{"type": "function", "function": {**tool("weather")["function"], "parameters": CLOSED}}],
+        "strict_tools": True,
+    },
+    "JSON": {**_COHERE, "response_format": {"type": "json_object"}},
 }
 
 # Ollama ---------------------------------------------------------------------------------------------------------------
@@ -599,13 +607,13 @@ OLLAMA: Conversations = {
     ),
     "limits": _ollama(options={"temperature": 0.5, "stop": ["END", "STOP"]}),
     "numbers": _ollama(options={"top_p": 0.75, "seed": 7, "frequency_penalty": 0.5, "presence_penalty": 0.25}),
-    "tools": _ollama(**_TOOLS),
+    "tools": _ollama(**TOOLS),
     "no tool": _ollama(),
     "result": _ollama(
         {"role": "user", "content": HOW},
         {"role": "assistant", "tool_calls": [_local_call("weather")]},
         {"role": "tool", "content": GOOD, "tool_name": "weather"},
-        **_TOOLS,
+        **TOOLS,
     ),
     "parallel results": _ollama(
         {"role": "user", "content": HOW},
@@ -613,10 +621,24 @@ OLLAMA: Conversations = {
         {"role": "tool", "content": GOOD, "tool_name": "weather"},
         {"role": "tool", "content": "12:00", "tool_name": "time"},
         {"role": "user", "content": AND},
-        **_TOOLS,
+        **TOOLS,
     ),
     "image": _ollama({"role": "user", "content": HOW, "images": [base64.b64decode(PNG)]}),
     "schema": _ollama(format=REPORT),
     "effort": _ollama(limit=9000, think=True),
     "no thinking": _ollama(think=False),
+    "developer": _ollama({"role": "system", "content": "Be brief."}, {"role": "user", "content": HOW}),
+    "image from a tool": _ollama(
+        {"role": "user", "content": HOW},
+        {"role": "assistant", "tool_calls": [_local_call("weather")]},
+        {"role": "tool", "content": GOOD, "tool_name": "weather", "images": [base64.b64decode(PNG)]},
+        **TOOLS,
+    ),
+    "JSON": _ollama(format="json"),
+    "own thoughts": _ollama(
+        {"role": "user", "content": HOW},
+        {"role": "assistant", "thinking": "Hm.", "tool_calls": [_local_call("weather")]},
+        {"role": "tool", "content": GOOD, "tool_name": "weather"},
+        **TOOLS,
+    ),
 }
