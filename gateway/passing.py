@@ -225,8 +225,10 @@ _LOOK_AT = 64
 class Continuing(Passing):
     """The rest of an answer that broke off, from another target: made to look like one answer, nothing said twice."""
 
-    def __init__(self, dialect: Dialect, delivered: str, first: dict[str, Any], *, withhold_usage: bool) -> None:
-        super().__init__(dialect, withhold_usage=withhold_usage)
+    def __init__(
+        self, dialect: Dialect, delivered: str, first: dict[str, Any], *, withhold_usage: bool, flatten: bool = False
+    ) -> None:
+        super().__init__(dialect, withhold_usage=withhold_usage, flatten=flatten)
         self._delivered, self._first = delivered, first
         self._held: list[Frame] = []
         self._heard = ""

@@ -132,7 +132,8 @@ class PassThrough:
         return continuation(body, delivered, self._vendor.prefill)
 
     def resumed(self, facts: Facts, delivered: str, first: dict[str, Any], now: float) -> Stream:
-        rest = Continuing(self.dialect, delivered, first, withhold_usage=self._asks_usage(facts))
+        withhold, flatten = self._asks_usage(facts), self._vendor.flatten
+        rest = Continuing(self.dialect, delivered, first, withhold_usage=withhold, flatten=flatten)
         return unframed(rest, self._vendor)
 
     def _asks_usage(self, facts: Facts) -> bool:
@@ -150,6 +151,8 @@ class Transcode:
         self._read: tuple[bytes, ChatRequest] | None = None
         self._tool_names: Mapping[str, str] = {}
         self._model = ""
+        self._gives_one = False
+        """More answers than one were asked for, and the vendor cannot be told."""
 
     def fetches(self, asked: Asked) -> tuple[Uri, ...]:
         found = {
@@ -173,7 +176,7 @@ class Transcode:
             cache_automatically=asked.cache,
         )
         encoded = self._egress.encode_request(request, abilities(asked.target_model, asked.model))
-        self._tool_names = encoded.tool_names
+        self._tool_names, self._gives_one = encoded.tool_names, "n" in encoded.dropped
         written = Outgoing(msgspec.json.encode(encoded.body), encoded.headers, encoded.dropped)
         if self._vendor.adapt is None:
             return written
@@ -200,8 +203,9 @@ class Transcode:
 
     def _stream(self, facts: Facts, now: float, *, usage: bool, keep_text: bool) -> Transcoding:
         encoder = self._ingress.stream_encoder(id=self._id, model=self._model, created=int(now), usage=usage)
+        choices = 1 if self._gives_one else facts.choices
         return Transcoding(
-            self._egress.stream_decoder(), encoder, self._naming(), choices=facts.choices, keep_text=keep_text
+            self._egress.stream_decoder(), encoder, self._naming(), choices=choices, keep_text=keep_text
         )
 
     def _naming(self) -> Naming:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -273,3 +274,14 @@ def test_nothing_said_in_a_cloud_means_what_the_machine_offers() -> None:
     asked = {name for name, each in providers.items() if each.credential == "default"}
     assert asked == {"bedrock", "aws-pasted", "aws-openai", "tgi", "vertex"}
     assert providers["aws-pasted"].region == "eu-west-1"
+
+
+def test_vertex_takes_the_project_of_its_credentials(tmp_path: Path) -> None:
+    file = tmp_path / "key.json"
+    file.write_text('{"type": "service_account", "project_id": "of-the-file"}')
+    settings = f"providers: {{vertex: {{credentials_file: '{file}'}}}}"
+    assert config.parse(settings, {}).providers["vertex"].project == "of-the-file"
+    other = f"providers: {{vertex: {{credentials_file: '{file}', project: mine}}}}"
+    assert config.parse(other, {}).providers["vertex"].project == "mine"
+    express = "providers: {vertex: {api_key: of-express-mode}}"
+    assert config.parse(express, {"GOOGLE_CLOUD_PROJECT": "p"}).providers["vertex"].project is None

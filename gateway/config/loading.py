@@ -106,7 +106,7 @@ def _built(tree: Node, env: Mapping[str, str], source: str, found: Findings) -> 
     custom = sections.pop("vendors", {})
     known = vendors.built(custom, _known(), found)
     settled = {
-        name: _settled(name, provider, child("providers", name), known, found)
+        name: _settled(name, provider, child("providers", name), known, env, found)
         for name, provider in sections.get("providers", {}).items()
     }
     providers, variables = retries.honoured(settled, env, found)
@@ -181,7 +181,9 @@ def _known() -> Mapping[str, Vendor]:
     return {**VENDORS, **vendors.installed().vendors}
 
 
-def _settled(name: str, provider: Provider, path: str, known: Mapping[str, Vendor], found: Findings) -> Provider:
+def _settled(
+    name: str, provider: Provider, path: str, known: Mapping[str, Vendor], env: Mapping[str, str], found: Findings
+) -> Provider:
     """With its vendor by the vendor's own name, and ``endpoint`` under the one word for it."""
     if provider.base_url and provider.endpoint:
         found.add(child(path, "endpoint"), "is given beside base_url, which means the same", "keep one of the two")
@@ -189,7 +191,7 @@ def _settled(name: str, provider: Provider, path: str, known: Mapping[str, Vendo
     vendor = vendors.find(provider.vendor or name, known)
     if vendor is None:
         return msgspec.structs.replace(provider, vendor=provider.vendor or name, base_url=base_url, endpoint=None)
-    provider = signing_in.settled(provider, vendor)
+    provider = signing_in.settled(provider, vendor, env)
     return msgspec.structs.replace(provider, vendor=vendor.name, base_url=base_url, endpoint=None)
 
 

@@ -86,15 +86,24 @@ PACKAGES: Mapping[Identity, Package] = {
 }
 
 
-def settled(provider: Provider, vendor: Vendor) -> Provider:
-    """In AWS and in Google's cloud, who says nothing means what the machine offers; a host of AWS's says its region."""
+def settled(provider: Provider, vendor: Vendor, env: Mapping[str, str]) -> Provider:
+    """In AWS and in Google's cloud, who says nothing means what the machine offers; a host of AWS's says its region.
+
+    Google's project is that of the credentials, as its own SDKs have it; a key needs none.
+    """
     if vendor.identity not in ("aws", "google"):
         return provider
     region = provider.region or provider.location
     if vendor.identity == "aws" and region is None:
         region = _region_of(provider.base_url or vendor.base_url or "")
     credential = provider.credential if ways_of(provider) else "default"
-    return msgspec.structs.replace(provider, credential=credential, region=region)
+    project = provider.project
+    if vendor.identity == "google" and project is None and not provider.keys:
+        # Brings the event loop along, which reading a configuration does not need otherwise.
+        from gateway.credentials.google import project_of
+
+        project = project_of(provider.credentials_file, env)
+    return msgspec.structs.replace(provider, credential=credential, region=region, project=project)
 
 
 def _region_of(base_url: str) -> str | None:

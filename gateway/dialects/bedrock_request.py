@@ -11,7 +11,7 @@ import msgspec
 from gateway.abilities import Abilities
 from gateway.chat import Cache, ChatRequest, Encoded, Thinking, Tool
 from gateway.dialects.anthropic_request import think as think_as_claude
-from gateway.dialects.anthropic_schema import enforceable
+from gateway.dialects.anthropic_schema import enforceable, tool_input
 from gateway.dialects.bedrock_contents import MOST_CACHE_POINTS, Block, Contents, cache_point, thin_out
 from gateway.dialects.bedrock_models import CLAUDE, UNKNOWN, Family, family
 from gateway.errors import CallerError
@@ -97,7 +97,7 @@ def _tools(request: ChatRequest, able: Abilities, kind: Family, contents: Conten
     for place, tool in enumerate(request.tools):
         if wanted and narrows and tool.name not in wanted:
             continue
-        tools.append({"toolSpec": _tool(tool, place, able, contents)})
+        tools.append({"toolSpec": _tool(tool, place, able, kind, contents)})
         if tool.cache and "tools" in kind.caches:
             tools.append(cache_point(tool.cache, kind))
             contents.points += 1
@@ -126,15 +126,19 @@ def _tools(request: ChatRequest, able: Abilities, kind: Family, contents: Conten
     return tools, None
 
 
-def _tool(tool: Tool, place: int, able: Abilities, contents: Contents) -> Block:
-    schema = dict(tool.parameters or {})
-    schema.setdefault("type", "object")
+def _tool(tool: Tool, place: int, able: Abilities, kind: Family, contents: Contents) -> Block:
+    # "inputSchema.json.type must be one of the following: object"
+    schema = {**(tool.parameters or {}), "type": "object"}
+    if kind.claude or kind is UNKNOWN:
+        # Others take variants at the top: https://github.com/code-yeongyu/senpi/issues/1947
+        schema, lost = tool_input(schema)
+        contents.dropped += [f"tools[{place}].function.parameters.{key}" for key in lost]
     strict = bool(tool.strict and able.schema)
     if tool.strict and not strict:
         contents.dropped.append(f"tools[{place}].function.strict")
     if strict:
         schema = enforceable(schema)
-    elif schema["type"] == "object":
+    else:
         schema.setdefault("properties", {})
     written: Block = {"name": contents.tool_name(tool.name)}
     if tool.description and tool.description.strip():

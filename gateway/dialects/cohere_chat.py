@@ -366,12 +366,15 @@ class _Conversation:
 
 def _unique(ids: list[str]) -> list[str]:
     """Some clients name the calls of one message alike."""
-    counted: Counter[str] = Counter()
-    unique = []
+    unique: dict[str, None] = {}
+    repeats: Counter[str] = Counter()
     for each in ids:
-        counted[each] += 1
-        unique.append(each if counted[each] == 1 else f"{each}_{counted[each]}")
-    return unique
+        own = each
+        while own in unique:
+            repeats[each] += 1
+            own = f"{each}_{repeats[each] + 1}"
+        unique[own] = None
+    return [*unique]
 
 
 def _short(blocks: list[dict[str, Any]]) -> Any:

@@ -90,7 +90,9 @@ class Conversation:
             elif message.role == "tool":
                 self._tools_said(message.parts, where)
             else:
-                # There is no system role within a conversation: what was said there keeps its place.
+                if message.role != "user":
+                    # There is no system role within a conversation: what was said there keeps its place.
+                    self.lost[f"{where}.role"] = None
                 self._user_said(self._parts(message.parts, where))
         self._answer()
         if not self.contents:

@@ -32,7 +32,7 @@ from gateway.chat import (
     Uri,
     Usage,
 )
-from gateway.dialects.openai_parts import FORMATS
+from gateway.dialects.openai_parts import FORMATS, UNSIGNED
 from gateway.sse import DONE
 
 _encode = msgspec.json.Encoder().encode
@@ -128,7 +128,7 @@ def _details(thoughts: Sequence[Reasoning], begin: int = 0) -> list[dict[str, An
     """
     made: list[dict[str, Any]] = []
     for thought in thoughts:
-        if not (thought.signature or thought.opaque):
+        if not (thought.signature or thought.opaque or thought.format in UNSIGNED):
             continue
         of_one = {"id": f"reasoning_{begin + len(made)}", "format": FORMATS.get(thought.format or "", thought.format)}
         if thought.signature:

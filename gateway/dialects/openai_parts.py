@@ -219,6 +219,9 @@ def _word(value: Any) -> str | None:
 FORMATS = {"anthropic": "anthropic-claude-v1", "gemini": "google-gemini-v1", "openai": "openai-responses-v1"}
 """Whose a signature is, and what OpenRouter calls it. Others keep OpenRouter's name: nobody else can read them."""
 
+UNSIGNED = frozenset(("cohere",))
+"""Those who take their thoughts back without a signature."""
+
 _WHOSE = {
     **{name: whose for whose, name in FORMATS.items()},
     "azure-openai-responses-v1": "openai",
@@ -304,7 +307,12 @@ def _put_together(thought: dict[str, Any]) -> Reasoning:
     whose = _WHOSE.get(thought["format"], thought["format"])
     if signed and thought["format"] is None:
         whose = "anthropic" if thought["signature"] else "openai"
-    return Reasoning("".join(thought["texts"]), thought["signature"], thought["opaque"], whose if signed else None)
+    return Reasoning(
+        "".join(thought["texts"]),
+        thought["signature"],
+        thought["opaque"],
+        whose if signed or whose in UNSIGNED else None,
+    )
 
 
 _PARTS: Mapping[str, Callable[[Fields, str], Part]] = {

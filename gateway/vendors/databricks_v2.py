@@ -64,6 +64,7 @@ VENDOR = Vendor(
     roles=DEVELOPER,
     drop_from_messages=FOREIGN,
     adapt=adapt,
+    flatten=True,
     prices="databricks",
     locate=locate,
 )

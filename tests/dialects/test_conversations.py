@@ -59,7 +59,7 @@ def holds(dialect: str, model: str, conversation: Conversation) -> None:
     meaning = READERS[dialect](made.body)
     for group in meaning.groups:
         group.calls = [(made.tool_names.get(name, name), given) for name, given in group.calls]
-    nothing_is_lost(conversation, meaning, made)
+    nothing_is_lost(conversation, meaning, made, dialect)
     the_order_is_kept(conversation, meaning)
     calls_are_the_same(conversation, meaning)
     results_are_with_their_calls(conversation, meaning, made, dialect, model)
@@ -79,7 +79,10 @@ def is_named(made: Encoded, *names: str) -> bool:
     return any(each.startswith(names) for each in made.dropped)
 
 
-def nothing_is_lost(conversation: Conversation, meaning: Meaning, made: Encoded) -> None:
+SYSTEM = ("system", "developer")
+
+
+def nothing_is_lost(conversation: Conversation, meaning: Meaning, made: Encoded, dialect: str) -> None:
     """Every text once; every file once, or named by its place; every name and marker kept, or named."""
     found = sorted(meaning.everything())
     assert found == sorted(line for each in conversation.said for line in each.lines)
@@ -89,6 +92,11 @@ def nothing_is_lost(conversation: Conversation, meaning: Meaning, made: Encoded)
         for where, content, _ in each.media:
             assert media.count(content) + is_named(made, f"{where}") >= 1, where
             assert media.count(content) <= 1
+    began = next((at for at, each in enumerate(conversation.said) if each.side not in SYSTEM), len(conversation.said))
+    for each in conversation.said[began:]:
+        # Where only the user may speak, what the system says has its place, and not its weight.
+        if each.side in SYSTEM and each.lines and dialect in ("anthropic_messages", "bedrock_converse", "gemini"):
+            assert f"{each.where}.role" in made.dropped
     for at in conversation.named:
         assert f"messages[{at}].name" in made.dropped
     marked = sum(each.markers for each in conversation.said)
@@ -103,7 +111,7 @@ def spare(conversation: Conversation) -> bool:
 
 def the_order_is_kept(conversation: Conversation, meaning: Meaning) -> None:
     """Who said what after what; results aside, which have their own place."""
-    first = next((at for at, each in enumerate(conversation.said) if each.side not in ("system", "developer")), None)
+    first = next((at for at, each in enumerate(conversation.said) if each.side not in SYSTEM), None)
     opening = conversation.said[:first]
     system = [line for each in opening for line in each.lines]
     # Where nobody else spoke, somebody has to.

@@ -279,6 +279,8 @@ def thoughts(draw: Any) -> list[Reasoning]:
         return [Reasoning(draw(SAID)) for _ in range(min(count, 1))]
     if whose == "gemini" and draw(st.booleans()):
         return [Reasoning(draw(SAID)), Reasoning(signature=draw(SEALS), format=whose)][2 - min(count, 2) :]
+    if whose == "cohere" and draw(st.booleans()):
+        return [Reasoning(draw(SAID), format=whose), Reasoning(opaque=draw(SEALS), format=whose)][2 - min(count, 2) :]
     sealed = st.builds(Reasoning, WORDS, SEALS, st.none(), st.just(whose))
     hidden = st.builds(Reasoning, WORDS, st.none(), SEALS, st.just(whose))
     return [draw(st.one_of(sealed, hidden)) for _ in range(count)]

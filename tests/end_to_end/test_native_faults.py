@@ -282,7 +282,8 @@ RESUMES = [(ANTHROPIC, GEMINI), (ANTHROPIC, OPENAI), (GEMINI, ANTHROPIC), (BEDRO
 def test_a_broken_answer_goes_on_elsewhere(one: Family, other: Family) -> None:
     with stand(one, other, on_broken_stream="resume") as s:
         s.first.reply = broken(one)
-        s.second.reply = other.streamed(other.events(Said(text=" And the rest.", cached=0, reasoning=0)))
+        rest = Said(text=" And the rest.", thought="Where was I?", cached=0, reasoning=0)
+        s.second.reply = other.reply(rest, stream=True)
         told = s.see(BEGUN, stream_options={"include_usage": True})
         assert told.done
         assert told.finish == "stop"

@@ -124,6 +124,12 @@ ROWS: dict[str, Row] = {
         settings={"vendor": "databricks"},
     ),
     "databricks_v2": Row(OPENAI, "databricks-gpt-5", "/ai-gateway/mlflow/v1/chat/completions"),
+    "databricks_v2-in-openais": Row(
+        DATABRICKS_CLAUDE,
+        "databricks-claude-sonnet-4-5",
+        "/ai-gateway/mlflow/v1/chat/completions",
+        settings={"vendor": "databricks_v2"},
+    ),
     "databricks_v2-claude": Row(
         ANTHROPIC,
         "databricks-claude-sonnet-4-5",

@@ -1,0 +1,29 @@
+"""What vendors get and clients read is what is written down. On purpose? ``python -m tests.golden``, and look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.dialects.validity import check
+from tests.golden import ROOT, answers, requests, written
+
+REQUESTS, ANSWERS = dict(requests()), dict(answers())
+
+
+@pytest.mark.parametrize("name", [*REQUESTS, *ANSWERS])
+def test_an_arrow_is_as_written_down(name: str):
+    said: Any = {**REQUESTS, **ANSWERS}[name]
+    assert written(said) == (ROOT / name).read_text()
+
+
+def test_no_file_is_left_over():
+    made = {*REQUESTS, *ANSWERS}
+    assert {file.name for file in ROOT.glob("*-*.json")} == made
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_what_is_written_down_is_valid(name: str):
+    dialect = name.split("-")[1].removesuffix(".json")
+    check("gemini_3" if dialect == "gemini" else dialect, REQUESTS[name]["body"])
