@@ -306,7 +306,7 @@ class Calling:
 
     def _headers(self, written: Outgoing) -> Headers:
         ours = (*_BASE_HEADERS, *self.face.headers, *written.headers)
-        return tuple(dict((*ours, *self.provider.headers, *self.terms.exchange.forward, *self._trace())).items())
+        return joined((*ours, *self.provider.headers, *self.terms.exchange.forward, *self._trace()))
 
     async def _write(self) -> Outgoing | Fault:
         """The request in the vendor's dialect; what it refers to is brought first where the vendor would not."""
@@ -318,7 +318,7 @@ class Calling:
             target_model=target.model,
             model=self.face.routes.deployed(target.model),
             max_tokens=self.terms.plan.max_tokens.get(target),
-            recall=lambda call_id: self._means.thoughts.recall(exchange.caller, call_id),
+            recall=lambda call_id: self._means.thoughts.recall(exchange.caller, call_id, exchange.session),
             cache=self.provider.cache,
         )
         began, waited = self.clock(), 0.0
@@ -341,6 +341,15 @@ class Calling:
                 type=error.type,
                 code=error.code,
                 param=error.param,
+            )
+        except RecursionError:
+            return Fault(
+                kind=FaultKind.BAD_REQUEST,
+                message="the request is nested too deeply to be written anew",
+                origin="caller",
+                status=400,
+                type="invalid_request_error",
+                code="nested_too_deeply",
             )
         finally:
             add_up(exchange.phases, "convert", self.clock() - began - waited)
@@ -468,6 +477,18 @@ class Calling:
 
 def add_up(phases: dict[str, float], phase: str, seconds: float) -> None:
     phases[phase] = phases.get(phase, 0.0) + seconds
+
+
+def joined(headers: Headers) -> Headers:
+    """Each once, the last one wins; but who asks for a beta takes none away that the request itself needs."""
+    betas = (beta.strip() for name, value in headers if name == _BETAS for beta in value.split(","))
+    made = dict(headers)
+    if _BETAS in made:
+        made[_BETAS] = ",".join(dict.fromkeys(filter(None, betas)))
+    return tuple(made.items())
+
+
+_BETAS = "anthropic-beta"
 
 
 def at_origin(url: str, origin: str | None) -> str:

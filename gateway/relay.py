@@ -249,7 +249,7 @@ class Story:
         if self.gateway.health.succeed(opened.ticket, now):
             self._tell.succeeded(opened, now)
             for call_id, kept in opened.kept():
-                self.gateway.thoughts.keep(self.exchange.caller, call_id, kept)
+                self.gateway.thoughts.keep(self.exchange.caller, call_id, kept, self.exchange.session)
 
     def _abandon(self, attempt: Attempt, ticket: Ticket) -> None:
         """An attempt that was left before its end; after a verdict this does nothing."""

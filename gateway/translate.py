@@ -204,9 +204,7 @@ class Transcode:
     def _stream(self, facts: Facts, now: float, *, usage: bool, keep_text: bool) -> Transcoding:
         encoder = self._ingress.stream_encoder(id=self._id, model=self._model, created=int(now), usage=usage)
         choices = 1 if self._gives_one else facts.choices
-        return Transcoding(
-            self._egress.stream_decoder(), encoder, self._naming(), choices=choices, keep_text=keep_text
-        )
+        return Transcoding(self._egress.stream_decoder(), encoder, self._naming(), choices=choices, keep_text=keep_text)
 
     def _naming(self) -> Naming:
         return Naming(self._tool_names, self._egress.SIGNED, self._signer)

@@ -45,3 +45,32 @@ def test_the_same_call_again_is_counted_once():
         thoughts.keep(None, "call_0", KEPT)
     thoughts.keep(None, "call_1", KEPT)
     assert thoughts.recall(None, "call_0")
+
+
+OTHER = Kept((Reasoning("otherwise", None, None, None),))
+
+
+def test_an_id_that_is_counted_belongs_to_its_conversation():
+    thoughts = Thoughts()
+    for call_id in ("functions.f:0", "call_1"):
+        thoughts.keep("ci", call_id, KEPT, "ci:a")
+    assert thoughts.recall("ci", "functions.f:0", "ci:a") == KEPT
+    assert thoughts.recall("ci", "functions.f:0", "ci:b") is None
+    assert thoughts.recall("ci", "functions.f:0") is None
+    # Any other is one of a kind, and known to who names no conversation, too.
+    assert thoughts.recall("ci", "call_1") == KEPT
+
+
+def test_a_counted_id_of_two_conversations_without_names_is_nobodys():
+    thoughts = Thoughts()
+    thoughts.keep("ci", "functions.f:0", KEPT)
+    thoughts.keep("ci", "functions.f:0", KEPT)
+    assert thoughts.recall("ci", "functions.f:0") == KEPT
+    for _ in range(2):
+        thoughts.keep("ci", "functions.f:0", OTHER)
+        assert thoughts.recall("ci", "functions.f:0") is None
+    # With names, and for ids that are one of a kind, the later answer is to the same question.
+    for call_id, session in (("functions.f:0", "ci:a"), ("call_1", None)):
+        thoughts.keep("ci", call_id, KEPT, session)
+        thoughts.keep("ci", call_id, OTHER, session)
+        assert thoughts.recall("ci", call_id, session) == OTHER

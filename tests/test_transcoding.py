@@ -262,6 +262,17 @@ def test_a_vendor_has_the_last_word():
     assert (made.headers, made.dropped) == ((("x-a", "b"), ("x-c", "d")), ("seed", "n"))
 
 
+@pytest.mark.parametrize(("dropped", "complete"), [(("n",), True), ((), False)])
+def test_an_answer_of_a_vendor_that_gives_but_one_is_whole(dropped: tuple[str, ...], complete: bool):
+    dialect = fake(stream_decoder=lambda: Script([[event] for event in ANSWER]))
+    dialect.encode_request = lambda request, able: Encoded(body={}, dropped=dropped)
+    translator = Transcode(CHAT, dialect, VENDOR, "1")
+    translator.request(asked(body_of({"role": "user", "content": "hi"}, n=2)))
+    stream = translator.stream(Facts(model="m", stream=True, choices=2), 5.0, keep_text=False)
+    assert run(stream, len(ANSWER)).endswith(DONE) is complete
+    assert stream.complete is complete
+
+
 def test_mistakes_of_the_caller_are_raised():
     for act in (Transcode(CHAT, fake(), VENDOR, "1").fetches, Transcode(CHAT, fake(), VENDOR, "1").request):
         with pytest.raises(CallerError):

@@ -33,6 +33,7 @@ from gateway.chat import (
 )
 from gateway.dialects.anthropic_request import encode_request as encode_request
 from gateway.dialects.faults import BODY_KEPT, read_error_object
+from gateway.dialects.usage import count
 from gateway.errors import Fault, FaultKind
 from gateway.sse import Frame, OversizedFrame, Splitter
 
@@ -147,14 +148,14 @@ def _reason(said: str | None, called: bool) -> FinishReason | None:
 
 def _counted(usage: _Usage) -> Usage:
     # Anthropic counts cache reads and writes outside input_tokens; the hub, inside. Thinking is inside output.
-    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    read, written = count(usage.cache_read_input_tokens), count(usage.cache_creation_input_tokens)
     details = usage.output_tokens_details
     return Usage(
-        input_tokens=(usage.input_tokens or 0) + read + written,
-        output_tokens=usage.output_tokens or 0,
+        input_tokens=count(usage.input_tokens) + read + written,
+        output_tokens=count(usage.output_tokens),
         cached_tokens=read,
         cache_write_tokens=written,
-        reasoning_tokens=(details.thinking_tokens or 0) if details else 0,
+        reasoning_tokens=count(details.thinking_tokens) if details else 0,
     )
 
 

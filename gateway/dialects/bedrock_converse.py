@@ -35,6 +35,7 @@ from gateway.chat import (
 from gateway.dialects.bedrock_request import SIGNED as SIGNED
 from gateway.dialects.bedrock_request import encode_request as encode_request
 from gateway.dialects.faults import BODY_KEPT, read_error_object, read_exception
+from gateway.dialects.usage import count
 from gateway.errors import Fault, FaultKind
 from gateway.event_stream import Messages
 
@@ -181,10 +182,10 @@ def _reason(said: str | None, called: bool) -> FinishReason | None:
 
 def _counted(usage: _Usage) -> Usage:
     # Cache reads and writes are counted outside inputTokens; the hub counts them inside. Thinking is inside output.
-    read, written = usage.cacheReadInputTokens or 0, usage.cacheWriteInputTokens or 0
+    read, written = count(usage.cacheReadInputTokens), count(usage.cacheWriteInputTokens)
     return Usage(
-        input_tokens=(usage.inputTokens or 0) + read + written,
-        output_tokens=usage.outputTokens or 0,
+        input_tokens=count(usage.inputTokens) + read + written,
+        output_tokens=count(usage.outputTokens),
         cached_tokens=read,
         cache_write_tokens=written,
     )

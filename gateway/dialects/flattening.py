@@ -57,4 +57,8 @@ def _thought(part: dict[str, Any]) -> str:
     """Mistral's ``thinking`` and Databricks' ``summary`` are lists of texts."""
     inner = part.get("thinking", part.get("summary"))
     pieces = inner if isinstance(inner, list) else [inner]
-    return "".join(piece if isinstance(piece, str) else str((piece or {}).get("text") or "") for piece in pieces)
+    return "".join(
+        piece if isinstance(piece, str) else str(piece.get("text") or "")
+        for piece in pieces
+        if isinstance(piece, str | dict)
+    )

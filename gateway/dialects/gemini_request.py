@@ -29,6 +29,8 @@ def encode_request(request: ChatRequest, able: Abilities) -> Encoded:
         body["tools"] = [{"functionDeclarations": tools}]
         if calling := _calling(request, names):
             body["toolConfig"] = {"functionCallingConfig": calling}
+    elif request.tool_choice and request.tool_choice.mode in ("required", "named"):
+        lost["tool_choice"] = None
     generation = _generation(request, able, lost)
     generation |= _output(request, able, bool(tools), conversation.system, lost)
     if "thinkingConfig" not in theirs_of_generation and (thinking := _thinking(request, able, lost)):

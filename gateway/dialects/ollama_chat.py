@@ -39,6 +39,7 @@ from gateway.chat import (
 )
 from gateway.dialects.faults import read_error_object
 from gateway.dialects.mending import mended
+from gateway.dialects.usage import count
 from gateway.errors import Fault, FaultKind
 
 NAME = "ollama_chat"
@@ -381,7 +382,7 @@ def _usage(said: _Answer) -> Usage | None:
     """A prompt that was remembered whole is not counted by older servers."""
     if said.prompt_eval_count is None and said.eval_count is None:
         return None
-    return Usage(input_tokens=max(0, said.prompt_eval_count or 0), output_tokens=max(0, said.eval_count or 0))
+    return Usage(input_tokens=count(said.prompt_eval_count), output_tokens=count(said.eval_count))
 
 
 # Stream ---------------------------------------------------------------------------------------------------------------

@@ -173,12 +173,23 @@ def located(
     if url[:5].lower() != "data:":
         return Uri(modality, url, mime_type, name, detail, cache)
     head, _, content = url[5:].partition(",")
-    said, *parameters = head.split(";")
+    said, *parameters = head[:_LONGEST_HEAD].split(";")
     found = said.strip().lower() or mime_type or _DEFAULTS[modality]
     named = next((each[5:] for each in parameters if each.startswith("name=")), None)
     if "base64" not in parameters:
-        content = base64.b64encode(unquote_to_bytes(content)).decode()
+        content = _in_base64(content)
     return Blob(_modality(found, modality), found, content, name or named, detail, cache)
+
+
+_LONGEST_HEAD = 1024
+MOST_ESCAPES = 100_000
+"""Of a URL with its bytes in it: each costs as much as hundreds of bytes do."""
+
+
+def _in_base64(escaped: str) -> str:
+    if escaped.count("%") > MOST_ESCAPES:
+        raise CallerError(400, "invalid_value", f"a data: URL has more than {MOST_ESCAPES} escapes: send it as base64")
+    return base64.b64encode(unquote_to_bytes(escaped)).decode()
 
 
 def _modality(mime_type: str, otherwise: Modality) -> Modality:

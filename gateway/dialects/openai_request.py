@@ -51,7 +51,7 @@ def decode_request(body: bytes) -> ChatRequest:
     model = said.get("model")
     return ChatRequest(
         model=model if isinstance(model, str) else "",
-        messages=tuple(conversation.message(each, f"messages[{place}]") for place, each in enumerate(messages)),
+        messages=conversation.messages(messages),
         stream=_flag(said, "stream") or False,
         tools=_tools(said, extra),
         tool_choice=_tool_choice(said),
@@ -319,6 +319,10 @@ def _named(said: Any) -> str | None:
 
 # Messages -------------------------------------------------------------------------------------------------------------
 
+MOST_PARTS = 100_000
+"""No model's window holds so many, and each costs time that all other requests wait for. Anthropic takes as many
+messages at most: https://platform.claude.com/docs/en/api/messages/create"""
+
 
 class _Conversation:
     """The messages in their order: an answer of a tool is known by the call before it."""
@@ -328,8 +332,20 @@ class _Conversation:
         self._names: dict[str, str] = {}
         self._open: dict[str, None] = {}
         """Calls without an answer so far."""
+        self._room = MOST_PARTS
 
-    def message(self, said: Any, where: str) -> Message:
+    def _take(self, parts: list[Any]) -> None:
+        """Raises ``CallerError`` (400) for a conversation of too many parts."""
+        self._room -= len(parts)
+        if self._room < 0:
+            said = f"more than {MOST_PARTS} messages, parts of messages and tool calls"
+            raise CallerError(400, "too_many_parts", said, param="messages")
+
+    def messages(self, said: list[Any]) -> tuple[Message, ...]:
+        self._take(said)
+        return tuple(self._message(each, f"messages[{place}]") for place, each in enumerate(said))
+
+    def _message(self, said: Any, where: str) -> Message:
         if not isinstance(said, dict):
             raise wrong(where, "an object", said)
         role = _ROLES.get(said.get("role") or "") if isinstance(said.get("role"), str) else None
@@ -358,6 +374,7 @@ class _Conversation:
             content = [content]
         if not isinstance(content, list):
             raise wrong(f"{where}.content", "a string or an array of parts", content)
+        self._take(content)
         for place, part in enumerate(content):
             if isinstance(part, dict) and not part.keys() <= _PART_READ:
                 within = f"{where}.content[{place}]"
@@ -375,6 +392,7 @@ class _Conversation:
         if isinstance(refusal := said.get("refusal"), str) and refusal:
             content = (*content, Refusal(refusal))
         calls = _list(said, "tool_calls", f"{where}.")
+        self._take(calls)
         made = [self._call(call, f"{where}.tool_calls[{place}]", signatures) for place, call in enumerate(calls)]
         if isinstance(function := said.get("function_call"), dict) and not made:
             made = [self._call({"function": function}, f"{where}.function_call", signatures)]

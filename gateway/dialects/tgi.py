@@ -33,6 +33,7 @@ from gateway.chat import (
     Usage,
 )
 from gateway.dialects.faults import BODY_KEPT, read_error_object
+from gateway.dialects.usage import count
 from gateway.errors import Fault, FaultKind
 from gateway.sse import Frame, OversizedFrame, Splitter
 
@@ -178,7 +179,7 @@ def _counted(details: _Details | None) -> Usage | None:
     if details is None or details.generated_tokens is None:
         return None
     read = details.input_length if details.input_length is not None else len(details.prefill or ())
-    return Usage(input_tokens=read, output_tokens=details.generated_tokens)
+    return Usage(input_tokens=count(read), output_tokens=count(details.generated_tokens))
 
 
 def _garbled(message: str, body: bytes) -> Fault:

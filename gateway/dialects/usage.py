@@ -18,10 +18,10 @@ def read_usage(said: Any) -> Usage | None:
     if not isinstance(said, dict):
         return None
     prompt, completion = _details(said, "prompt_tokens_details"), _details(said, "completion_tokens_details")
-    given, made = _count(said.get("prompt_tokens")), _count(said.get("completion_tokens"))
+    given, made = count(said.get("prompt_tokens")), count(said.get("completion_tokens"))
     read, written = (_first(prompt, names) or _first(said, names) for names in (_CACHE_READ, _CACHE_WRITE))
-    reasoning = _count(completion.get("reasoning_tokens")) or _count(said.get("reasoning_tokens"))
-    beyond = max(0, _count(said.get("total_tokens")) - given - made)
+    reasoning = count(completion.get("reasoning_tokens")) or count(said.get("reasoning_tokens"))
+    beyond = max(0, count(said.get("total_tokens")) - given - made)
     if _cache_is_aside(said, given, read + written, reasoning, beyond):
         given, beyond = given + read + written, max(0, beyond - read - written)
     # Gemini counts its thoughts in the total alone.
@@ -34,8 +34,8 @@ def read_usage(said: Any) -> Usage | None:
         cached_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=reasoning,
-        input_audio_tokens=_count(prompt.get("audio_tokens")),
-        output_audio_tokens=_count(completion.get("audio_tokens")),
+        input_audio_tokens=count(prompt.get("audio_tokens")),
+        output_audio_tokens=count(completion.get("audio_tokens")),
         cost=_charged(said),
     )
 
@@ -53,7 +53,7 @@ def _reasoning_is_aside(said: dict[str, Any], made: int, reasoning: int, beyond:
 
 
 def _first(said: dict[str, Any], names: tuple[str, ...]) -> int:
-    return next((count for name in names if (count := _count(said.get(name)))), 0)
+    return next((found for name in names if (found := count(said.get(name)))), 0)
 
 
 def _details(said: dict[str, Any], name: str) -> dict[str, Any]:
@@ -61,7 +61,8 @@ def _details(said: dict[str, Any], name: str) -> dict[str, Any]:
     return details if isinstance(details, dict) else {}
 
 
-def _count(value: Any) -> int:
+def count(value: Any) -> int:
+    """A number of tokens, or 0 for what is none."""
     # More than 2**53 tokens is no count, and could not be reckoned with in JSON.
     return value if type(value) is int and 0 < value < 1 << 53 else 0
 

@@ -192,7 +192,7 @@ VENDOR = Vendor(
         }
     ),
     # Its own thoughts are parts of the content, and stay.
-    drop_from_messages=(THOUGHTS | MARKERS | ANSWERED) - {"thinking"},
+    drop_from_messages=(THOUGHTS | MARKERS | ANSWERED | {"is_error"}) - {"thinking"},
     roles=DEVELOPER,
     adapt=adapt,
     stream_usage=False,  # the last chunk has it anyhow

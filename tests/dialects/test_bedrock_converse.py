@@ -434,6 +434,17 @@ def test_a_tool_is_described():
     assert asked(model=NOVA, tools=(Tool("h", strict=True),))[1] == ("tools[0].function.strict",)
 
 
+VARIANTS = [{"properties": {"a": {"type": "string"}}, "required": ["a"]}, {"properties": {"b": {"type": "string"}}}]
+
+
+@pytest.mark.parametrize(("model", "flat"), [(CLAUDE, True), (ARN, True), (NOVA, False)])
+def test_claude_takes_no_variants_at_the_top_of_a_tool(model: str, flat: bool):
+    body, dropped = asked(model=model, tools=(Tool("f", None, {"type": ["object", "null"], "anyOf": VARIANTS}),))
+    schema = body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
+    assert (schema["type"], "anyOf" in schema, bool(schema["properties"])) == ("object", not flat, flat)
+    assert dropped == (("tools[0].function.parameters.anyOf",) if flat else ())
+
+
 SETTINGS: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[str]]] = {
     # model, what is asked for: what is in the body beside the messages, what is dropped
     "limits": (

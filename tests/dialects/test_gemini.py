@@ -334,6 +334,11 @@ def test_tool_choice(choice: ToolChoice | None, offered: list[str], calling: Any
     assert body.get("toolConfig") == (calling and {"functionCallingConfig": calling})
 
 
+def test_no_tool_can_be_demanded_where_there_is_none():
+    made = encoded(tool_choice=ToolChoice("required"))
+    assert ("tools" in made.body, "toolConfig" in made.body, made.dropped) == (False, False, ("tool_choice",))
+
+
 def test_a_tool_is_declared_as_it_is_and_once():
     made = encoded(tools=(TOOL, OTHER, TOOL))
     assert made.body["tools"] == [{"functionDeclarations": [DECLARED, {"name": "u"}]}]
