@@ -259,7 +259,12 @@ class Calling:
 
     async def open(self) -> Opened | Fault:
         """Up to the first output (``live``), or to the end (``held``, or not streamed)."""
-        call = await self._call()
+        try:
+            # What a call needs first (media, a token) may take its time, but not more than there is.
+            async with asyncio.timeout(self._left(self.total_at)):
+                call = await self._call()
+        except TimeoutError:
+            return self.terms.too_long(max(self.clock(), self.total_at))
         if isinstance(call, Fault):
             return call
         reply = await self._means.upstream.open(call)

@@ -16,7 +16,9 @@ import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -72,7 +74,7 @@ class Media:
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._settings = (download, tuple(host.lower().strip("[]") for host in allow), max_size, timeout)
-        self._resolve = resolve or _resolved
+        self._resolve = resolve or _resolver()
         self._make_tls = tls or _default_tls
         self._tls: ssl.SSLContext | None = None
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -269,7 +271,8 @@ def parsed(uri: str) -> httpx.URL:
         raise _Unfit("media_refused", "this vendor does not fetch it, and only http and https can be fetched for it")
     if url.userinfo:
         raise _Unfit("media_refused", "a URL with credentials in it is not fetched")
-    if not url.host:
+    # Not ``host``, which is for people: it raises where a name is no Punycode.
+    if not url.raw_host:
         raise _Unfit("media_refused", "the URL has no host")
     return url
 
@@ -291,9 +294,16 @@ def _port(url: httpx.URL) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
 
 
-async def _resolved(host: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
+def _resolver() -> Resolve:
+    """On threads of its own: a caller's names that nobody answers for must not hold up those of the vendors."""
+    threads = ThreadPoolExecutor(AT_ONCE, "media-names")
+
+    async def resolved(host: str, port: int) -> Sequence[str]:
+        asked = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(threads, asked)
+        return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+    return resolved
 
 
 def _default_tls() -> ssl.SSLContext:

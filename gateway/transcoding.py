@@ -29,8 +29,8 @@ from gateway.chat import (
     Usage,
 )
 from gateway.dialects import Dialect, Ingress, StreamDecoder, StreamEncoder
+from gateway.dialects.faults import garbled
 from gateway.dialects.glimpse import CallPart, Whole
-from gateway.dialects.openai_chat import garbled
 from gateway.errors import Fault, FaultKind
 from gateway.passing import Continuing, Digest
 

@@ -7,6 +7,7 @@ end, a ``Fault`` when it broke, or None when nothing came within ``wait`` second
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -14,8 +15,9 @@ import ssl
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from html import escape
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
@@ -110,12 +112,23 @@ def without_secrets(fault: Fault, secrets: Iterable[str], url: str) -> Fault:
     """The same fault with every secret of its call blotted out (vendors echo keys), and the URL that was called."""
     said = {name: getattr(fault, name) for name in ("message", "type", "code", "param", "body")}
     for secret in filter(None, secrets):
-        for written in (secret, secret.replace("/", "\\/"), json.dumps(secret)[1:-1]):
+        for written in _spellings(secret):
             said = {name: text and text.replace(written, "***") for name, text in said.items()}
-        if said["body"] and secret in _unescaped(said["body"]):
-            # Spelt in some other way that JSON allows.
-            said["body"] = None
+        # Spelt in some other way that JSON or URLs allow.
+        said = {name: None if text and _has(text, secret) else text for name, text in said.items()}
+    said["message"] = said["message"] or "what the vendor said is left out: its key is in it"
     return msgspec.structs.replace(fault, **said, url=fault.url or shown_url(url))
+
+
+def _spellings(secret: str) -> Iterable[str]:
+    """As it was sent, and as JSON, URLs and HTML have it; in base64, where that is long enough to mean nothing else."""
+    yield from (secret, secret.replace("/", "\\/"), json.dumps(secret)[1:-1], quote(secret, safe=""), escape(secret))
+    if len(secret) >= 8:
+        yield base64.b64encode(secret.encode()).decode().rstrip("=")
+
+
+def _has(text: str, secret: str) -> bool:
+    return secret in _unescaped(text) or secret in unquote(text)
 
 
 def _unescaped(text: str) -> str:

@@ -14,7 +14,7 @@ from gateway.attempt import Face, Provider, at_origin
 from gateway.chat import Facts, Headers
 from gateway.credentials import Unsigned
 from gateway.dialects import openai_chat
-from gateway.dialects.faults import read_fault
+from gateway.dialects.faults import garbled, read_fault
 from gateway.errors import CallerError, Fault, FaultKind
 from gateway.listing_shapes import Listed, read_page
 from gateway.translate import Asked, Outgoing, Translator, translator
@@ -163,7 +163,7 @@ class Prober:
             return watch.heard(fault=body)
         page = read_page(body, watch.face.vendor.listing, watch.url)
         if page is None:
-            return watch.heard(fault=_garbled("the answer is not a list of models", body))
+            return watch.heard(fault=garbled("the answer is not a list of models", body))
         return watch.heard(listed=page.models)
 
     async def _read_chat(self, made: Translator, reply: Reply, watch: _Watch) -> Heard:
@@ -186,7 +186,7 @@ class Prober:
         if watch.content_type in _WHOLE:
             answer = await self._answer(made, reply)
             said = f"a stream was asked for, the answer is {watch.content_type}"
-            return watch.heard(fault=answer if isinstance(answer, Fault) else _garbled(said, b""))
+            return watch.heard(fault=answer if isinstance(answer, Fault) else garbled(said, b""))
         stream = made.stream(Facts(model="", stream=True), time.time(), keep_text=False)
         while not stream.done and stream.fault is None:
             chunk = await reply.read()
@@ -264,10 +264,6 @@ _WHOLE = ("application/json", "application/problem+json", "text/html")
 def _refused(error: CallerError) -> Fault:
     """What we ask cannot be said in the vendor's dialect."""
     return Fault(kind=FaultKind.BAD_REQUEST, message=error.message, origin="gateway", code=error.code)
-
-
-def _garbled(message: str, body: bytes) -> Fault:
-    return Fault(kind=FaultKind.GARBLED, message=message, body=body[:2048].decode(errors="replace"))
 
 
 def _tool_complaint(body: bytes, finish: str | None) -> str:

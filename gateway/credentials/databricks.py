@@ -34,7 +34,8 @@ class Databricks:
         token = said.get("access_token")
         if reply.status_code != 200 or not isinstance(token, str) or not token:
             why = said.get("error_description") or said.get("message") or said.get("error") or "no token in the answer"
-            raise RuntimeError(f"{self._url} answered {reply.status_code}: {why}")
+            # What is told of it is for everyone's eyes.
+            raise RuntimeError(f"{self._url} answered {reply.status_code}: {why}".replace(self._pair[1], "***"))
         life = said.get("expires_in")
         return Token(token), asked + (float(life) if isinstance(life, int | float) and life > 0 else USUAL_LIFE)
 

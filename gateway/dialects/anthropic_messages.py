@@ -32,10 +32,11 @@ from gateway.chat import (
     Usage,
 )
 from gateway.dialects.anthropic_request import encode_request as encode_request
-from gateway.dialects.faults import BODY_KEPT, read_error_object
+from gateway.dialects.faults import garbled, read_error_object
+from gateway.dialects.framed import FramedDecoder
 from gateway.dialects.usage import count
-from gateway.errors import Fault, FaultKind
-from gateway.sse import Frame, OversizedFrame, Splitter
+from gateway.errors import Fault
+from gateway.sse import Frame
 
 NAME = "anthropic_messages"
 SIGNED = "anthropic"
@@ -103,9 +104,9 @@ def decode_answer(body: bytes, now: float) -> ChatResponse | Fault:
             said = msgspec.json.decode(body)
             if answer.type == "error" or bytes(answer.error) not in (b"", b"null"):
                 return read_error_object(said, body, now)
-            return _garbled("the answer has no content", body)
+            return garbled("the answer has no content", body)
     except (ValueError, RecursionError) as error:
-        return _garbled(f"the answer is not a message: {error}", body)
+        return garbled(f"the answer is not a message: {error}", body)
     parts = [part for block in answer.content if (part := _part(block)) is not None]
     explanation = answer.stop_details.explanation if answer.stop_details else None
     if answer.stop_reason == "refusal" and explanation:
@@ -159,10 +160,6 @@ def _counted(usage: _Usage) -> Usage:
     )
 
 
-def _garbled(message: str, body: bytes) -> Fault:
-    return Fault(kind=FaultKind.GARBLED, message=message, body=body[:BODY_KEPT].decode(errors="replace") or None)
-
-
 # Stream ---------------------------------------------------------------------------------------------------------------
 
 
@@ -200,26 +197,16 @@ class _Open:
         self.data: str | None = None
 
 
-class Decoder:
+class Decoder(FramedDecoder):
     """One stream."""
 
     def __init__(self) -> None:
-        self._splitter = Splitter()
+        super().__init__()
         self._open: dict[int, _Open] = {}
         self._calls = 0
         self._usage = _Usage()
 
-    def feed(self, chunk: bytes, now: float) -> list[ChatEvent]:
-        try:
-            frames = self._splitter.feed(chunk)
-        except OversizedFrame as error:
-            return [Failed(_garbled(str(error), b""))]
-        return self._read(frames, now)
-
-    def end(self, now: float) -> list[ChatEvent]:
-        return self._read(self._splitter.end(), now)
-
-    def _read(self, frames: list[Frame], now: float) -> list[ChatEvent]:
+    def read(self, frames: list[Frame], now: float) -> list[ChatEvent]:
         out: list[ChatEvent] = []
         for frame in frames:
             data = frame.data

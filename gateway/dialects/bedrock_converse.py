@@ -34,9 +34,9 @@ from gateway.chat import (
 )
 from gateway.dialects.bedrock_request import SIGNED as SIGNED
 from gateway.dialects.bedrock_request import encode_request as encode_request
-from gateway.dialects.faults import BODY_KEPT, read_error_object, read_exception
+from gateway.dialects.faults import garbled, read_error_object, read_exception
 from gateway.dialects.usage import count
-from gateway.errors import Fault, FaultKind
+from gateway.errors import Fault
 from gateway.event_stream import Messages
 
 NAME = "bedrock_converse"
@@ -128,7 +128,7 @@ def decode_answer(body: bytes, now: float) -> ChatResponse | Fault:
         if message is None or message.content is None:
             return read_error_object(msgspec.json.decode(body), body, now)
     except (ValueError, RecursionError) as error:
-        return _garbled(f"the answer is not a message: {error}", body)
+        return garbled(f"the answer is not a message: {error}", body)
     parts = tuple(part for block in message.content if (part := _part(block)) is not None)
     called = any(isinstance(part, ToolCall) for part in parts)
     return ChatResponse(
@@ -189,10 +189,6 @@ def _counted(usage: _Usage) -> Usage:
         cached_tokens=read,
         cache_write_tokens=written,
     )
-
-
-def _garbled(message: str, body: bytes = b"") -> Fault:
-    return Fault(kind=FaultKind.GARBLED, message=message, body=body[:BODY_KEPT].decode(errors="replace") or None)
 
 
 # Stream ---------------------------------------------------------------------------------------------------------------
@@ -263,7 +259,7 @@ class Decoder:
                 out.append(Failed(read_exception(headers, message.payload, now)))
         if self._messages.problem and not self._failed:
             self._failed = True
-            out.append(Failed(_garbled(self._messages.problem)))
+            out.append(Failed(garbled(self._messages.problem)))
         return out
 
     def end(self, now: float) -> list[ChatEvent]:

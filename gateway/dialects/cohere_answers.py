@@ -30,9 +30,10 @@ from gateway.chat import (
     Usage,
 )
 from gateway.dialects.faults import read_error_object
+from gateway.dialects.framed import FramedDecoder
 from gateway.dialects.mending import mended
 from gateway.errors import Fault, FaultKind
-from gateway.sse import Frame, OversizedFrame, Splitter
+from gateway.sse import Frame
 
 SIGNED = "cohere"
 """Nothing is signed. But what was thought and planned before a call goes back as it came: it is part of the history."""
@@ -278,26 +279,17 @@ class _Open(msgspec.Struct):
     """It has arguments."""
 
 
-class Decoder:
+class Decoder(FramedDecoder):
     """Events to hub events. A run of thoughts, or of planning, ends where anything else begins."""
 
     def __init__(self) -> None:
-        self._splitter = Splitter()
+        super().__init__()
         self._thought: list[str] = []
         self._planned: list[str] = []
         self._calls: dict[int, _Open] = {}
         self._begun = 0
 
-    def feed(self, chunk: bytes, now: float) -> list[ChatEvent]:
-        try:
-            return self._read(self._splitter.feed(chunk), now)
-        except OversizedFrame as error:
-            return [Failed(Fault(kind=FaultKind.GARBLED, message=str(error)))]
-
-    def end(self, now: float) -> list[ChatEvent]:
-        return self._read(self._splitter.end(), now)
-
-    def _read(self, frames: list[Frame], now: float) -> list[ChatEvent]:
+    def read(self, frames: list[Frame], now: float) -> list[ChatEvent]:
         events: list[ChatEvent] = []
         for frame in frames:
             data = frame.data

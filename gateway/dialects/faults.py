@@ -183,6 +183,11 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     """A status the body claims for itself (OpenRouter, Tetrate and others put it in ``code``)."""
 
 
+def garbled(message: str, body: bytes = b"", kind: FaultKind = FaultKind.GARBLED) -> Fault:
+    """An answer that cannot be read as one."""
+    return Fault(kind=kind, message=message, body=body[:BODY_KEPT].decode(errors="replace") or None)
+
+
 def read_fault(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Fault:
     """A reply that is not an answer, as a fault. ``headers`` are lower-case; ``now`` is epoch seconds."""
     words, wait = read_words(body), retry_after(headers, body, now)

@@ -29,11 +29,12 @@ from gateway.chat import (
     ToolCall,
     Usage,
 )
-from gateway.dialects.faults import BODY_KEPT, read_error_object
+from gateway.dialects.faults import BODY_KEPT, garbled, read_error_object
+from gateway.dialects.framed import FramedDecoder
 from gateway.dialects.gemini_contents import SIGNED
 from gateway.dialects.mending import mended
 from gateway.errors import Fault, FaultKind
-from gateway.sse import OversizedFrame, Splitter
+from gateway.sse import Frame
 
 # The wire -------------------------------------------------------------------------------------------------------------
 
@@ -230,7 +231,7 @@ def decode_answer(body: bytes, now: float) -> ChatResponse | Fault:
     except (ValueError, RecursionError) as error:
         return _unreadable(error, body, now)
     if not answer.candidates and not answer.is_blocked:
-        return _garbled("the answer has no candidates", body)
+        return garbled("the answer has no candidates", body)
     ids = Ids()
     ids.begin(answer, body)
     choices = []
@@ -338,22 +339,18 @@ class _Run:
         self.finished = False
 
 
-class Decoder:
+class Decoder(FramedDecoder):
     """Each event is an answer of its own with what is new; its usage is of all so far; nothing says that it ends."""
 
     def __init__(self) -> None:
-        self._splitter = Splitter()
+        super().__init__()
         self._ids = Ids()
         self._began = False
         self._runs: dict[int, _Run] = {}
         self._usage: _Usage | None = None
 
-    def feed(self, chunk: bytes, now: float) -> list[ChatEvent]:
+    def read(self, frames: list[Frame], now: float) -> list[ChatEvent]:
         events: list[ChatEvent] = []
-        try:
-            frames = self._splitter.feed(chunk)
-        except OversizedFrame as error:
-            return [Failed(Fault(kind=FaultKind.GARBLED, message=str(error)))]
         for frame in frames:
             if frame.data:
                 self._read(frame.data, now, events)
@@ -460,8 +457,4 @@ def _error_of(data: bytes, now: float) -> Fault | None:
 
 
 def _unreadable(error: Exception, body: bytes, now: float) -> Fault:
-    return _error_of(body, now) or _garbled(f"the answer is not one of Gemini's: {error}", body)
-
-
-def _garbled(message: str, body: bytes) -> Fault:
-    return Fault(kind=FaultKind.GARBLED, message=message, body=body[:BODY_KEPT].decode(errors="replace") or None)
+    return _error_of(body, now) or garbled(f"the answer is not one of Gemini's: {error}", body)

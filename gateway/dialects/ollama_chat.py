@@ -37,10 +37,10 @@ from gateway.chat import (
     ToolCallResponse,
     Usage,
 )
-from gateway.dialects.faults import read_error_object
+from gateway.dialects.faults import garbled, read_error_object
 from gateway.dialects.mending import mended
 from gateway.dialects.usage import count
-from gateway.errors import Fault, FaultKind
+from gateway.errors import Fault
 
 NAME = "ollama_chat"
 SIGNED = None
@@ -333,11 +333,11 @@ def decode_answer(body: bytes, now: float) -> ChatResponse | Fault:
     try:
         said = _read(body)
     except (ValueError, RecursionError):
-        return _garbled("the answer is not one of Ollama's", body)
+        return garbled("the answer is not one of Ollama's", body)
     if said.error:
         return read_error_object({"error": said.error}, body, now)
     if said.message is None:
-        return _garbled("the answer has no message", body)
+        return garbled("the answer has no message", body)
     parts: list[Part] = []
     if said.message.thinking:
         parts.append(Reasoning(said.message.thinking))
@@ -405,7 +405,7 @@ class Decoder:
         self._rest.append(first)
         self._size += len(first)
         if self._size > _LONGEST_LINE:
-            return [Failed(_garbled(f"a line of more than {_LONGEST_LINE} bytes", b""))]
+            return [Failed(garbled(f"a line of more than {_LONGEST_LINE} bytes", b""))]
         if not newline:
             return []
         *lines, rest = (b"".join(self._rest), *others.split(b"\n"))
@@ -470,7 +470,3 @@ def stream_decoder() -> Decoder:
 
 
 # Faults ---------------------------------------------------------------------------------------------------------------
-
-
-def _garbled(message: str, body: bytes) -> Fault:
-    return Fault(kind=FaultKind.GARBLED, message=message, body=body[:2048].decode(errors="replace") or None)

@@ -12,7 +12,7 @@ import msgspec
 from gateway.chat import LONGEST_NAME, Facts, Operation, Usage
 from gateway.dialects.conduct import text_of as text_of
 from gateway.dialects.conduct import turns as turns
-from gateway.dialects.faults import read_error_object
+from gateway.dialects.faults import garbled, read_error_object
 from gateway.dialects.glimpse import DAMAGED, FINISHED, CallPart, Glimpse, Whole
 from gateway.dialects.mending import mended
 from gateway.dialects.money import with_cost as with_cost
@@ -384,10 +384,6 @@ def _flat_error(body: bytes, now: float) -> Fault | None:
     said = msgspec.json.decode(body)
     looks = isinstance(said, dict) and (said.get("message") or said.get("detail"))
     return read_error_object(said, body, now) if looks else None
-
-
-def garbled(message: str, body: bytes, kind: FaultKind = FaultKind.GARBLED) -> Fault:
-    return Fault(kind=kind, message=message, body=body[:2048].decode(errors="replace") or None)
 
 
 def _reason(value: Any) -> str | None:

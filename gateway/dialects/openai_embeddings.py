@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from gateway.chat import Facts, Operation, Turn
-from gateway.dialects.faults import read_error_object
+from gateway.dialects.faults import garbled, read_error_object
 from gateway.dialects.glimpse import Whole
 from gateway.dialects.money import with_cost as with_cost
-from gateway.dialects.openai_chat import decode, garbled, model_of, read_usage, short
+from gateway.dialects.openai_chat import decode, model_of, read_usage, short
 from gateway.dialects.openai_chat import error_body as error_body
 from gateway.dialects.openai_chat import error_frame as error_frame
 from gateway.dialects.openai_chat import glimpse as glimpse

@@ -6,6 +6,7 @@ its place (``messages[3].prefix``), so that whoever cannot say it can tell that 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -231,10 +232,21 @@ def _rest(extra: Fields, where: str, said: Fields, read: set[str]) -> None:
 # Tools ----------------------------------------------------------------------------------------------------------------
 
 
+MOST_TOOLS = 4096
+"""More than any vendor takes. Each is looked up among those that may be chosen."""
+
+
+def _few(tools: int, where: str) -> None:
+    if tools > MOST_TOOLS:
+        raise CallerError(400, "too_many_tools", f"{where}: more than {MOST_TOOLS}", param=where)
+
+
 def _tools(said: Fields, extra: Fields) -> tuple[Tool, ...]:
-    tools = [_tool(each, f"tools[{place}]", extra) for place, each in enumerate(_list(said, "tools"))]
+    given, functions = _list(said, "tools"), _list(said, "functions")
+    _few(len(given) + len(functions), "tools")
+    tools = [_tool(each, f"tools[{place}]", extra) for place, each in enumerate(given)]
     # The form before there were tools.
-    tools += [_function(each, f"functions[{place}]", {}) for place, each in enumerate(_list(said, "functions"))]
+    tools += [_function(each, f"functions[{place}]", {}) for place, each in enumerate(functions)]
     return tuple(tool for tool in tools if tool is not None)
 
 
@@ -289,6 +301,7 @@ def _tool_choice(said: Fields) -> ToolChoice | None:
         inner = choice.get("allowed_tools", choice)
         names = tuple(filter(None, map(_named, inner.get("tools") or ()))) if isinstance(inner, dict) else ()
         mode = _MODES.get(inner.get("mode") or "auto") if isinstance(inner, dict) else None
+        _few(len(names), where)
         if not names or mode is None:
             raise wrong(f"{where}.allowed_tools", "an object with mode and tools", inner)
         return ToolChoice(mode.mode, names)
@@ -330,8 +343,10 @@ class _Conversation:
     def __init__(self, extra: Fields) -> None:
         self._extra = extra
         self._names: dict[str, str] = {}
-        self._open: dict[str, None] = {}
+        # Ordered ones: the first of a dict is far away when many before it are gone.
+        self._open: OrderedDict[str, None] = OrderedDict()
         """Calls without an answer so far."""
+        self._open_by_name: dict[str, OrderedDict[str, None]] = {}
         self._room = MOST_PARTS
 
     def _take(self, parts: list[Any]) -> None:
@@ -413,8 +428,10 @@ class _Conversation:
         given = said.get("id")
         # Some vendors give none: the place is as good a name.
         call_id = given if isinstance(given, str) and given else f"call_{'_'.join(_numbers(where))}"
+        self._close(call_id)
         self._names[call_id] = name
         self._open[call_id] = None
+        self._open_by_name.setdefault(name, OrderedDict())[call_id] = None
         return ToolCall(
             call_id,
             name,
@@ -428,7 +445,7 @@ class _Conversation:
         name = name if isinstance(name, str) else ""
         given = said.get("tool_call_id")
         call_id = given if isinstance(given, str) and given else self._unanswered(name, where)
-        self._open.pop(call_id, None)
+        self._close(call_id)
         content = self._content(said, where)
         parts = tuple(part for part in content if isinstance(part, Text | Blob | Uri | File))
         if len(parts) < len(content):
@@ -438,8 +455,13 @@ class _Conversation:
 
     def _unanswered(self, name: str, where: str) -> str:
         """The call that an answer without an id is for: the first one open of that tool, else the first one open."""
-        fitting = (call_id for call_id in self._open if self._names[call_id] == name)
-        return next(fitting, None) or next(iter(self._open), None) or f"call_{'_'.join(_numbers(where))}"
+        fitting = self._open_by_name.get(name, ())
+        return next(iter(fitting), None) or next(iter(self._open), None) or f"call_{'_'.join(_numbers(where))}"
+
+    def _close(self, call_id: str) -> None:
+        if call_id in self._open:
+            del self._open[call_id]
+            del self._open_by_name[self._names[call_id]][call_id]
 
 
 _ROLES: Mapping[str, Role] = {

@@ -32,10 +32,11 @@ from gateway.chat import (
     ToolCallResponse,
     Usage,
 )
-from gateway.dialects.faults import BODY_KEPT, read_error_object
+from gateway.dialects.faults import garbled, read_error_object
+from gateway.dialects.framed import FramedDecoder
 from gateway.dialects.usage import count
-from gateway.errors import Fault, FaultKind
-from gateway.sse import Frame, OversizedFrame, Splitter
+from gateway.errors import Fault
+from gateway.sse import Frame
 
 NAME = "tgi"
 SIGNED: str | None = None
@@ -164,7 +165,7 @@ def decode_answer(body: bytes, now: float) -> ChatResponse | Fault:
         if not answers or answers[0].generated_text is None:
             return read_error_object(msgspec.json.decode(body), body, now)
     except (ValueError, RecursionError) as error:
-        return _garbled(f"the answer is no generated text: {error}", body)
+        return garbled(f"the answer is no generated text: {error}", body)
     choices = tuple(
         Choice((Text(each.generated_text),) if each.generated_text else (), _reason(each.details)) for each in answers
     )
@@ -180,10 +181,6 @@ def _counted(details: _Details | None) -> Usage | None:
         return None
     read = details.input_length if details.input_length is not None else len(details.prefill or ())
     return Usage(input_tokens=count(read), output_tokens=count(details.generated_tokens))
-
-
-def _garbled(message: str, body: bytes) -> Fault:
-    return Fault(kind=FaultKind.GARBLED, message=message, body=body[:BODY_KEPT].decode(errors="replace") or None)
 
 
 # Stream ---------------------------------------------------------------------------------------------------------------
@@ -204,23 +201,10 @@ class _Event(msgspec.Struct):
 _event = msgspec.json.Decoder(_Event)
 
 
-class Decoder:
+class Decoder(FramedDecoder):
     """One stream. Its last event has the whole text once more."""
 
-    def __init__(self) -> None:
-        self._splitter = Splitter()
-
-    def feed(self, chunk: bytes, now: float) -> list[ChatEvent]:
-        try:
-            frames = self._splitter.feed(chunk)
-        except OversizedFrame as error:
-            return [Failed(_garbled(str(error), b""))]
-        return self._read(frames, now)
-
-    def end(self, now: float) -> list[ChatEvent]:
-        return self._read(self._splitter.end(), now)
-
-    def _read(self, frames: list[Frame], now: float) -> list[ChatEvent]:
+    def read(self, frames: list[Frame], now: float) -> list[ChatEvent]:
         out: list[ChatEvent] = []
         for frame in frames:
             if not frame.data or frame.data == b"[DONE]":

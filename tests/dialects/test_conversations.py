@@ -92,11 +92,13 @@ def nothing_is_lost(conversation: Conversation, meaning: Meaning, made: Encoded,
         for where, content, _ in each.media:
             assert media.count(content) + is_named(made, f"{where}") >= 1, where
             assert media.count(content) <= 1
-    began = next((at for at, each in enumerate(conversation.said) if each.side not in SYSTEM), len(conversation.said))
-    for each in conversation.said[began:]:
+    spoken = False
+    for each in conversation.said:
         # Where only the user may speak, what the system says has its place, and not its weight.
-        if each.side in SYSTEM and each.lines and dialect in ("anthropic_messages", "bedrock_converse", "gemini"):
+        heard = not spoken or set(each.lines) <= set(meaning.system)
+        if each.side in SYSTEM and not heard and dialect in ("anthropic_messages", "bedrock_converse", "gemini"):
             assert f"{each.where}.role" in made.dropped
+        spoken = spoken or bool(each.side not in SYSTEM and (each.lines or each.calls))
     for at in conversation.named:
         assert f"messages[{at}].name" in made.dropped
     marked = sum(each.markers for each in conversation.said)

@@ -1,6 +1,6 @@
 """The arrows between dialects, written out: what a client's request becomes for each vendor, and its answer for the
-client. ``<case>.openai_chat.json`` is what a client sends. The files beside it, written by ``python -m tests.golden``, are
-read by people: where they change, what vendors get has changed.
+client. ``<case>.openai_chat.json`` is what a client sends. ``python -m tests.golden`` writes the files beside it, and
+people read them: where they change, what vendors get has changed.
 """
 
 from __future__ import annotations
