@@ -279,6 +279,8 @@ class Calling:
             raise
         if isinstance(opened, Fault):
             await reply.close()
+            if opened.kind is FaultKind.BAD_CREDENTIALS:
+                self.face.credential.refused(self.ticket.key)
             return without_secrets(opened, call.secrets, call.url)
         opened.secrets = call.secrets
         if opened.passing is None:
@@ -325,6 +327,7 @@ class Calling:
             max_tokens=self.terms.plan.max_tokens.get(target),
             recall=lambda call_id: self._means.thoughts.recall(exchange.caller, call_id, exchange.session),
             cache=self.provider.cache,
+            bare=self.attempt.bare,
         )
         began, waited = self.clock(), 0.0
         try:

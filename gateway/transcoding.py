@@ -143,7 +143,9 @@ class Transcoding:
         part = self._naming.of_part(event.part)
         if part is not event.part and isinstance(part, Reasoning):
             event = ReasoningSealed(part, event.choice)
-        self.digest.thoughts.append(event.part)
+        if event.choice == 0:
+            # Which of several answers a client goes on with is not known: the first.
+            self.digest.thoughts.append(event.part)
         return event
 
     def _call_began(self, event: CallBegan) -> ChatEvent | None:
@@ -251,7 +253,8 @@ def whole_of(answer: ChatResponse) -> Whole:
         id=answer.id or None,
         model=answer.model or None,
         calls=tuple(part for place, choice in enumerate(answer.choices) for part in _calls(choice, place)),
-        thoughts=tuple(part for choice in answer.choices for part in choice.parts if isinstance(part, Reasoning)),
+        # Which of several answers a client goes on with is not known: the first.
+        thoughts=tuple(part for choice in answer.choices[:1] for part in choice.parts if isinstance(part, Reasoning)),
         signatures={
             part.id: part.signature
             for choice in answer.choices

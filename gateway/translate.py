@@ -19,6 +19,7 @@ from gateway.errors import CallerError, Fault
 from gateway.passing import Continuing, Digest, Passing
 from gateway.transcoding import ContinuingTranscoded, Naming, Transcoding, ended_in_error, transcoded
 from gateway.vendors import Vendor
+from gateway.vendors.foreign import THOUGHTS
 
 Recall = Callable[[str], Kept | None]
 """A tool call's id -> what was thought before it, where that is known."""
@@ -43,6 +44,8 @@ class Asked(NamedTuple):
     recall: Recall = lambda call_id: None
     cache: bool = False
     """The provider is set to ``cache: auto``."""
+    bare: bool = False
+    """The vendor has refused the thoughts of this conversation: they are left out."""
 
 
 class Outgoing(NamedTuple):
@@ -96,10 +99,11 @@ class PassThrough:
 
     def request(self, asked: Asked) -> Outgoing:
         vendor, facts, ask = self._vendor, asked.facts, self._asks_usage(asked.facts)
-        body, lost = without_foreign(asked.body, vendor.drop_from_messages)
+        refused = vendor.drop_from_messages | THOUGHTS if asked.bare else vendor.drop_from_messages
+        body, lost = without_foreign(asked.body, refused)
         if vendor.roles:
             body = with_roles(body, vendor.roles)
-        if vendor.replays:
+        if vendor.replays and not asked.bare:
             body = with_thoughts(body, vendor.replays, asked.recall)
         dropped = tuple(name for name in sorted(vendor.drop) if f'"{name}"'.encode() in body)
         deltas = asked.max_tokens or dropped or any(f'"{name}"'.encode() in body for name in vendor.rename)
@@ -219,7 +223,9 @@ class Transcode:
         parts = message.parts
         if asked.media:
             parts = tuple(_with_media(part, asked.media) for part in parts)
-        if message.role == "assistant":
+        if asked.bare:
+            parts = tuple(map(_unsigned, parts))
+        elif message.role == "assistant":
             parts = self._signed(self._with_thoughts(parts, asked.recall))
         return message if parts is message.parts else msgspec.structs.replace(message, parts=parts)
 
@@ -324,6 +330,13 @@ def _least(one: int | None, other: int | None) -> int | None:
 def _all_parts(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     """Those inside the tools' answers too."""
     return tuple(each for part in parts for each in (part, *getattr(part, "parts", ())))
+
+
+def _unsigned(part: Part) -> Part:
+    if isinstance(part, Reasoning):
+        # Nobody's: a dialect leaves out what is not its own, and names it.
+        return msgspec.structs.replace(part, format="refused")
+    return msgspec.structs.replace(part, signature=None) if isinstance(part, ToolCall) else part
 
 
 def _with_media(part: Any, media: Mapping[str, Blob]) -> Any:

@@ -173,3 +173,18 @@ def test_a_failed_renewal_is_no_fault_while_the_token_lasts():
         assert fault.message == "no Entra token: RuntimeError: away"
 
     asyncio.run(story())
+
+
+def test_a_token_that_was_refused_is_fetched_anew():
+    async def story() -> None:
+        source = Source()
+        credential = Signer(source)
+        bearing = BearerCredential(credential.tokens)
+        await credential.headers()
+        bearing.refused(None)
+        assert await credential.headers() == bearer(1), "one that is only just here is not the reason"
+        source.now += ASK_AGAIN_AFTER
+        bearing.refused(None)
+        assert await credential.headers() == bearer(2)
+
+    asyncio.run(story())

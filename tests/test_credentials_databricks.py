@@ -38,6 +38,7 @@ def test_it_signs_calls_in():
 
 REFUSALS = {
     401: b'{"error": "invalid_client", "error_description": "Client authentication failed"}',
+    403: b'{"message": "what is hush?"}',
     404: b"<html>",
     200: b'{"token_type": "Bearer"}',
 }

@@ -268,12 +268,29 @@ REFUSED: dict[str, tuple[str, str]] = {
 }
 
 
+def test_a_name_that_is_no_punycode():
+    assert refusal(fetch(Media(resolve=Resolver()), "http://xn--/"))[0] == "media_unreachable"
+
+
+def test_names_are_looked_up_on_threads_of_their_own(monkeypatch: pytest.MonkeyPatch):
+    """One that nobody answers for holds a thread for long: all others are for the vendors' names."""
+    seen: list[str] = []
+
+    def look_up(*where: Any, **how: Any) -> Any:
+        seen.append(threading.current_thread().name)
+        raise OSError
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    assert refusal(fetch(Media(), "http://a.example/"))[0] == "media_unreachable"
+    assert [name.partition("_")[0] for name in seen] == ["media-names"]
+
+
 @pytest.mark.parametrize(("uri", "told"), REFUSED.values(), ids=REFUSED)
 def test_what_is_refused(uri: str, told: str):
     resolver = Resolver(both_example=["8.8.8.8", "10.0.0.1"])
 
     async def resolve(host: str, port: int) -> Sequence[str]:
-        return await (resolver if host.endswith(".example") else module._resolved)(host, port)
+        return await (resolver if host.endswith(".example") else module._resolver())(host, port)
 
     code, said = refusal(fetch(Media(resolve=resolve), uri))
     assert code == "media_refused"

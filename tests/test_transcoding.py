@@ -40,13 +40,13 @@ from gateway.chat import (
     Uri,
     Usage,
 )
-from gateway.dialects import DIALECTS, INGRESS
+from gateway.dialects import DIALECTS, INGRESS, openai_chat
 from gateway.dialects.glimpse import CallPart
 from gateway.errors import CallerError, Fault, FaultKind
 from gateway.sse import DONE, Splitter
 from gateway.transcoding import ContinuingTranscoded, Naming, Transcoding, whole_of
-from gateway.translate import Asked, Transcode
-from gateway.vendors import Vendor
+from gateway.translate import Asked, Transcode, translator
+from gateway.vendors import VENDORS, Vendor
 from gateway.vendors.vendor import Adapted
 
 CHAT = INGRESS["openai_chat"]
@@ -359,3 +359,32 @@ def test_a_stream_by_way_of_the_hub(wants: bool):
     assert isinstance(going_on, ContinuingTranscoded)
     resumed = translator.resume(body_of({"role": "user", "content": "hi"}), delivered)
     assert [each["role"] for each in json.loads(resumed)["messages"]] == ["user", "assistant", "user"]
+
+
+SIGNED_TURN = {
+    "model": "m",
+    "messages": [
+        {"role": "user", "content": "hi"},
+        {
+            "role": "assistant",
+            "content": None,
+            "reasoning_details": [
+                {"type": "reasoning.text", "text": "hm", "signature": "c2ln", "format": "anthropic-claude-v1"}
+            ],
+            "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "content": "done"},
+    ],
+}
+
+
+@pytest.mark.parametrize("vendor", ["anthropic", "openrouter"])
+def test_thoughts_that_were_refused_are_left_out_and_named(vendor: str):
+    body = json.dumps(SIGNED_TURN).encode()
+    asked = Asked(body, openai_chat.peek(body), "m", "m")
+    row = VENDORS[vendor]
+    assert b"c2ln" in translator(openai_chat, row).request(asked).body
+    bare = translator(openai_chat, row).request(asked._replace(bare=True))
+    assert b"c2ln" not in bare.body
+    assert b"call_1" in bare.body
+    assert any(name.startswith("messages[1].reasoning") for name in bare.dropped), bare.dropped

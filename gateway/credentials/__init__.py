@@ -32,6 +32,9 @@ class Credential(Protocol):
     async def sign(self, call: Unsigned, key: str | None) -> Signed | Fault:
         """A fault when there is no way to."""
 
+    def refused(self, key: str | None) -> None:
+        """The vendor would not let a call in that was signed so: what was fetched is to be fetched anew."""
+
 
 class KeyCredential:
     """A key, sent as the vendor wants it."""
@@ -42,6 +45,9 @@ class KeyCredential:
     async def sign(self, call: Unsigned, key: str | None) -> Signed | Fault:
         return Signed() if key is None or self._auth == "none" else by_key(self._auth, key)
 
+    def refused(self, key: str | None) -> None:
+        """A key is as good as it was: others keep count."""
+
 
 class TokenCredential:
     """A bearer token given as it is (``AZURE_OPENAI_AD_TOKEN``)."""
@@ -51,6 +57,9 @@ class TokenCredential:
 
     async def sign(self, call: Unsigned, key: str | None) -> Signed | Fault:
         return self._signed
+
+    def refused(self, key: str | None) -> None:
+        """There is no other."""
 
 
 def by_key(auth: Auth, key: str) -> Signed:

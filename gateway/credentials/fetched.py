@@ -66,6 +66,11 @@ class Fetched(Generic[S]):
             return Fault(kind=FaultKind.BAD_CREDENTIALS, message=said, origin="gateway")
         return self._secret
 
+    def forget(self) -> None:
+        """The secret is no good any more. One that is only just here is left: whoever refuses it has another reason."""
+        if self._clock() - self._asked >= ASK_AGAIN_AFTER:
+            self._ends = 0.0
+
     def _fetch(self) -> asyncio.Task[None]:
         if self._fetching is None or self._fetching.done():
             self._asked = self._clock()
@@ -96,3 +101,6 @@ class BearerCredential:
             return token
         signed = by_key("bearer", token.value)
         return Signed((*signed.headers, *token.headers), signed.secrets, token.origin)
+
+    def refused(self, key: str | None) -> None:
+        self._tokens.forget()

@@ -266,6 +266,23 @@ def classify(status: int, words: Words, come_back: bool = False) -> FaultKind:
     return FaultKind.GARBLED if status < 400 else FaultKind.BAD_REQUEST
 
 
+_SIGNATURES = re.compile(
+    r"(?:invalid|corrupted|mismatched|expired).{0,40}signature"
+    r"|signature.{0,60}(?:invalid|corrupted|mismatch|not valid)",
+    re.IGNORECASE,
+)
+
+
+def refuses_signatures(fault: Fault) -> bool:
+    """The vendor does not know the thoughts that were sent back as its own: another account's, or another model's.
+
+    Google says "Invalid thought signature" or "Corrupted thought signature", Anthropic that the signature in a thinking
+    block is invalid.
+    """
+    about = re.search(r"thought|thinking|reasoning", fault.message, re.IGNORECASE)
+    return bool(fault.kind is FaultKind.BAD_REQUEST and about and _SIGNATURES.search(fault.message))
+
+
 def _by_signature(words: Words, status: int | None = None, come_back: bool = False) -> FaultKind | None:
     tokens = " ".join(filter(None, (words.code, words.type)))
     # What stands in quotes is often the caller's own words, thrown back: they must not decide about our account.

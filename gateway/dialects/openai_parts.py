@@ -176,7 +176,7 @@ def located(
     said, *parameters = head[:_LONGEST_HEAD].split(";")
     found = said.strip().lower() or mime_type or _DEFAULTS[modality]
     named = next((each[5:] for each in parameters if each.startswith("name=")), None)
-    if "base64" not in parameters:
+    if "base64" not in parameters and not head.endswith(";base64"):
         content = _in_base64(content)
     return Blob(_modality(found, modality), found, content, name or named, detail, cache)
 

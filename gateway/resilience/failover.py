@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from gateway.dialects.faults import refuses_signatures
 from gateway.errors import Fault, FaultKind
 from gateway.resilience import Resilience
 from gateway.resilience.backoff import pause
@@ -56,6 +57,8 @@ class Attempt(msgspec.Struct, frozen=True):
     target: Target
     delay: float = 0.0
     fresh: bool = False
+    bare: bool = False
+    """Without the thoughts of earlier turns, whose signatures the target has refused."""
     """On a connection of its own: the kept-alive ones may be dead."""
     reason: str = ""
 
@@ -100,6 +103,8 @@ def next_attempt(plan: Plan, history: Sequence[Outcome], policy: Policy, allows:
         return _first(plan, allows)
     last = history[-1]
     reaction = REACTIONS[last.fault.kind]
+    if refuses_signatures(last.fault) and not last.attempt.bare:
+        return Attempt(len(history) + 1, last.attempt.target, bare=True, reason="without the thoughts it refused")
     if reaction is Reaction.STOP or (reaction is Reaction.POLICY and policy.exchange.on_refused == "stop"):
         return None
     if reaction is Reaction.LARGER_WINDOW:

@@ -65,6 +65,7 @@ VENDOR = Vendor(
     drop_from_messages=FOREIGN,
     adapt=adapt,
     flatten=True,
+    rename={"max_completion_tokens": "max_tokens"},
     prices="databricks",
     locate=locate,
 )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.faults import BODY_KEPT, LONGEST, read_error_object, read_fault, retry_after
+from gateway.dialects.faults import BODY_KEPT, LONGEST, read_error_object, read_fault, refuses_signatures, retry_after
 from gateway.errors import Fault, FaultKind
 
 K = FaultKind
@@ -993,3 +993,20 @@ def test_reading_a_fault_never_raises(status: int, headers: dict[str, str], body
 def test_reading_an_error_inside_a_200_never_raises(said: Any):
     fault = read_error_object(said, json.dumps(said).encode(), NOW)
     assert fault.message
+
+
+SIGNATURES = {
+    "Google, another model": (400, "Invalid thought signature provided.", True),
+    "Google, damaged": (400, "Corrupted thought signature.", True),
+    "Anthropic": (400, "messages.1.content.0: Invalid `signature` in `thinking` block", True),
+    # What is missing cannot be left out.
+    "Google, missing": (400, "Function call is missing a thought_signature in functionCall parts.", False),
+    "a signature of something else": (400, "The request signature is invalid.", False),
+    "AWS": (403, "The request signature we calculated does not match the signature you provided.", False),
+}
+
+
+@pytest.mark.parametrize(("status", "message", "refused"), SIGNATURES.values(), ids=SIGNATURES)
+def test_whether_thoughts_were_refused(status: int, message: str, refused: bool):
+    fault = read_fault(status, {}, json.dumps({"error": {"message": message}}).encode(), NOW)
+    assert refuses_signatures(fault) is refused

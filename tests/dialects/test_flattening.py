@@ -22,6 +22,11 @@ FLAT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "empty": ({"content": []}, {"content": []}),
     "a text": ({"content": "text"}, {"content": "text"}),
     "an image too": ({"content": [TEXT, {"type": "image_url"}]}, {"content": [TEXT, {"type": "image_url"}]}),
+    "odd pieces": (
+        {"content": [{"type": "thinking", "thinking": [1, None, [], {}, "hm"]}]},
+        {"content": "", "reasoning_content": "hm"},
+    ),
+    "an odd thought": ({"content": [{"type": "thinking", "thinking": True}]}, {"content": ""}),
     "odd": ({"content": [{"type": "thinking", "thinking": None}]}, {"content": ""}),
 }
 

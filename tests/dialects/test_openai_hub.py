@@ -44,6 +44,8 @@ from gateway.chat import (
     Usage,
 )
 from gateway.dialects import INGRESS
+from gateway.dialects.openai_parts import MOST_ESCAPES
+from gateway.dialects.openai_request import MOST_PARTS, MOST_TOOLS
 from gateway.errors import CallerError
 from gateway.sse import DONE, Splitter
 from tests.corpus import cases
@@ -487,6 +489,43 @@ def test_a_mistake_is_told_with_its_place(said: dict[str, Any], param: str | Non
     with pytest.raises(CallerError) as caught:
         read(**said)
     assert (caught.value.status, caught.value.param) == (400, param)
+
+
+ESCAPED = {"type": "image_url", "image_url": {"url": "data:image/png," + "%41" * (MOST_ESCAPES + 1)}}
+TOO_MUCH: dict[str, tuple[dict[str, Any], str]] = {
+    "messages": ({"messages": [{"role": "user"}] * (MOST_PARTS + 1)}, "too_many_parts"),
+    "parts": ({"messages": [{"role": "user", "content": [""] * MOST_PARTS}]}, "too_many_parts"),
+    "calls": ({"messages": [{"role": "assistant", "tool_calls": [{}] * MOST_PARTS}]}, "too_many_parts"),
+    "tools": ({"tools": [{}] * (MOST_TOOLS + 1)}, "too_many_tools"),
+    "functions": ({"functions": [{}] * (MOST_TOOLS + 1)}, "too_many_tools"),
+    "names of tools": (
+        {"tool_choice": {"type": "allowed_tools", "tools": [{"name": "a"}] * (MOST_TOOLS + 1)}},
+        "too_many_tools",
+    ),
+    "escapes": ({"messages": [{"role": "user", "content": [ESCAPED]}]}, "invalid_value"),
+}
+
+
+@pytest.mark.parametrize(("said", "code"), TOO_MUCH.values(), ids=TOO_MUCH)
+def test_what_would_take_too_long_is_refused(said: dict[str, Any], code: str):
+    with pytest.raises(CallerError) as caught:
+        read(**said)
+    assert (caught.value.status, caught.value.code) == (400, code)
+
+
+def test_a_url_with_a_head_of_any_length():
+    url = "data:image/png" + ";" * 2**20 + "base64,QQ=="
+    (said,) = read_messages({"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]})
+    assert said.parts == (Blob("image", "image/png", "QQ=="),)
+
+
+def test_results_without_ids_answer_the_calls_in_order():
+    """Of their tool first, else of any; a call that is made again is open again."""
+    calls = [("a", "f"), ("b", "g"), ("c", "f"), ("a", "g")]
+    made = [{"id": name, "function": {"name": tool, "arguments": "{}"}} for name, tool in calls]
+    results = [{"role": "tool", "name": tool, "content": ""} for tool in ("g", "h", "g", "f")]
+    said = read(messages=[{"role": "assistant", "tool_calls": made}, *results])
+    assert [part.id for message in said.messages[1:] for part in message.parts] == ["b", "c", "a", "call_4"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"5", b'{"model": 1e999}', b"[" * 30000])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.chat import Usage
+from gateway.dialects import (
+    Egress,
+    anthropic_messages,
+    bedrock_converse,
+    cohere_chat,
+    gemini,
+    ollama_chat,
+    tgi,
+)
 from gateway.dialects.usage import read_usage
+from gateway.errors import Fault
 
 PARTS = ("input_uncached", "cache_read", "cache_write", "output", "reasoning")
 
@@ -213,3 +225,50 @@ def test_the_parts_are_the_whole(said: dict[str, Any]):
     assert min(parts.values()) >= 0
     assert sum(parts.values()) == usage.input_tokens + usage.output_tokens
     assert usage.cost is None or 0 <= usage.cost < float("inf")
+
+
+def _anthropic(said: Any) -> Any:
+    return {"content": [], "usage": {"input_tokens": said, "output_tokens": said, "cache_read_input_tokens": said}}
+
+
+def _bedrock(said: Any) -> Any:
+    usage = {"inputTokens": said, "outputTokens": said, "cacheReadInputTokens": said}
+    return {"output": {"message": {"content": []}}, "usage": usage}
+
+
+def _cohere(said: Any) -> Any:
+    tokens = {"input_tokens": said, "output_tokens": said}
+    return {"message": {"content": []}, "usage": {"tokens": tokens, "cached_tokens": said}}
+
+
+def _gemini(said: Any) -> Any:
+    usage = {"promptTokenCount": said, "candidatesTokenCount": said, "thoughtsTokenCount": said}
+    return {"candidates": [{"content": {"parts": []}}], "usageMetadata": usage}
+
+
+def _ollama(said: Any) -> Any:
+    return {"message": {"content": "4"}, "prompt_eval_count": said, "eval_count": said, "done": True}
+
+
+def _tgi(said: Any) -> Any:
+    return [{"generated_text": "4", "details": {"input_length": said, "generated_tokens": said}}]
+
+
+@pytest.mark.parametrize("said", [-5, 1 << 60, 10**40])
+@pytest.mark.parametrize(
+    ("dialect", "answer"),
+    [
+        (anthropic_messages, _anthropic),
+        (bedrock_converse, _bedrock),
+        (cohere_chat, _cohere),
+        (gemini, _gemini),
+        (ollama_chat, _ollama),
+        (tgi, _tgi),
+    ],
+    ids=["anthropic", "bedrock", "cohere", "gemini", "ollama", "tgi"],
+)
+def test_what_is_no_count_counts_nothing(dialect: Egress, answer: Callable[[Any], Any], said: int):
+    """1. Counted as nothing. 2. Taken for no answer at all, where it is more than an integer holds."""
+    read = dialect.decode_answer(json.dumps(answer(said)).encode(), 0.0)
+    if not isinstance(read, Fault):
+        assert read.usage == Usage()

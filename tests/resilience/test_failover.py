@@ -282,3 +282,15 @@ def test_an_attempt_says_why():
         attempt = next_attempt(plan, [Outcome(first, Fault(kind=kind, message=""), 0.0)], policy, World())
         assert attempt
         assert attempt.reason == reason
+
+
+SIGNATURE = Fault(kind=FaultKind.BAD_REQUEST, message="Corrupted thought signature.", status=400)
+
+
+def test_refused_thoughts_are_left_out_once():
+    plan, policy = Plan(model="m", targets=(target("a"), target("b")), reason=""), Policy(USUAL, lambda _: USUAL, float)
+    history = [Outcome(Attempt(1, target("a")), SIGNATURE, 1000.0)]
+    again = next_attempt(plan, history, policy, World())
+    assert again == Attempt(2, target("a"), bare=True, reason="without the thoughts it refused")
+    history.append(Outcome(again, SIGNATURE, 1001.0))
+    assert next_attempt(plan, history, policy, World()) is None, "it was not the thoughts"
