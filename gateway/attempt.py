@@ -257,16 +257,17 @@ class Calling:
             return timeouts.first_token
         return timeouts.first_token * WHOLE_FACTOR if timeouts.whole is None else timeouts.whole
 
-    async def open(self) -> Opened | Fault:
-        """Up to the first output (``live``), or to the end (``held``, or not streamed)."""
+    async def prepare(self) -> Call | Fault:
+        """What is to be sent, signed. A fault of the caller's (``bad_request``) is known before anybody is called."""
         try:
             # What a call needs first (media, a token) may take its time, but not more than there is.
             async with asyncio.timeout(self._left(self.total_at)):
-                call = await self._call()
+                return await self._call()
         except TimeoutError:
             return self.terms.too_long(max(self.clock(), self.total_at))
-        if isinstance(call, Fault):
-            return call
+
+    async def open(self, call: Call) -> Opened | Fault:
+        """Up to the first output (``live``), or to the end (``held``, or not streamed)."""
         reply = await self._means.upstream.open(call)
         if isinstance(reply, Fault):
             return self._total_or(reply)

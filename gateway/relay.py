@@ -31,7 +31,7 @@ from gateway.attempt import (
     add_up,
 )
 from gateway.chat import Facts, Usage
-from gateway.errors import CallerError, Fault, SkeinError
+from gateway.errors import CallerError, Fault, FaultKind, SkeinError
 from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Outcome, Policy, next_attempt
 from gateway.resilience.health import Health, Ticket
@@ -214,18 +214,25 @@ class Story:
         """Up to the first output. A fault is recorded, reported and added to the history before it is returned."""
         gateway, target, began = self.gateway, attempt.target, self.gateway.clock()
         provider = gateway.providers[target.provider]
-        self._attempts += 1
         ticket = gateway.health.begin(
             target, provider.keys, began, retry=self._tried(target), streamed=self.terms.facts.stream
         )
-        self._calling = attempt, ticket
         keep = gateway.content or self.terms.policy.exchange.on_broken_stream == "resume"
         try:
             calling = Calling(self.terms, provider, attempt, ticket, self._means, resume, keep)
+            call = await calling.prepare()
+            if isinstance(call, Fault) and call.kind is FaultKind.BAD_REQUEST:
+                return self._never_called(attempt, ticket, call)
+            self._attempts += 1
+            self._calling = attempt, ticket
             self._tell.started(attempt, ticket, shown_url(calling.url), self.history)
-            reply = await calling.open()
+            reply = call if isinstance(call, Fault) else await calling.open(call)
         except BaseException:
-            self._abandon(attempt, ticket)
+            if self._calling is not None and self._calling[1] is ticket:
+                self._abandon(attempt, ticket)
+            else:
+                self._upstream_seconds += gateway.clock() - began
+                gateway.health.abandon(ticket)
             raise
         now = gateway.clock()
         self._upstream_seconds += now - began
@@ -243,6 +250,14 @@ class Story:
         if reply.ended:
             self._succeeded(reply)
         return reply
+
+    def _never_called(self, attempt: Attempt, ticket: Ticket, fault: Fault) -> Fault:
+        """The request cannot be sent as it is: that is no attempt, and nobody's health is the worse for it."""
+        now = self.gateway.clock()
+        self._upstream_seconds += now - ticket.began
+        self.gateway.health.abandon(ticket)
+        self.history.append(Outcome(attempt, fault, now))
+        return fault
 
     def _succeeded(self, opened: Opened) -> None:
         now = self.gateway.clock()

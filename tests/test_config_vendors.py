@@ -203,6 +203,8 @@ def test_broken_entry_point_is_a_note(install: Callable[..., None], load: Any, n
     install(load)
     [said] = config.parse("", {}).notes
     assert said.startswith(f"the vendor of the entry point p0 is left out: {note}")
+    [problem] = config.problems("providers: {acme: {api_key: sk-0123456789}}", {})
+    assert (problem.what, problem.remedy) == ('no vendor "acme", line 1', said)
 
 
 @pytest.mark.parametrize("load", [lambda: ACME, lambda: lambda: ACME])

@@ -16,6 +16,7 @@ from gateway.config.findings import Findings, child, either, quoted
 from gateway.config.names import Names, follow, why_not
 from gateway.config.settings import Access, Config, Model, Observe, Provider, Server
 from gateway.config.signing_in import MASK, is_installed, secrets
+from gateway.config.vendors import installed
 from gateway.errors import did_you_mean
 from gateway.resilience import Resilience
 from gateway.routing import Strategy
@@ -130,7 +131,9 @@ def _unknown_vendor(provider: Provider, path: str, config: Config, found: Findin
     remedy = f"set vendor to one of {', '.join(sorted(config.vendors))}, or describe it under vendors"
     if provider.base_url and path == child("providers", name):
         remedy = "a server of one's own is vendor: openai_compatible, or anthropic_compatible"
-    found.add(where, f"no vendor {quoted(name)}", did_you_mean(name[:200], config.vendors) or remedy)
+    # Notes are not told beside problems, and the package that was to bring this vendor may be the whole problem.
+    left_out = "; ".join(installed().notes)
+    found.add(where, f"no vendor {quoted(name)}", left_out or did_you_mean(name[:200], config.vendors) or remedy)
 
 
 def _dialect(provider: Provider, vendor: Vendor, path: str, found: Findings) -> None:

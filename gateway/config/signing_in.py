@@ -129,7 +129,8 @@ def check(provider: Provider, vendor: Vendor, path: str, found: Findings) -> Non
             found.add(where, f"is missing beside {name}", EXAMPLES[other])
     ways = ways_of(provider)
     if len(ways) > 1 and set(ways) <= {"api_key", *KNOWS[vendor.identity]}:
-        found.add(path, "signs in more than one way", f"keep one of {', '.join(ways)}")
+        written = (next(name for name in WAYS[way] if getattr(provider, name)) for way in ways)
+        found.add(path, "signs in more than one way", f"keep one of {', '.join(written)}")
     _missing_key(provider, vendor, path, found)
     _missing_place(provider, vendor, path, found)
 

@@ -44,6 +44,8 @@ OF_CODE: dict[str, str] = {
     "invalid_model": "caller_invalid_request",
     "missing_input": "caller_invalid_request",
     "too_many_urls": "caller_invalid_request",
+    "too_many_parts": "caller_invalid_request",
+    "too_many_tools": "caller_invalid_request",
     "schema_too_deep": "caller_invalid_request",
     "missing_messages": "caller_invalid_request",
     "invalid_type": "caller_invalid_request",

@@ -75,6 +75,11 @@ def retry_after_of(history: Sequence[Outcome]) -> float | None:
     return min(waits, default=None)
 
 
+def was_called(fault: Fault) -> bool:
+    """Whether the vendor was: what cannot be written for it, and media that cannot be had, are refused before."""
+    return not (fault.kind is FaultKind.BAD_REQUEST and fault.origin == "caller")
+
+
 def error_of(
     fault: Fault, target: Target | None, history: Sequence[Outcome], request_id: str, *, broke: bool = False
 ) -> dict[str, Any]:
@@ -97,7 +102,9 @@ def error_of(
             "status": fault.status,
             "url": fault.url,
             "body": None if kind in OURS else fault.body,
-        },
+        }
+        if was_called(fault)
+        else None,
         "attempts": [_attempt(outcome) for outcome in history],
         "request_id": request_id,
     }
@@ -141,5 +148,5 @@ def _attempt(outcome: Outcome) -> dict[str, Any]:
         "provider": outcome.attempt.target.provider,
         "model": outcome.attempt.target.model,
         "fault": outcome.fault.kind.value,
-        "status": outcome.fault.status,
+        "status": outcome.fault.status if was_called(outcome.fault) else None,
     }

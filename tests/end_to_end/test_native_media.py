@@ -44,10 +44,13 @@ class Stand:
         with pytest.raises(openai.BadRequestError) as raised:
             self.ask(model, url)
         assert not any(vendor.heard for vendor in self.vendors.values())
-        (failed,) = self.gateway.of(events.AttemptFailed)
-        assert (failed.fault.kind, failed.fault.origin) == (FaultKind.BAD_REQUEST, "caller")
         eventually(lambda: self.gateway.of(events.ExchangeFinished))
-        assert raised.value.response.headers["x-skein-attempts"] == "1"
+        finished = self.gateway.of(events.ExchangeFinished)[-1]
+        assert (finished.fault.kind, finished.fault.origin) == (FaultKind.BAD_REQUEST, "caller")
+        # What no vendor has seen is no attempt.
+        assert finished.attempts == 0
+        assert not self.gateway.of(events.AttemptStarted)
+        assert raised.value.response.headers["x-skein-attempts"] == "0"
         error: dict[str, Any] = raised.value.body  # type: ignore[assignment]
         return error
 

@@ -161,6 +161,16 @@ def test_the_caller_is_told_the_vendors_own_words():
     )
 
 
+def test_a_vendor_that_was_not_called_said_nothing():
+    """Its status is the client's alone: the vendor would be blamed for a 400 it never gave."""
+    target = Target("acme", "goose-1")
+    fault = Fault(kind=K.BAD_REQUEST, message="no", origin="caller", status=400, url="https://acme.test/v1")
+    error = error_of(fault, target, [Outcome(Attempt(1, target), fault, 0.0)], "r")
+    assert error["upstream"] is None
+    assert [attempt["status"] for attempt in error["attempts"]] == [None]
+    assert status_of(fault) == 400
+
+
 def test_a_fault_of_the_vendor_says_whose_and_how_often():
     target = Target("acme", "goose-1")
     fault = Fault(kind=K.SERVER_ERROR, message="boom", status=500)
