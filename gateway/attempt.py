@@ -242,6 +242,8 @@ class Calling:
         self.settings = terms.policy.of(attempt.target)
         self.url = self.face.url(self.facts, model)
         self.dropped: tuple[str, ...] = ()
+        self.renews = False
+        """The token was refused, and another will be fetched: the account is not to blame yet."""
         self.resume = resume
         self.total_at = terms.total(self.settings, ticket.began)
         self.first_at = min(ticket.began + self._patience(), self.total_at)
@@ -281,7 +283,7 @@ class Calling:
         if isinstance(opened, Fault):
             await reply.close()
             if opened.kind is FaultKind.BAD_CREDENTIALS:
-                self.face.credential.refused(self.ticket.key)
+                self.renews = self.face.credential.refused(self.ticket.key)
             return without_secrets(opened, call.secrets, call.url)
         opened.secrets = call.secrets
         if opened.passing is None:

@@ -242,6 +242,8 @@ class Story:
             self._tell.reduced(attempt, calling.dropped, now)
         if isinstance(reply, Fault):
             self._failed(attempt, ticket, reply, usage=calling.usage)
+            if calling.renews:
+                ticket.keys.revive(ticket.key)
             return reply
         gateway.health.first_output(ticket, now)
         self._tell.output(attempt, ticket, now)

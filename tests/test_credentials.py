@@ -181,10 +181,10 @@ def test_a_token_that_was_refused_is_fetched_anew():
         credential = Signer(source)
         bearing = BearerCredential(credential.tokens)
         await credential.headers()
-        bearing.refused(None)
+        assert not bearing.refused(None)
         assert await credential.headers() == bearer(1), "one that is only just here is not the reason"
         source.now += ASK_AGAIN_AFTER
-        bearing.refused(None)
+        assert bearing.refused(None)
         assert await credential.headers() == bearer(2)
 
     asyncio.run(story())

@@ -336,8 +336,11 @@ class Passage:
         headers = refusal_headers(error)
         if not self._read and ("connection", "close") not in headers:
             headers.append(("connection", "close"))
-        await self._reply(error.status, headers, self._dialect.error_body(error_of_caller(error, self.id)))
-        self._finish("error", error.status, code=error.code)
+        try:
+            await self._reply(error.status, headers, self._dialect.error_body(error_of_caller(error, self.id)))
+        finally:
+            # A client that hangs up on hearing it has not cancelled anything.
+            self._finish("error", error.status, code=error.code)
 
     def _finish(self, outcome: events.Outcome, status: int, code: str | None = None) -> None:
         """Also what never became a story (no key, too large) is an exchange that is counted once."""

@@ -32,8 +32,8 @@ class Credential(Protocol):
     async def sign(self, call: Unsigned, key: str | None) -> Signed | Fault:
         """A fault when there is no way to."""
 
-    def refused(self, key: str | None) -> None:
-        """The vendor would not let a call in that was signed so: what was fetched is to be fetched anew."""
+    def refused(self, key: str | None) -> bool:
+        """The vendor would not let a call in that was signed so. True: what was fetched will be fetched anew."""
 
 
 class KeyCredential:
@@ -45,8 +45,8 @@ class KeyCredential:
     async def sign(self, call: Unsigned, key: str | None) -> Signed | Fault:
         return Signed() if key is None or self._auth == "none" else by_key(self._auth, key)
 
-    def refused(self, key: str | None) -> None:
-        """A key is as good as it was: others keep count."""
+    def refused(self, key: str | None) -> bool:
+        return False
 
 
 class TokenCredential:
@@ -58,8 +58,8 @@ class TokenCredential:
     async def sign(self, call: Unsigned, key: str | None) -> Signed | Fault:
         return self._signed
 
-    def refused(self, key: str | None) -> None:
-        """There is no other."""
+    def refused(self, key: str | None) -> bool:
+        return False
 
 
 def by_key(auth: Auth, key: str) -> Signed:

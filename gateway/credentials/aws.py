@@ -41,9 +41,8 @@ class SigV4Credential:
         secrets = (headers[-1][1], headers[-1][1].rpartition("=")[2], keys.secret_access_key, keys.session_token or "")
         return Signed(headers, tuple(filter(None, secrets)))
 
-    def refused(self, key: str | None) -> None:
-        if isinstance(self._keys, Fetched):
-            self._keys.forget()
+    def refused(self, key: str | None) -> bool:
+        return key is None and isinstance(self._keys, Fetched) and self._keys.forget()
 
 
 class Aws:

@@ -66,10 +66,12 @@ class Fetched(Generic[S]):
             return Fault(kind=FaultKind.BAD_CREDENTIALS, message=said, origin="gateway")
         return self._secret
 
-    def forget(self) -> None:
+    def forget(self) -> bool:
         """The secret is no good any more. One that is only just here is left: whoever refuses it has another reason."""
-        if self._clock() - self._asked >= ASK_AGAIN_AFTER:
-            self._ends = 0.0
+        if self._clock() - self._asked < ASK_AGAIN_AFTER:
+            return False
+        self._ends = 0.0
+        return True
 
     def _fetch(self) -> asyncio.Task[None]:
         if self._fetching is None or self._fetching.done():
@@ -102,5 +104,5 @@ class BearerCredential:
         signed = by_key("bearer", token.value)
         return Signed((*signed.headers, *token.headers), signed.secrets, token.origin)
 
-    def refused(self, key: str | None) -> None:
-        self._tokens.forget()
+    def refused(self, key: str | None) -> bool:
+        return self._tokens.forget()

@@ -100,9 +100,8 @@ class CopilotCredential:
             self._by_key[key] = BearerCredential(Fetched(self._source(key)))
         return await self._by_key[key].sign(call, key)
 
-    def refused(self, key: str | None) -> None:
-        if key in self._by_key:
-            self._by_key[key].refused(key)
+    def refused(self, key: str | None) -> bool:
+        return key in self._by_key and self._by_key[key].refused(key)
 
 
 def _get(url: str, token: str) -> httpx.Response:

@@ -105,7 +105,7 @@ def error_of(
         }
         if was_called(fault)
         else None,
-        "attempts": [_attempt(outcome) for outcome in history],
+        "attempts": [_attempt(outcome) for outcome in history if was_called(outcome.fault)],
         "request_id": request_id,
     }
 
@@ -127,6 +127,8 @@ def error_of_caller(error: CallerError, request_id: str) -> dict[str, Any]:
 
 def _message(fault: Fault, target: Target | None, attempts: int) -> str:
     match fault.kind:
+        case FaultKind.BAD_CREDENTIALS if fault.origin == "gateway":
+            return f"the gateway could not sign in to {_provider(target)}; its operator must mend that"
         case FaultKind.BAD_CREDENTIALS:
             return f"the gateway's credentials for {_provider(target)} were refused; its operator must mend them"
         case FaultKind.OUT_OF_CREDIT:
