@@ -278,6 +278,12 @@ def test_nothing_said_in_a_cloud_means_what_the_machine_offers() -> None:
     assert providers["aws-pasted"].region == "eu-west-1"
 
 
+def test_a_file_of_credentials_that_is_not_there_is_noted() -> None:
+    settings = "providers: {vertex: {credentials_file: /nowhere/key.json, project: p}}"
+    said = "there is no file /nowhere/key.json: nobody can sign in by it"
+    assert f"providers.vertex.credentials_file: {said}" in config.parse(settings, {}).notes
+
+
 def test_vertex_takes_the_project_of_its_credentials(tmp_path: Path) -> None:
     file = tmp_path / "key.json"
     file.write_text('{"type": "service_account", "project_id": "of-the-file"}')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -139,6 +140,9 @@ def _provider_notes(config: Config) -> Iterator[str]:
     for name, vendor in owners.items():
         if package := signing_in.without_package(config.providers[name], vendor):
             unable.setdefault(package.remedy, []).append(name)
+        file = config.providers[name].credentials_file
+        if file and not Path(file).expanduser().is_file():
+            yield f"providers.{name}.credentials_file: there is no file {file}: nobody can sign in by it"
         dialects = {row.dialect for row in (vendor, *vendor.faces)}
         if config.providers[name].cache == "auto" and not dialects.intersection(CACHES_WHEN_TOLD):
             yield f"providers.{name}.cache is auto, but {vendor.name} needs no marks: it caches by itself or never"

@@ -150,5 +150,5 @@ def _attempt(outcome: Outcome) -> dict[str, Any]:
         "provider": outcome.attempt.target.provider,
         "model": outcome.attempt.target.model,
         "fault": outcome.fault.kind.value,
-        "status": outcome.fault.status if was_called(outcome.fault) else None,
+        "status": outcome.fault.status,
     }
