@@ -297,6 +297,17 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, Any] = {}
     """Fields the hub has no word for, as they came. A dialect takes those it knows and drops the others by name."""
 
+    def said(self, *names: str) -> list[str]:
+        """Which of these the client has said anything by: for what a target cannot be told. ``n`` is ``choices``."""
+        return [name for name in names if self._has_said(name)]
+
+    def _has_said(self, name: str) -> bool:
+        """A penalty of 0 is none; a seed of 0 is one."""
+        if name == "n":
+            return self.choices > 1
+        value = getattr(self, name)
+        return value is not None if name in ("seed", "top_logprobs") else bool(value)
+
 
 class Encoded(msgspec.Struct, frozen=True, kw_only=True):
     """A request in a vendor's words. ``body`` is still to be written as JSON."""

@@ -285,17 +285,10 @@ def _about_the_caller(request: ChatRequest, dropped: list[str]) -> Block:
             body["service_tier"] = tier
         else:
             dropped.append("service_tier")
-    unsaid = {
-        "metadata": metadata,
-        "seed": request.seed is not None,
-        "frequency_penalty": request.frequency_penalty,
-        "presence_penalty": request.presence_penalty,
-        "n": request.choices > 1,
-        "logprobs": request.logprobs,
-        "top_logprobs": request.top_logprobs is not None,
-        "verbosity": request.verbosity,
-    }
-    dropped += [name for name, value in unsaid.items() if value]
+    dropped += ["metadata"] if metadata else []
+    dropped += request.said(
+        "seed", "frequency_penalty", "presence_penalty", "n", "logprobs", "top_logprobs", "verbosity"
+    )
     return body
 
 

@@ -294,17 +294,9 @@ def _about_the_caller(request: ChatRequest, body: Block, dropped: list[str]) -> 
         body["serviceTier"] = {"type": tier}
     elif request.service_tier and request.service_tier not in SERVICE_TIERS:
         dropped.append("service_tier")
-    unsaid = {
-        "user": request.user,
-        "seed": request.seed is not None,
-        "frequency_penalty": request.frequency_penalty,
-        "presence_penalty": request.presence_penalty,
-        "n": request.choices > 1,
-        "logprobs": request.logprobs,
-        "top_logprobs": request.top_logprobs is not None,
-        "verbosity": request.verbosity,
-    }
-    dropped += [name for name, value in unsaid.items() if value]
+    dropped += request.said(
+        "user", "seed", "frequency_penalty", "presence_penalty", "n", "logprobs", "top_logprobs", "verbosity"
+    )
 
 
 def _extra(request: ChatRequest, kind: Family, body: Block, additional: Block, dropped: list[str]) -> None:

@@ -56,7 +56,7 @@ def encode_request(request: ChatRequest, able: Abilities) -> Encoded:
     body.update(_output(request, dropped))
     body.update(_thinking(request, able, dropped))
     _own(request, body, dropped)
-    _unsaid(request, dropped)
+    dropped += request.said("n", "top_logprobs", "user", "metadata", "service_tier", "verbosity")
     changed = {written: name for name, written in names.items() if written != name}
     return Encoded(body=body, dropped=tuple(dict.fromkeys(dropped)), tool_names=changed)
 
@@ -224,15 +224,6 @@ def _own(request: ChatRequest, body: dict[str, Any], dropped: list[str]) -> None
         if name in _OWN:
             body.setdefault(name, value)
         elif not (name == _BUDGET and "thinking" in body):
-            dropped.append(name)
-
-
-def _unsaid(request: ChatRequest, dropped: list[str]) -> None:
-    """What there are no words for at Cohere."""
-    if request.choices > 1:
-        dropped.append("n")
-    for name in ("top_logprobs", "user", "metadata", "service_tier", "verbosity"):
-        if getattr(request, name):
             dropped.append(name)
 
 

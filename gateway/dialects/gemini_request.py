@@ -46,9 +46,7 @@ def encode_request(request: ChatRequest, able: Abilities) -> Encoded:
         else:
             lost["service_tier"] = None
     body |= theirs
-    for name in ("user", "metadata", "verbosity"):
-        if getattr(request, name):
-            lost[name] = None
+    lost |= dict.fromkeys(request.said("user", "metadata", "verbosity"))
     if request.parallel_tool_calls is False and tools:
         lost["parallel_tool_calls"] = None
     return Encoded(body=body, dropped=tuple(lost), tool_names=names.changed)

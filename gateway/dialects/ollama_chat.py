@@ -92,7 +92,7 @@ def encode_request(request: ChatRequest, able: Abilities) -> Encoded:
         dropped.append("logprobs")
     if request.top_logprobs and "logprobs" not in body:
         dropped.append("top_logprobs")
-    _unsaid(request, dropped)
+    dropped += request.said("n", "user", "metadata", "service_tier", "verbosity")
     return Encoded(body=body, dropped=tuple(dict.fromkeys(dropped)))
 
 
@@ -276,14 +276,6 @@ def _size(request: ChatRequest) -> int:
     texts = sum(len(part.content) for part in parts if isinstance(part, Text | Refusal | Reasoning))
     calls = sum(len(part.arguments) + len(part.name) for part in parts if isinstance(part, ToolCall))
     return texts + calls + sum(len(msgspec.json.encode(tool)) for tool in request.tools)
-
-
-def _unsaid(request: ChatRequest, dropped: list[str]) -> None:
-    if request.choices > 1:
-        dropped.append("n")
-    for name in ("user", "metadata", "service_tier", "verbosity"):
-        if getattr(request, name):
-            dropped.append(name)
 
 
 # Response -------------------------------------------------------------------------------------------------------------

@@ -56,20 +56,12 @@ def encode_request(request: ChatRequest, able: Abilities) -> Encoded:
     }
     if request.stream:
         body["stream"] = True
-    unsaid = {
-        "tools": request.tools,
-        "tool_choice": request.tool_choice and request.tool_choice.mode != "none" and not request.tools,
-        "n": request.choices > 1,
-        "logprobs": request.logprobs,
-        "top_logprobs": request.top_logprobs is not None,
-        "presence_penalty": request.presence_penalty,
-        "reasoning_effort": request.thinking,
-        "user": request.user,
-        "metadata": request.metadata,
-        "service_tier": request.service_tier,
-        "verbosity": request.verbosity,
-    }
-    dropped += [name for name, value in unsaid.items() if value]
+    dropped += request.said("tools")
+    if request.tool_choice and request.tool_choice.mode != "none" and not request.tools:
+        dropped.append("tool_choice")
+    dropped += request.said("n", "logprobs", "top_logprobs", "presence_penalty")
+    dropped += ["reasoning_effort"] if request.thinking else []
+    dropped += request.said("user", "metadata", "service_tier", "verbosity")
     dropped += [name for name, value in request.extra.items() if name not in _OWN and value is not None]
     return Encoded(body=body, dropped=tuple(dict.fromkeys(dropped)))
 
