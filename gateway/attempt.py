@@ -344,24 +344,10 @@ class Calling:
                 asked = asked._replace(media={each.uri: blob for each, blob in blobs if isinstance(blob, Blob)})
             return self.translator.request(asked)
         except CallerError as error:
-            return Fault(
-                kind=FaultKind.BAD_REQUEST,
-                message=error.message,
-                origin="caller",
-                status=error.status,
-                type=error.type,
-                code=error.code,
-                param=error.param,
-            )
+            return _unsendable(error)
         except RecursionError:
-            return Fault(
-                kind=FaultKind.BAD_REQUEST,
-                message="the request is nested too deeply to be written anew",
-                origin="caller",
-                status=400,
-                type="invalid_request_error",
-                code="nested_too_deeply",
-            )
+            said = "the request is nested too deeply to be written anew"
+            return _unsendable(CallerError(400, "nested_too_deeply", said))
         finally:
             add_up(exchange.phases, "convert", self.clock() - began - waited)
 
@@ -484,6 +470,18 @@ class Calling:
                 return Fault(kind=FaultKind.GARBLED, message=f"an answer of more than {limit} bytes {said}")
         opened.head = b"".join(parts)
         return opened
+
+
+def _unsendable(error: CallerError) -> Fault:
+    return Fault(
+        kind=FaultKind.BAD_REQUEST,
+        message=error.message,
+        origin="caller",
+        status=error.status,
+        type=error.type,
+        code=error.code,
+        param=error.param,
+    )
 
 
 def add_up(phases: dict[str, float], phase: str, seconds: float) -> None:

@@ -12,7 +12,7 @@ from gateway.chat import Blob, ChatRequest, Facts, Headers, Kept, Message, Part,
 from gateway.dialects import DIALECTS, EGRESS, INGRESS, Dialect, Egress, Ingress
 from gateway.dialects.flattening import flattened
 from gateway.dialects.glimpse import Whole
-from gateway.dialects.openai_chat import continuation
+from gateway.dialects.openai_chat import continuation, fields_of
 from gateway.dialects.payload_parts import Unframer
 from gateway.dialects.replaying import with_roles, with_thoughts, without_foreign
 from gateway.errors import CallerError, Fault
@@ -316,10 +316,10 @@ def adapted(vendor: Vendor, written: Outgoing, asked: Asked, body: dict[str, Any
 
 def _named(names: tuple[str, ...], body: bytes) -> tuple[str, ...]:
     """Those of the names that the request has at its top level: inside a text they are only words."""
-    return tuple(name for name in names if name in _fields.decode(body)) if names else ()
-
-
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+    if not names:
+        return ()
+    said = fields_of(body)
+    return tuple(name for name in names if name in said)
 
 
 def _least(one: int | None, other: int | None) -> int | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from gateway.chat import ChatEvent, Failed
 from gateway.errors import Fault, FaultKind
 from gateway.sse import Frame, OversizedFrame, Splitter
 
 
-class FramedDecoder:
+class FramedDecoder(ABC):
     """One stream of server-sent events. What a frame means is for each dialect's ``read``."""
 
     def __init__(self) -> None:
@@ -23,5 +25,6 @@ class FramedDecoder:
     def end(self, now: float) -> list[ChatEvent]:
         return self.read(self._splitter.end(), now)
 
+    @abstractmethod
     def read(self, frames: list[Frame], now: float) -> list[ChatEvent]:
-        raise NotImplementedError
+        """The events of whole frames; comments are among them."""

@@ -201,7 +201,7 @@ def rewrite(
     max_tokens: int | None = None,
 ) -> bytes:
     """The same object with the vendor's deltas; every other field keeps its bytes and its place."""
-    fields = _fields_of(body)
+    fields = fields_of(body)
     asked: dict[str, msgspec.Raw] = {}
     for name, value in fields.items():
         new = rename.get(name, name)
@@ -211,14 +211,15 @@ def rewrite(
     asked["model"] = _raw(model)
     if ask_usage:
         given = bytes(asked.get("stream_options", b""))
-        options = _fields_of(given) if given.lstrip().startswith(b"{") else {}
+        options = fields_of(given) if given.lstrip().startswith(b"{") else {}
         asked["stream_options"] = _raw({**options, "include_usage": True})
     if max_tokens is not None:
         _cap(asked, rename.get("max_completion_tokens", "max_completion_tokens"), max_tokens)
     return msgspec.json.encode(asked)
 
 
-def _fields_of(body: bytes) -> dict[str, msgspec.Raw]:
+def fields_of(body: bytes) -> dict[str, msgspec.Raw]:
+    """The top level of a request, each value in its own bytes; half characters are mended first."""
     try:
         return _fields.decode(body)
     except UnicodeDecodeError:
@@ -245,7 +246,7 @@ def _raw(value: Any) -> msgspec.Raw:
 def prepended(body: bytes, messages: Sequence[Mapping[str, Any]]) -> bytes:
     """The request with more messages before its own. What cannot be read is left as it is, to be refused later."""
     try:
-        fields = _fields_of(body)
+        fields = fields_of(body)
         own = _messages.decode(fields.get("messages", b"[]")) or []
     except (ValueError, RecursionError):
         return body

@@ -44,6 +44,7 @@ OF_CODE: dict[str, str] = {
     "invalid_model": "caller_invalid_request",
     "missing_input": "caller_invalid_request",
     "too_many_urls": "caller_invalid_request",
+    "nested_too_deeply": "caller_invalid_request",
     "too_many_parts": "caller_invalid_request",
     "too_many_tools": "caller_invalid_request",
     "schema_too_deep": "caller_invalid_request",
