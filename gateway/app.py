@@ -24,12 +24,13 @@ from gateway.accounts import provider, same_place
 from gateway.api.inbound import CHAT, EMBEDDINGS, Inbound
 from gateway.api.routes import build_routes
 from gateway.api.service import Service
-from gateway.attempt import Exchange, Provider
+from gateway.attempt import Provider
 from gateway.catalogue import Offers
-from gateway.chat import Facts
+from gateway.chat import Usage
 from gateway.config import Config, load
 from gateway.config import Provider as ProviderSettings
 from gateway.config.checking import is_loopback
+from gateway.deciding import Decider, World
 from gateway.errors import OperatorError, Problem
 from gateway.listings import Listings
 from gateway.media import Media
@@ -41,12 +42,14 @@ from gateway.prices import PriceBook
 from gateway.relay import Gateway
 from gateway.resilience.breaker import State
 from gateway.resilience.health import Health, Moved
-from gateway.routing import Latency, Plan, Target
-from gateway.routing.planner import Entry, Owner, Planner, Senses
+from gateway.routing import Target
+from gateway.routing.planner import Entry, Owner, Planner
 from gateway.simulator import Simulator
+from gateway.stores.memory import MemoryStore
 from gateway.thoughts import Thoughts
 from gateway.upstream import Upstream, shown_url
 
+DAY = 86400.0
 # How often the configuration file is looked at, in seconds.
 LOOK_EVERY = 1.0
 # A client that takes no more has this long to hear that it is over.
@@ -94,6 +97,7 @@ class Runtime:
         self.health = Health(config.breaker_for, self._moved)
         self.listings = Listings()
         self.thoughts = Thoughts()
+        self.store = MemoryStore(self.clock, DAY, 10_000)
         self.media: Media | None = None
         self.gateway, self.planner = self._compose(config, {})
         self.service = Service(
@@ -129,9 +133,16 @@ class Runtime:
         }
         book = PriceBook(config.observe.prices)
         planner = build_planner(config, providers, self.listings)
+        world = World(
+            latency=lambda target, stream: self.health.latency(target, stream, self.clock()),
+            window=lambda target: self._window(providers, book, target),
+            price=lambda target, read, written: self._price(providers, book, target, read, written),
+        )
+        decider = Decider(planner, world, self.store, lambda session: None)
         gateway = Gateway(
             providers=providers,
-            plan=lambda exchange, facts: self._plan(planner, exchange, facts),
+            plan=decider.plan,
+            keep=decider.keep,
             resilience=config.resilience_for,
             health=self.health,
             upstream=self.upstream,
@@ -139,7 +150,7 @@ class Runtime:
             clock=self.clock,
             sleep=asyncio.sleep,
             jitter=random.random,
-            windows=lambda target: self._window(providers, book, target),
+            windows=world.window,
             cost=lambda target, usage: book.cost(target, providers[target.provider].vendor, usage, self.clock()),
             thoughts=self.thoughts,
             media=self._media(config).fetch,
@@ -173,18 +184,18 @@ class Runtime:
             )
         )
 
-    def _plan(self, planner: Planner, exchange: Exchange, facts: Facts) -> Plan:
-        def latency(target: Target) -> Latency | None:
-            return self.health.latency(target, facts.stream, self.clock())
-
-        senses = Senses(latency=latency, chance=random.random, turns=lambda: exchange.dialect.turns(exchange.body))
-        return planner.plan(facts, senses, no_fallback=exchange.no_fallback)
-
     def _window(self, providers: Mapping[str, Provider], prices: PriceBook, target: Target) -> int | None:
         """1. As configured. 2. As the vendor lists it. 3. As the price table has it. 4. As is known of the name."""
         provider = providers[target.provider]
         configured = provider.windows.get(target.model) or self.listings.window(target.provider, target.model)
         return configured or prices.window(target, provider.vendor) or abilities(target.model).window
+
+    def _price(
+        self, providers: Mapping[str, Provider], prices: PriceBook, target: Target, read: int, written: int
+    ) -> float | None:
+        usage = Usage(input_tokens=read, output_tokens=written)
+        cost = prices.cost(target, providers[target.provider].vendor, usage, self.clock())
+        return cost.usd if cost else None
 
     # Reload
 

@@ -118,6 +118,11 @@ class Exchange(msgspec.Struct, kw_only=True):
     caller: str | None = None
     session: str | None = None
     pin: str | None = None
+    """The model that a header asks for, over any other."""
+    deployment: str | None = None
+    """The model that the path names, for a body that names none."""
+    subagent: bool = False
+    """A header says that another agent has started this one."""
     timeout: float | None = None
     """Seconds the client gives the whole exchange."""
     no_fallback: bool = False

@@ -31,7 +31,7 @@ from gateway.attempt import (
     add_up,
 )
 from gateway.chat import Facts, Usage
-from gateway.errors import CallerError, Fault, FaultKind, SkeinError
+from gateway.errors import Fault, FaultKind, SkeinError
 from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Outcome, Policy, next_attempt
 from gateway.resilience.health import Health, Ticket
@@ -49,7 +49,10 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     providers: Mapping[str, Provider]
-    plan: Callable[[Exchange, Facts], Plan]
+    plan: Callable[[Exchange, Facts], Awaitable[Plan]]
+    """Raises ``CallerError``."""
+    keep: Callable[[str, Mapping[str, Any]], None]
+    """Keeps ``Plan.remember`` under ``Plan.memory``."""
     resilience: Callable[[str | None, str], Resilience]
     """Model (or None), provider -> the settings in force."""
     health: Health
@@ -125,7 +128,7 @@ class Story:
 
     async def answer(self) -> Answer:
         """Raises ``CallerError`` and ``OutOfOptions``; otherwise something is there for the client."""
-        self.terms = terms = self._admit()
+        self.terms = terms = await self._admit()
         if not terms.facts.stream:
             opened = await self.until_one_answers()
             return Answer(status=200, headers=self._head(opened), body=opened.head)
@@ -138,18 +141,20 @@ class Story:
         self._head_is_out = True
         return Answer(status=200, headers=[*self.headers(None), *STREAM_HEAD], body=self._hand_on_later(self._opening))
 
-    def _admit(self) -> Terms:
+    async def _admit(self) -> Terms:
         """What is asked for, and the plan for it. Raises ``CallerError``."""
         gateway, exchange = self.gateway, self.exchange
         began = gateway.clock()
-        facts = exchange.dialect.peek(exchange.body, exchange.pin)
+        facts = exchange.dialect.peek(exchange.body, exchange.deployment or exchange.pin)
         if exchange.session is None and facts.session:
             exchange.session = f"{exchange.caller}:{facts.session}"
         self.terms = msgspec.structs.replace(self.terms, facts=facts)
         self._tell.understood(self.terms)
         read = gateway.clock()
-        wanted = msgspec.structs.replace(facts, model=exchange.pin) if exchange.pin else facts
-        plan = gateway.health.triage(self.plan_for(wanted), gateway.clock())
+        decided = await gateway.plan(exchange, facts)
+        if decided.memory and decided.remember is not None:
+            gateway.keep(decided.memory, decided.remember)
+        plan = gateway.health.triage(decided, gateway.clock())
         self._tell.planned(plan)
         add_up(exchange.phases, "parse", read - began)
         add_up(exchange.phases, "route", gateway.clock() - read)
@@ -160,25 +165,6 @@ class Story:
         )
         deadline = None if exchange.timeout is None else self.began + exchange.timeout
         return Terms(exchange=exchange, facts=facts, plan=plan, policy=policy, deadline=deadline)
-
-    def plan_for(self, wanted: Facts) -> Plan:
-        """The plan, if the caller may have it. Raises ``CallerError``; whoever is restricted learns of nothing else."""
-        exchange = self.exchange
-        refused = CallerError(
-            403,
-            "model_not_allowed",
-            f'this key may not use model "{wanted.model}"',
-            type="permission_error",
-            param="model",
-            origin="gateway",
-        )
-        try:
-            plan = self.gateway.plan(exchange, wanted)
-        except CallerError as error:
-            raise refused if exchange.restricted and error.status == 404 else error from None
-        if not exchange.allowed(wanted.model, plan.model):
-            raise refused
-        return plan
 
     async def until_one_answers(self) -> Opened:
         """The central loop: decide, act, record. Raises ``OutOfOptions``."""
@@ -486,7 +472,7 @@ class Story:
         }
         found = [
             ("x-skein-attempts", str(self._attempts)),
-            ("x-skein-route", f"{plan.strategy}; {plan.reason}"),
+            ("x-skein-route", for_header(f"{plan.strategy}; {plan.reason}")),
             ("server-timing", ", ".join(f"{name};dur={seconds * 1e3:.2f}" for name, seconds in times.items())),
         ]
         if target:
@@ -497,6 +483,11 @@ class Story:
 
 
 MOST_LISTED = 20
+
+
+def for_header(text: str) -> str:
+    """What a header may hold of it: markers come in all languages."""
+    return re.sub(r"[^\x20-\x7e]", "?", text)[:1000]
 
 
 def listed(names: tuple[str, ...]) -> str:

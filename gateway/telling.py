@@ -41,7 +41,7 @@ class Teller:
                 facts=terms.facts,
                 caller=exchange.caller,
                 session=exchange.session,
-                pinned=exchange.pin is not None and terms.facts.named,
+                pinned=exchange.pin is not None,
                 prompt=exchange.prompt,
                 body=exchange.body,
             )

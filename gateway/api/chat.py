@@ -53,6 +53,8 @@ _SESSIONS = (
     "session_id",
     "session-id",
 )
+# What the agents that another agent has started say of themselves.
+_SUBAGENTS = ("x-claude-code-agent-id", "x-openai-subagent", "x-codex-parent-thread-id", "x-parent-session-id")
 
 
 class Passage:
@@ -202,7 +204,9 @@ class Passage:
             ),
             caller=caller.name,
             session=session_of(headers, caller),
-            pin=headers.get("x-skein-model") or scope.get("skein.deployment"),
+            pin=headers.get("x-skein-model") or None,
+            deployment=scope.get("skein.deployment"),
+            subagent=any(name in headers for name in _SUBAGENTS),
             timeout=_timeout(headers.get("x-skein-timeout")),
             no_fallback=headers.get("x-skein-no-fallback", "").lower() in ("1", "true", "yes"),
             allowed=caller.may_use,
@@ -363,8 +367,12 @@ def too_large(limit: int) -> CallerError:
 
 def session_of(headers: Mapping[str, str], caller: Caller) -> str | None:
     """The client's session, scoped by its key: agents' ids repeat across machines."""
-    found = next((headers[name] for name in _SESSIONS if headers.get(name)), None)
-    return f"{caller.name}:{found[:256]}" if found else None
+    name = next((name for name in _SESSIONS if headers.get(name)), None)
+    if name is None:
+        return None
+    # Claude Code's own agents share their parent's session.
+    agent = headers.get("x-claude-code-agent-id") if name == "x-claude-code-session-id" else None
+    return f"{caller.name}:{headers[name][:256]}" + (f"/{agent[:64]}" if agent else "")
 
 
 def decompressed(body: bytes, encoding: str, limit: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import mimetypes
 import os
 import re
@@ -185,11 +186,11 @@ def explained(runtime: Runtime, body: bytes, headers: Mapping[str, str]) -> dict
     """What the gateway itself decides, told. Raises ``CallerError``."""
     admitted = admit(runtime, exchange_of(runtime, body, headers))
     exchange, plan = admitted.exchange, admitted.plan
-    asked = exchange.pin or admitted.facts.model
+    asked = plan.asked
     resolved = runtime.planner.resolve(asked)
     settings = runtime.gateway.resilience(plan.model, plan.targets[0].provider)
     return {
-        "model": {"asked": asked, "pinned": bool(exchange.pin), "resolved": resolved.name, "by": resolved.by},
+        "model": {"asked": asked, "pinned": plan.pinned, "resolved": resolved.name, "by": resolved.by},
         "dialect": exchange.dialect.NAME,
         "strategy": plan.strategy,
         "reason": plan.reason,
@@ -204,12 +205,12 @@ def explained(runtime: Runtime, body: bytes, headers: Mapping[str, str]) -> dict
 def admit(runtime: Runtime, exchange: Exchange) -> Admitted:
     """Raises ``CallerError``."""
     facts = exchange.dialect.peek(exchange.body, exchange.pin)
-    wanted = msgspec.structs.replace(facts, model=exchange.pin) if exchange.pin else facts
-    plan = runtime.gateway.plan(exchange, wanted)
-    if not exchange.allowed(wanted.model, plan.model):
-        said = f'the key in the headers may not use model "{wanted.model}"'
-        raise CallerError(403, "model_not_allowed", said, param="model", origin="gateway")
+    plan = asyncio.run(_planned(runtime, exchange, facts))
     return Admitted(exchange, facts, plan)
+
+
+async def _planned(runtime: Runtime, exchange: Exchange, facts: Facts) -> Plan:
+    return await runtime.gateway.plan(exchange, facts)
 
 
 def exchange_of(runtime: Runtime, body: bytes, headers: Mapping[str, str]) -> Exchange:
@@ -352,7 +353,7 @@ def _remarks(runtime: Runtime, admitted: Admitted) -> list[str]:
 
 def _print(found: dict[str, Any]) -> None:
     model = found["model"]
-    pinned = " (x-skein-model)" if model["pinned"] else ""
+    pinned = f" ({model['pinned']})" if model["pinned"] else ""
     print(f'model "{model["asked"]}"{pinned} is {model["resolved"]}: {model["by"]}')
     print(f"{found['strategy']}: {found['reason']}")
     for number, target in enumerate(found["targets"], 1):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
-from gateway.chat import Facts, Turn
+from gateway.chat import Facts
+from gateway.routing.turns import Kind, Reading
 
 Role = Literal["lead", "worker", "none"]
 """Which part a target plays, where the strategy has parts."""
+
+PinnedBy = Literal["x-skein-model", "admin", "/model"]
+"""Who chose the model by hand: a header of the request, an operator, a message of the conversation."""
 
 
 class Target(msgspec.Struct, frozen=True, order=True):
@@ -30,6 +34,68 @@ class LeftOut(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+class Candidate(msgspec.Struct, frozen=True, gc=False):
+    """What a strategy has weighed: a reference of its settings, its score if it has one, and what that is made of."""
+
+    reference: str
+    score: float | None
+    why: str
+
+
+class Consult(msgspec.Struct, frozen=True, gc=False):
+    """A planner is to be asked before the answer; what it says goes into the context. ``why``: what made it needed."""
+
+    targets: tuple[Target, ...]
+    why: str
+
+
+class Ordered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A strategy's answer: targets in order, and why."""
+
+    targets: tuple[Target, ...]
+    reason: str
+    """For people; one line."""
+    rule: str
+    """The rule that fired, one word of ``RULES`` or of a strategy of somebody else's."""
+    evidence: tuple[str, ...] = ()
+    """What made it fire, oldest first: ``turn 4: shell: Command exited with code 1``. Markers, never content."""
+    max_tokens: Mapping[Target, int] = {}
+    """Caps on the answer's length the strategy wants for a target."""
+    role: Role = "none"
+    task: str | None = None
+    """What kind of work it is, where the strategy has looked: one of ``routing.tasks.TASKS``."""
+    candidates: tuple[Candidate, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    consult: Consult | None = None
+    note: str | None = None
+    """A text that is put into the context: the plan that was made before. Content."""
+    remember: Mapping[str, Any] | None = None
+    """What is to be kept of the session in place of ``Fleet.remembered``; None: what is kept stays."""
+
+
+RULES: Mapping[str, str] = {
+    "configured": "the order written",
+    "drawn": "drawn by weight",
+    "quickest": "the quicker of two drawn",
+    "direct": "the client named the target",
+    "lead_turns": "the lead's first turns",
+    "worker_turns": "the lead's turns are over",
+    "tool_failures": "tool calls of the worker failed",
+    "corrections": "the user corrected the worker",
+    "auxiliary": "a call on the side: a title, a summary",
+    "context": "the history does not fit the worker's window",
+    "compacted": "the conversation was summarised",
+    "first_turn": "a plan is made",
+    "replan": "a plan is made anew",
+    "plan_kept": "a plan is followed",
+    "no_plan": "there is no plan",
+    "best_score": "the best score",
+    "explored": "tried, to learn more of it",
+    "sticky": "the session stays where it is",
+}
+"""Why a plan is as it is, in one word each: the values of metric and log."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Ordered targets, the reason for the order, and what was left out and why."""
 
@@ -37,11 +103,28 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The public name the client's model resolved to: a configured model, or the target itself."""
     targets: tuple[Target, ...]
     reason: str
+    asked: str = ""
+    """The name that was resolved: the client's, or that of the pin."""
+    pinned: PinnedBy | None = None
     strategy: str = "priority"
+    rule: str = "configured"
+    evidence: tuple[str, ...] = ()
     role: Role = "none"
+    kind: Kind | None = None
+    """What kind of request the conversation says it is; None: nobody has read it."""
+    task: str | None = None
+    turn: int | None = None
+    """The turn it asks for, from 1, where the conversation was read."""
+    candidates: tuple[Candidate, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     max_tokens: Mapping[Target, int] = {}
-    """Caps on the answer's length the strategy wants for a target."""
+    consult: Consult | None = None
+    note: str | None = None
+    """Content."""
+    remember: Mapping[str, Any] | None = None
+    """Content."""
+    memory: str | None = None
+    """The key under which it is kept."""
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -51,11 +134,18 @@ class Latency(msgspec.Struct, frozen=True):
     age: float
 
 
+class Measured(msgspec.Struct, frozen=True):
+    """What came of a target's answers to one kind of task, as weights that fade: so much went well, so much badly."""
+
+    good: float = 0.0
+    bad: float = 0.0
+
+
 class Fleet(Protocol):
     """What a strategy may ask of the world. All of it is values; none of it waits."""
 
-    def targets(self, reference: str, facts: Facts, /) -> tuple[Target, ...]:
-        """The targets behind ``provider/model`` or behind another configured model, in its own order."""
+    def ordered(self, reference: str, facts: Facts, /) -> Ordered:
+        """What ``provider/model``, or another configured model's strategy, says to the same request."""
 
     def latency(self, target: Target, /) -> Latency | None:
         """What was measured lately, or None for a target nobody has used."""
@@ -63,17 +153,20 @@ class Fleet(Protocol):
     def chance(self) -> float:
         """A number in [0, 1)."""
 
-    def turns(self) -> Sequence[Turn]:
-        """The conversation so far, for strategies that read it."""
+    def reading(self) -> Reading:
+        """The conversation so far, read once however often it is asked for."""
 
+    def window(self, target: Target, /) -> int | None:
+        """The context window in tokens, where it is known."""
 
-class Ordered(msgspec.Struct, frozen=True):
-    """A strategy's answer: targets in order, and why."""
+    def price(self, target: Target, input_tokens: int, output_tokens: int, /) -> float | None:
+        """US dollars for so many tokens, where a price is known."""
 
-    targets: tuple[Target, ...]
-    reason: str
-    max_tokens: Mapping[Target, int] = {}
-    role: Role = "none"
+    def measured(self, target: Target, task: str, /) -> Measured:
+        """What the gateway has seen of its answers to this kind of task."""
+
+    def remembered(self) -> Mapping[str, Any]:
+        """What ``Ordered.remember`` last kept of this session for this model. Only for strategies that ``REMEMBER``."""
 
 
 class Strategy(Protocol):
@@ -85,6 +178,20 @@ class Strategy(Protocol):
     def order(self, facts: Facts, fleet: Fleet, /) -> Ordered: ...
 
 
-def joined(references: Sequence[str], facts: Facts, fleet: Fleet) -> tuple[Target, ...]:
-    """All targets of the references in order, each once."""
-    return tuple(dict.fromkeys(target for reference in references for target in fleet.targets(reference, facts)))
+def joined(references: Sequence[str], facts: Facts, fleet: Fleet) -> Ordered:
+    """All targets of the references in order, each once; the first reference speaks for what comes before an answer.
+
+    ``reason`` and ``rule`` are the first one's own: a strategy puts its own in their place.
+    """
+    found = [fleet.ordered(reference, facts) for reference in references]
+    caps: dict[Target, int] = {}
+    for each in found:
+        for target, cap in each.max_tokens.items():
+            caps[target] = min(cap, caps.get(target, cap))
+    return msgspec.structs.replace(
+        found[0],
+        targets=tuple(dict.fromkeys(target for each in found for target in each.targets)),
+        max_tokens=caps,
+        left_out=tuple(dict.fromkeys(each for one in found for each in one.left_out)),
+        remember=None,
+    )

@@ -10,8 +10,9 @@ from typing import Annotated
 
 import msgspec
 
-from gateway.chat import Facts, Turn
+from gateway.chat import Facts
 from gateway.routing import Fleet, Ordered, Role, Target, joined
+from gateway.routing.turns import Turn
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -28,16 +29,18 @@ class LeadWorker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return (self.lead, self.worker)
 
     def order(self, facts: Facts, fleet: Fleet) -> Ordered:
-        turns = fleet.turns()
-        role, why = self.role(turns)
+        turns = fleet.reading().turns
+        role, rule, why = self.role(turns)
         first, other = (self.lead, self.worker) if role == "lead" else (self.worker, self.lead)
         # The other role stands by: a technical fault moves over and counts as no failure of the work.
-        caps: dict[Target, int] = {}
+        both = joined((first, other), facts, fleet)
+        caps: dict[Target, int] = dict(both.max_tokens)
         if self.worker_max_tokens and role == "worker":
-            caps = dict.fromkeys(fleet.targets(self.worker, facts), self.worker_max_tokens)
-        return Ordered(joined((first, other), facts, fleet), f"role={role}; turn={len(turns) + 1}; {why}", caps, role)
+            caps |= dict.fromkeys(fleet.ordered(self.worker, facts).targets, self.worker_max_tokens)
+        reason = f"role={role}; turn={len(turns) + 1}; {why}"
+        return msgspec.structs.replace(both, reason=reason, rule=rule, role=role, max_tokens=caps)
 
-    def role(self, turns: Sequence[Turn]) -> tuple[Role, str]:
+    def role(self, turns: Sequence[Turn]) -> tuple[Role, str, str]:
         """Replays the turns: ``failure_threshold`` failures in a row in the worker's phase bring the lead back."""
         streak = fallback = 0
         for number, turn in enumerate(turns):
@@ -50,7 +53,11 @@ class LeadWorker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             if streak >= self.failure_threshold:
                 streak, fallback = 0, self.fallback_turns
         if len(turns) < self.lead_turns:
-            return "lead", f"the first {self.lead_turns} turns are the lead's"
+            return "lead", "lead_turns", f"the first {self.lead_turns} turns are the lead's"
         if fallback:
-            return "lead", f"{self.failure_threshold} failed turns in a row; {fallback} turns of lead left"
-        return "worker", "after the lead's turns"
+            return (
+                "lead",
+                "tool_failures",
+                f"{self.failure_threshold} failed turns in a row; {fallback} turns of lead left",
+            )
+        return "worker", "worker_turns", "after the lead's turns"

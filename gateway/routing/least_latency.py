@@ -26,7 +26,8 @@ class LeastLatency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return self.targets
 
     def order(self, facts: Facts, fleet: Fleet) -> Ordered:
-        measured = {target: fleet.latency(target) for target in joined(self.targets, facts, fleet)}
+        joint = joined(self.targets, facts, fleet)
+        measured = {target: fleet.latency(target) for target in joint.targets}
         quickest = min((latency.seconds for latency in measured.values() if latency), default=0.0)
         seconds = {target: latency.seconds if latency else quickest for target, latency in measured.items()}
         by_latency = sorted(seconds, key=seconds.__getitem__)
@@ -34,7 +35,7 @@ class LeastLatency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         best = min(self._draw_two(measured, fleet), key=seconds.__getitem__)
         others = tuple(target for target in by_latency if target != best)
         reason = f"{best} is the quicker of two drawn ({seconds[best] * 1000:.0f} ms to first output)"
-        return Ordered((best, *others), reason)
+        return msgspec.structs.replace(joint, targets=(best, *others), reason=reason, rule="quickest")
 
     def _draw_two(self, measured: dict[Target, Latency | None], fleet: Fleet) -> list[Target]:
         shares = {target: self._share(latency) for target, latency in measured.items()}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
 import msgspec
 
-from gateway.chat import LONGEST_NAME, Facts, Operation, Turn
+from gateway.chat import LONGEST_NAME, Facts, Operation
 from gateway.errors import CallerError, nearest
-from gateway.routing import Latency, LeftOut, Plan, Strategy, Target
+from gateway.routing import Latency, LeftOut, Measured, Ordered, PinnedBy, Plan, Strategy, Target
+from gateway.routing.pins import Pin
+from gateway.routing.turns import NOTHING, Reading
 
 CATCH_ALL = "*"
 
@@ -30,11 +33,16 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Senses(msgspec.Struct, frozen=True, kw_only=True):
-    """What strategies may perceive, passed in."""
+    """What strategies may perceive, passed in. Each is asked only by a strategy that wants to know."""
 
     latency: Callable[[Target], Latency | None]
     chance: Callable[[], float]
-    turns: Callable[[], Sequence[Turn]] = list
+    reading: Callable[[], Reading] = lambda: NOTHING
+    """Reads at the first call and gives the same from then on."""
+    window: Callable[[Target], int | None] = lambda target: None
+    price: Callable[[Target, int, int], float | None] = lambda target, input_tokens, output_tokens: None
+    measured: Callable[[Target, str], Measured] = lambda target, task: Measured()
+    remembered: Mapping[str, Any] = {}
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -122,27 +130,62 @@ class Planner:
 
     # Plans
 
-    def plan(self, facts: Facts, senses: Senses, *, no_fallback: bool = False) -> Plan:
-        """Raises ``CallerError``: 404 for an unknown model, 400 when no target has the operation."""
-        resolved = self.resolve(facts.model)
+    def remembers(self, name: str) -> bool:
+        """Does the strategy behind that name keep something of its sessions? Raises ``CallerError`` (404)."""
+        resolved = self.resolve(name)
         if resolved.target is not None:
-            plan = Plan(model=resolved.name, targets=(resolved.target,), reason=resolved.by, strategy="direct")
-        else:
-            entry = self.models[resolved.name]
-            ordered = entry.strategy.order(facts, _View(self, senses))
+            return False
+        strategy = self.models[resolved.name].strategy
+        return getattr(strategy, "REMEMBERS", False) or any(map(self.remembers, strategy.references()))
+
+    def plan(self, facts: Facts, senses: Senses, *, pin: Pin | None = None, no_fallback: bool = False) -> Plan:
+        """Raises ``CallerError``: 404 for an unknown model, 400 when no target has the operation."""
+        asked = pin.model if pin else facts.model
+        resolved = self.resolve(asked)
+        pinned = pin.by if pin else None
+        if resolved.target is not None:
             plan = Plan(
                 model=resolved.name,
-                targets=ordered.targets,
-                reason=ordered.reason,
-                strategy=entry.kind,
-                max_tokens=ordered.max_tokens,
-                role=ordered.role,
+                targets=(resolved.target,),
+                reason=resolved.by,
+                asked=asked,
+                pinned=pinned,
+                strategy="direct",
+                rule="direct",
             )
+        else:
+            plan = self._planned(resolved.name, asked, pinned, facts, senses)
         plan = self._able(plan, facts.operation)
         if no_fallback:
             rest = tuple(LeftOut(target, "x-skein-no-fallback") for target in plan.targets[1:])
             plan = msgspec.structs.replace(plan, targets=plan.targets[:1], left_out=(*plan.left_out, *rest))
         return plan
+
+    def _planned(self, name: str, asked: str, pinned: PinnedBy | None, facts: Facts, senses: Senses) -> Plan:
+        entry, view = self.models[name], _View(self, senses)
+        ordered = entry.strategy.order(facts, view)
+        # What nobody has read is not read for the record's sake.
+        reading = view.read
+        return Plan(
+            model=name,
+            asked=asked,
+            pinned=pinned,
+            strategy=entry.kind,
+            targets=ordered.targets,
+            reason=ordered.reason,
+            rule=ordered.rule,
+            evidence=ordered.evidence,
+            role=ordered.role,
+            task=ordered.task,
+            kind=reading.kind if reading else None,
+            turn=len(reading.turns) + 1 if reading else None,
+            candidates=ordered.candidates,
+            left_out=ordered.left_out,
+            max_tokens=ordered.max_tokens,
+            consult=ordered.consult,
+            note=ordered.note,
+            remember=ordered.remember,
+        )
 
     def _able(self, plan: Plan, operation: Operation) -> Plan:
         unable = [target for target in plan.targets if operation not in self.owners[target.provider].operations]
@@ -158,22 +201,24 @@ class Planner:
 
 
 class _View:
-    """The fleet as one request's strategy sees it."""
+    """The fleet as one request's strategy sees it. ``read``: the conversation, once somebody has asked for it."""
 
     def __init__(self, planner: Planner, senses: Senses) -> None:
         self._planner, self._senses = planner, senses
+        self.read: Reading | None = None
+        self.latency, self.chance = senses.latency, senses.chance
+        self.window, self.price, self.measured = senses.window, senses.price, senses.measured
 
-    def targets(self, reference: str, facts: Facts) -> tuple[Target, ...]:
+    def ordered(self, reference: str, facts: Facts) -> Ordered:
         resolved = self._planner.resolve(reference)
         if resolved.target is not None:
-            return (resolved.target,)
-        return self._planner.models[resolved.name].strategy.order(facts, self).targets
+            return Ordered(targets=(resolved.target,), reason=resolved.by, rule="direct")
+        return self._planner.models[resolved.name].strategy.order(facts, self)
 
-    def latency(self, target: Target) -> Latency | None:
-        return self._senses.latency(target)
+    def reading(self) -> Reading:
+        if self.read is None:
+            self.read = self._senses.reading()
+        return self.read
 
-    def chance(self) -> float:
-        return self._senses.chance()
-
-    def turns(self) -> Sequence[Turn]:
-        return self._senses.turns()
+    def remembered(self) -> Mapping[str, Any]:
+        return self._senses.remembered

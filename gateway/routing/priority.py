@@ -17,4 +17,5 @@ class Priority(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.targets
 
     def order(self, facts: Facts, fleet: Fleet) -> Ordered:
-        return Ordered(joined(self.targets, facts, fleet), "in the order configured")
+        joint = joined(self.targets, facts, fleet)
+        return msgspec.structs.replace(joint, reason="in the order configured", rule="configured")

@@ -36,7 +36,7 @@ class Weighted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             drawn.append(draw(weights, fleet.chance()))
             del weights[drawn[-1]]
         # A share that is a model of several targets is one share; inside it the model's own order holds.
-        return Ordered(joined(drawn, facts, fleet), "drawn by weight")
+        return msgspec.structs.replace(joined(drawn, facts, fleet), reason="drawn by weight", rule="drawn")
 
 
 def draw(weights: dict[T, float], chance: float) -> T:

@@ -44,7 +44,7 @@ def request(model: str, **fields: Any) -> bytes:
 def test_an_alias_is_followed_and_each_target_told(skein: Skein) -> None:
     body = request("claude-sonnet", stream=True, max_completion_tokens=9, user="me")
     found = skein("explain", "-", "--json", config=CONFIG, stdin=body).json
-    assert found["model"] == {"asked": "claude-sonnet", "pinned": False, "resolved": "fast", "by": "alias of fast"}
+    assert found["model"] == {"asked": "claude-sonnet", "pinned": None, "resolved": "fast", "by": "alias of fast"}
     assert (found["strategy"], found["reason"]) == ("priority", "in the order configured")
     azure, openai, mistral = found["targets"]
     assert azure["url"] == (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.chat import Called, Heard, Turn, Usage
+from gateway.chat import Called, Heard, Usage
 from gateway.errors import Fault, FaultKind
 from gateway.observe import sessions as module
 from gateway.observe.record import Record
@@ -18,6 +18,7 @@ from gateway.resilience.keys import Keys
 from gateway.routing import LeftOut, Plan, Target
 from gateway.routing.lead_worker import LeadWorker
 from tests.observe.told import AZURE, BEGAN, BUSY, CLAUDE, LIMITED, OPENAI, TYPO, Tale
+from tests.routing.fleet import FAILED, WENT_WELL
 
 
 class Memory:
@@ -81,8 +82,8 @@ def served(*targets: Target, fails: int = 0, **plan: Any) -> Tale:
 
 def roles(*failed: bool) -> dict[str, Any]:
     """What lead_worker says after turns that failed, or did not."""
-    role, why = LeadWorker(lead="a/b", worker="c/d").role([Turn(failed=each) for each in failed])
-    return {"role": role, "reason": why, "strategy": "lead_worker"}
+    role, rule, why = LeadWorker(lead="a/b", worker="c/d").role([FAILED if each else WENT_WELL for each in failed])
+    return {"role": role, "reason": why, "rule": rule, "strategy": "lead_worker"}
 
 
 def shut(kind: FaultKind) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from gateway.chat import Facts, Turn
+from gateway.chat import Facts
 from gateway.errors import CallerError
 from gateway.routing import LeftOut, Target
 from gateway.routing.lead_worker import LeadWorker
 from gateway.routing.planner import CATCH_ALL, Entry, Owner, Planner, Senses, like
 from gateway.routing.priority import Priority
+from gateway.routing.turns import Reading, Turn
 from gateway.routing.weighted import Weighted
 
 BOTH = frozenset(("chat", "embeddings"))
@@ -172,7 +173,7 @@ def test_a_nested_model_draws_and_reads_turns_too():
         "smart": priority("azure/gpt-4.1"),
         "spread": Entry("weighted", Weighted(targets=("groq/a", "groq/b"))),
     }
-    senses = Senses(latency=lambda _: None, chance=lambda: 0.9, turns=lambda: [Turn()])
+    senses = Senses(latency=lambda _: None, chance=lambda: 0.9, reading=lambda: Reading(turns=(Turn(),)))
     plan = planner(models=models).plan(Facts(model="coder"), senses)
     assert [str(target) for target in plan.targets] == ["groq/b", "groq/a", "azure/gpt-4.1"]
     assert plan.strategy == "lead_worker"
@@ -200,7 +201,7 @@ def test_no_fallback_keeps_the_first_that_can():
 
 
 def test_turns_are_read_only_by_strategies_that_need_them():
-    def turns() -> list[Turn]:
+    def turns() -> Reading:
         raise AssertionError("the conversation was read")
 
-    planner().plan(Facts(model="fast"), Senses(latency=lambda _: None, chance=lambda: 0.0, turns=turns))
+    planner().plan(Facts(model="fast"), Senses(latency=lambda _: None, chance=lambda: 0.0, reading=turns))

@@ -8,44 +8,16 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from gateway.chat import Facts, Turn
+from gateway.chat import Facts
 from gateway.routing import Latency, Target, joined
 from gateway.routing.lead_worker import LeadWorker
 from gateway.routing.least_latency import LeastLatency
 from gateway.routing.priority import Priority
 from gateway.routing.strategies import STRATEGIES
 from gateway.routing.weighted import Share, Weighted, draw
+from tests.routing.fleet import FAILED, WENT_WELL, Fleet
 
 FACTS = Facts(model="m")
-
-
-class Fleet:
-    """``models`` are the targets behind a name; every other reference ``p/m`` is a target."""
-
-    def __init__(
-        self,
-        *,
-        models: dict[str, str] | None = None,
-        chance: Callable[[], float] = lambda: 0.0,
-        latencies: dict[str, Latency] | None = None,
-        turns: Sequence[Turn] = (),
-    ) -> None:
-        self._models, self.chance, self._turns = models or {}, chance, turns
-        self._latencies = {target(name): latency for name, latency in (latencies or {}).items()}
-
-    def targets(self, reference: str, facts: Facts) -> tuple[Target, ...]:
-        return tuple(target(name) for name in self._models.get(reference, reference).split())
-
-    def latency(self, target: Target) -> Latency | None:
-        return self._latencies.get(target)
-
-    def turns(self) -> Sequence[Turn]:
-        return self._turns
-
-
-def target(name: str) -> Target:
-    provider, _, model = name.partition("/")
-    return Target(provider, model or "m")
 
 
 def names(targets: Sequence[Target]) -> str:
@@ -71,7 +43,7 @@ def test_every_strategy_tells_its_references():
 
 def test_each_target_comes_once():
     fleet = Fleet(models={"fast": "a b", "smart": "b c"})
-    assert names(joined(("fast", "smart", "a"), FACTS, fleet)) == "a b c"
+    assert names(joined(("fast", "smart", "a"), FACTS, fleet).targets) == "a b c"
 
 
 # priority
@@ -215,7 +187,7 @@ COME_TO = {
 @pytest.mark.parametrize(("history", "role"), COME_TO.items(), ids=lambda each: f"'{each}'")
 def test_whose_turn_it_is(history: str, role: str):
     settings = LeadWorker(lead="a", worker="b", lead_turns=3, failure_threshold=2, fallback_turns=2)
-    ordered = settings.order(FACTS, Fleet(turns=[Turn(failed=turn == "x") for turn in history]))
+    ordered = settings.order(FACTS, Fleet(turns=[FAILED if turn == "x" else WENT_WELL for turn in history]))
     assert names(ordered.targets) == ("a b" if role == "lead" else "b a"), "the other role stands by"
     assert ordered.reason.startswith(f"role={role}; turn={len(history) + 1}; ")
 
@@ -233,14 +205,14 @@ SETTINGS = {
 @pytest.mark.parametrize(("settings", "history", "role"), SETTINGS.values(), ids=SETTINGS)
 def test_its_settings(settings: dict[str, int], history: str, role: str):
     made = LeadWorker(lead="a", worker="b", **settings)
-    assert made.role([Turn(failed=turn == "x") for turn in history])[0] == role
+    assert made.role([FAILED if turn == "x" else WENT_WELL for turn in history])[0] == role
 
 
 def test_the_workers_answers_may_be_capped():
     made = LeadWorker(lead="smart", worker="fast", lead_turns=1, worker_max_tokens=100)
     fleet = Fleet(models={"fast": "a b", "smart": "c"})
     assert made.order(FACTS, fleet).max_tokens == {}
-    fleet = Fleet(models={"fast": "a b", "smart": "c"}, turns=[Turn()])
+    fleet = Fleet(models={"fast": "a b", "smart": "c"}, turns=[WENT_WELL])
     ordered = made.order(FACTS, fleet)
     assert names(ordered.targets) == "a b c"
     assert ordered.max_tokens == {Target("a", "m"): 100, Target("b", "m"): 100}

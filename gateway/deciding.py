@@ -1,0 +1,130 @@
+"""From a request to its plan: who chose the model, what is known of its session, what strategies may ask."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from gateway.attempt import Exchange
+from gateway.chat import Facts
+from gateway.errors import CallerError
+from gateway.routing import Latency, Measured, Plan, Target
+from gateway.routing.pins import Pin, pin_of
+from gateway.routing.planner import Planner, Senses
+from gateway.routing.turns import NOTHING, Outcome, Reading, Turn
+from gateway.stores import Store
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """What strategies may ask, whatever the request is."""
+
+    latency: Callable[[Target, bool], Latency | None]
+    """Of streams (True) or of whole answers."""
+    window: Callable[[Target], int | None]
+    price: Callable[[Target, int, int], float | None]
+    measured: Callable[[Target, str], Measured] = lambda target, task: Measured()
+    chance: Callable[[], float] = random.random
+
+
+class Decider:
+    """One configuration's plans. The same request gives the same plan wherever a strategy asks for no chance."""
+
+    def __init__(self, planner: Planner, world: World, store: Store, pinned: Callable[[str], str | None]) -> None:
+        """``pinned``: the model an operator has set for a session."""
+        self._planner, self._world, self._store, self._pinned = planner, world, store, pinned
+
+    async def plan(self, exchange: Exchange, facts: Facts) -> Plan:
+        """Raises ``CallerError``: 403 for a model the caller may not use, 404 for one that is not there."""
+        reading = _once(exchange)
+        pin = self._pin(exchange, facts, reading)
+        if exchange.deployment:
+            facts = msgspec.structs.replace(facts, model=exchange.deployment)
+        name = pin.model if pin else facts.model
+        try:
+            key, remembered = await self._remembered(exchange, name, reading)
+            senses = Senses(
+                latency=lambda target: self._world.latency(target, facts.stream),
+                chance=self._world.chance,
+                reading=reading,
+                window=self._world.window,
+                price=self._world.price,
+                measured=self._world.measured,
+                remembered=remembered,
+            )
+            plan = self._planner.plan(facts, senses, pin=pin, no_fallback=exchange.no_fallback)
+        except CallerError as error:
+            # Whoever is restricted learns of nothing but what it may use.
+            raise _refused(name) if exchange.restricted and error.status == 404 else error from None
+        if not exchange.allowed(name, plan.model):
+            raise _refused(name)
+        return msgspec.structs.replace(plan, memory=key) if key else plan
+
+    def _pin(self, exchange: Exchange, facts: Facts, reading: Callable[[], Reading]) -> Pin | None:
+        by_operator = self._pinned(exchange.session) if exchange.session else None
+        typed = reading if facts.operation == "chat" and b"/model " in exchange.body else None
+        pin = pin_of(exchange.pin, by_operator, typed)
+        if pin is None or pin.last:
+            return pin
+        # It was refused when it was said, if it could not be followed; a conversation must not end over it.
+        with suppress(CallerError):
+            resolved = self._planner.resolve(pin.model)
+            return pin if exchange.allowed(pin.model, resolved.name) else None
+        return None
+
+    async def _remembered(
+        self, exchange: Exchange, name: str, reading: Callable[[], Reading]
+    ) -> tuple[str | None, Mapping[str, Any]]:
+        """The key of what is kept for this session's model, and what is kept. Raises ``CallerError`` (404)."""
+        if not self._planner.remembers(name):
+            return None, {}
+        session = exchange.session
+        if session is None:
+            origin = reading().origin
+            if not origin:
+                return None, {}
+            session = f"{exchange.caller}:{origin}"
+        key = f"{session}\0{self._planner.resolve(name).name}"
+        kept = await self._store.get(key)
+        with suppress(ValueError):
+            return key, msgspec.json.decode(kept or b"{}", type=dict[str, Any])
+        return key, {}
+
+    def keep(self, key: str, value: Mapping[str, Any]) -> None:
+        """What ``remembered`` says from now on."""
+        self._store.put(key, msgspec.json.encode(value))
+
+
+def _once(exchange: Exchange) -> Callable[[], Reading]:
+    found: list[Reading] = []
+
+    def reading() -> Reading:
+        if not found:
+            found.append(_read(exchange))
+        return found[0]
+
+    return reading
+
+
+def _read(exchange: Exchange) -> Reading:
+    if exchange.dialect.OPERATION != "chat":
+        return NOTHING
+    turns = (
+        Turn(calls=(Outcome("", "error" if each.failed else "ok", each.evidence),))
+        for each in exchange.dialect.turns(exchange.body)
+    )
+    return Reading(turns=tuple(turns))
+
+
+def _refused(name: str) -> CallerError:
+    return CallerError(
+        403,
+        "model_not_allowed",
+        f'this key may not use model "{name}"',
+        type="permission_error",
+        param="model",
+        origin="gateway",
+    )

@@ -1,0 +1,31 @@
+"""Kept in this process: the oldest of too many gives way, and a restart forgets all."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+
+class MemoryStore:
+    def __init__(self, clock: Callable[[], float], seconds: float, most: int) -> None:
+        """``seconds``: how long something is kept that nobody asks for."""
+        self._clock, self._seconds, self._most = clock, seconds, most
+        self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+
+    async def get(self, key: str) -> bytes | None:
+        found = self._kept.pop(key, None)
+        if found is None or self._clock() - found[0] > self._seconds:
+            return None
+        self._kept[key] = (self._clock(), found[1])
+        return found[1]
+
+    def put(self, key: str, value: bytes | None) -> None:
+        self._kept.pop(key, None)
+        if value is None:
+            return
+        self._kept[key] = (self._clock(), value)
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+    async def close(self) -> None:
+        self._kept.clear()
