@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dashboards.board import Annotation, Board, Row
-from dashboards.panels import GREEN, ORANGE, RED, Ask, Column, Panel, bars, figure, lines, matrix, stacked, table
-from dashboards.promql import AS_SHOWN, AS_ZOOMED, TARGET, counted, mean, quantile, rate, share
+from dashboards.panels import GREEN, ORANGE, RED, Ask, Column, Panel, bars, figure, lines, matrix, stacked, table, timeline
+from dashboards.promql import AS_SHOWN, AS_ZOOMED, TARGET, counted, mean, quantile, rate, share, worst
 
 SWITCHES, FAILOVERS, PER_REQUEST = "skein_model_switches_total", "skein_failovers_total", "skein_request_attempts"
 ONE_CALL = 'le="1.0"'
+DEMOTED = {"0": ("in its place", GREEN), "1": ("behind the others", ORANGE)}
 NONE = "none"
 
 
@@ -125,6 +126,14 @@ def failover() -> tuple[Panel, ...]:
             "In the shown time range.",
             Column("Failovers", counted(FAILOVERS, by=by), "short"),
             empty=NONE,
+        ),
+        timeline(
+            "Demoted providers",
+            "Too many of its calls failed: others are asked first, but for a few trials. The worst of all instances.",
+            Ask(worst("skein_provider_demoted", by="provider"), "{{provider}}"),
+            DEMOTED,
+            "no providers",
+            24,
         ),
         lines(
             "Calls per request",

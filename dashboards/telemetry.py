@@ -153,7 +153,13 @@ def process() -> tuple[Panel, ...]:
             "By generation; those of the oldest stop the process longest.",
             Ask(rate("python_gc_collections_total", by="generation"), "generation {{generation}}"),
             empty="none",
-            span=24,
+        ),
+        bars(
+            "Missed by the session store",
+            "short",
+            "Reads and writes within a step of the graph that Redis was not there for; what was known here went on.",
+            Ask(counted("skein_store_errors_total", by="store", over=AS_ZOOMED), "{{store}}"),
+            empty="none",
         ),
     )
 

@@ -6,12 +6,14 @@ this file: patterns are by family, the first that fits wins, and a model that fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 ThinkingStyle = Literal["none", "budget", "adaptive", "level", "always"]
 
@@ -244,11 +246,16 @@ ROWS: Mapping[str, Abilities] = {
 
 @lru_cache(maxsize=4096)
 def abilities(*names: str) -> Abilities:
-    """By what the model is called, here or by the vendor: prefixes of regions, publishers and paths are looked past."""
+    """By what the model is called, here or by the vendor."""
+    return by_name(ROWS, names) or UNKNOWN
+
+
+def by_name(rows: Mapping[str, T], names: Iterable[str]) -> T | None:
+    """The first row whose pattern fits one of the names: prefixes of regions, publishers and paths are looked past."""
     for name in names:
         bare = name.lower().rpartition("/")[2]
         for part in (bare, *(bare[at + 1 :] for at, letter in enumerate(bare) if letter == ".")):
-            for pattern, row in ROWS.items():
+            for pattern, row in rows.items():
                 if fnmatchcase(part, pattern):
                     return row
-    return UNKNOWN
+    return None

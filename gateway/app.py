@@ -9,7 +9,7 @@ import os
 import random
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,18 +38,20 @@ from gateway.observe import FLUSH, families
 from gateway.observe.metrics import BREAKER, UNKNOWN, Known, Reading
 from gateway.observe.observability import Logging
 from gateway.observing import Observing
+from gateway.pinned import Pinned
 from gateway.prices import PriceBook
 from gateway.relay import Gateway
 from gateway.resilience.breaker import State
 from gateway.resilience.health import Health, Moved
+from gateway.resilience.spike import Swing
 from gateway.routing import Target
 from gateway.routing.planner import Entry, Owner, Planner
 from gateway.simulator import Simulator
+from gateway.stores import Store
 from gateway.stores.memory import MemoryStore
 from gateway.thoughts import Thoughts
 from gateway.upstream import Upstream, shown_url
 
-DAY = 86400.0
 # How often the configuration file is looked at, in seconds.
 LOOK_EVERY = 1.0
 # A client that takes no more has this long to hear that it is over.
@@ -94,10 +96,18 @@ class Runtime:
         self._stamp = _stamp(config.source)
         self._started = config
         self.upstream = Upstream({"simulator": Simulator()})
-        self.health = Health(config.breaker_for, self._moved)
+        self.health = Health(config.breaker_for, self._moved, config.spike_for, self._swung)
         self.listings = Listings()
         self.thoughts = Thoughts()
-        self.store = MemoryStore(self.clock, DAY, 10_000)
+        self.store = store(config, self.clock, self.emit)
+        self.pinned = Pinned(
+            self.store,
+            self.clock,
+            self.emit,
+            seconds=config.sessions.ttl,
+            most=config.sessions.max,
+            resolve=lambda name: self.planner.resolve(name),
+        )
         self.media: Media | None = None
         self.gateway, self.planner = self._compose(config, {})
         self.service = Service(
@@ -109,6 +119,7 @@ class Runtime:
             max_body=config.server.max_body,
             client_timeout=config.server.client_timeout,
             providers=self.providers,
+            pins=self.pinned,
             admin=admin(config),
             live=self.observability.live,
             metrics=self.observability.page,
@@ -138,7 +149,7 @@ class Runtime:
             window=lambda target: self._window(providers, book, target),
             price=lambda target, read, written: self._price(providers, book, target, read, written),
         )
-        decider = Decider(planner, world, self.store, lambda session: None)
+        decider = Decider(planner, world, self.store, self.pinned.of)
         gateway = Gateway(
             providers=providers,
             plan=decider.plan,
@@ -157,7 +168,8 @@ class Runtime:
             content=config.observe.content != "off",
         )
         changed = [name for name, each in providers.items() if name in before and not same_place(each, before[name])]
-        self.health.adopt(config.breaker_for, {name: each.keys for name, each in providers.items()}, changed)
+        keys = {name: each.keys for name, each in providers.items()}
+        self.health.adopt(config.breaker_for, keys, changed, config.spike_for)
         self.listings.adopt(providers)
         return gateway, planner
 
@@ -183,6 +195,14 @@ class Runtime:
                 open_for=breaker.settings.open_for if moved.after is State.OPEN else 0.0,
             )
         )
+
+    def _swung(self, swing: Swing) -> None:
+        of: dict[str, Any] = {"provider": swing.provider, "error_rate": swing.error_rate, "calls": swing.calls}
+        if swing.demoted:
+            hold = self.health.spikes()[swing.provider].settings.hold
+            self.emit(events.ProviderDemoted(at=self.clock(), **of, hold=hold))
+        else:
+            self.emit(events.ProviderRestored(at=self.clock(), **of, seconds=swing.lasted))
 
     def _window(self, providers: Mapping[str, Provider], prices: PriceBook, target: Target) -> int | None:
         """1. As configured. 2. As the vendor lists it. 3. As the price table has it. 4. As is known of the name."""
@@ -224,6 +244,8 @@ class Runtime:
             for name in ("logs", "otlp", "langfuse")
             if getattr(config.observe, name) != getattr(self._started.observe, name)
         )
+        if config.sessions != self._started.sessions:
+            needs_restart += ("sessions",)
         self.config, self.gateway, self.planner = config, gateway, planner
         service = self.service
         service.gateway, service.doorkeeper = gateway, keeper
@@ -263,6 +285,7 @@ class Runtime:
             try:
                 await self._look()
                 if rounds % SWEEP_EVERY == 0:
+                    self.pinned.sweep()
                     self.listings.refresh(self.gateway)
                     await self.upstream.sweep()
             except Exception:  # a defect of ours; the house is kept all the same
@@ -322,6 +345,7 @@ class Runtime:
         """The last act: what telemetry still holds is delivered, as far as that is possible in time."""
         await self.listings.close()
         await self.upstream.close()
+        await self.store.close()
         self.emit(events.GatewayStopped(at=self.clock(), cut=self._cut))
         self.observability.settle()
         await asyncio.to_thread(self.observability.close, FLUSH)
@@ -360,6 +384,10 @@ class Runtime:
             window = span_of(breaker.settings.window)
             yield Reading(families.BREAKER_STATE, names, BREAKER[breaker.state.value])
             yield Reading(families.TARGET_ERROR_RATIO, (*names, window), failed / max(1, succeeded + failed))
+        spikes = self.health.spikes()
+        for name in self.gateway.providers:
+            demoted = name in spikes and spikes[name].demoted_at is not None
+            yield Reading(families.PROVIDER_DEMOTED, (name,), float(demoted))
         counts = self.upstream.connections()
         for name, each in self.gateway.providers.items():
             active, idle = counts.get(origin_of(each.routes.base), (0, 0))
@@ -367,6 +395,17 @@ class Runtime:
             yield Reading(families.CONNECTIONS, (name, "idle"), idle)
 
     # For operators
+
+    def _spike(self, provider: str, now: float) -> Mapping[str, Any]:
+        """``seconds``: how long it has been demoted; the counts are those of its trials then, else of the window."""
+        spike = self.health.spikes().get(provider)
+        if spike is None:
+            return {"demoted": False, "succeeded": 0, "failed": 0}
+        succeeded, failed = spike.counts(now)
+        counts = {"demoted": spike.demoted_at is not None, "succeeded": succeeded, "failed": failed}
+        if spike.demoted_at is None:
+            return counts
+        return {**counts, "why": spike.why, "seconds": round(now - spike.demoted_at, 1)}
 
     def providers(self) -> Mapping[str, Any]:
         now = self.clock()
@@ -378,6 +417,7 @@ class Runtime:
                     for operation in sorted(each.operations)
                 },
                 "keys": self.health.keys(name).states(now),
+                "spike": self._spike(name, now),
                 "targets": {
                     str(target): {
                         "breaker": breaker.state.value,
@@ -412,6 +452,24 @@ def build_planner(config: Config, providers: Mapping[str, Provider], listings: L
     return Planner(models, config.aliases, owners, listings.ids)
 
 
+def store(config: Config, clock: Callable[[], float], emit: events.Observer) -> Store:
+    settings = config.sessions
+    if settings.store == "memory" or settings.url is None:
+        return MemoryStore(clock, settings.ttl, settings.max)
+    # Imported by whoever has it: the package is optional.
+    from gateway.stores.redis import RedisStore
+
+    return RedisStore(
+        settings.url,
+        clock=clock,
+        emit=emit,
+        seconds=settings.ttl,
+        most=settings.max,
+        timeout=settings.timeout,
+        prefix=settings.prefix,
+    )
+
+
 def declared(settings: ProviderSettings) -> tuple[str, ...]:
     """The model ids a provider's settings name."""
     return (*settings.models, *settings.deployments)
@@ -440,7 +498,7 @@ def elsewhere(config: Config) -> str:
 def digest(config: Config) -> str:
     """Tells one configuration from another; secrets are dots in it."""
     parts = (config.server, config.providers, config.models, config.aliases, config.resilience, config.observe)
-    rest = (config.access, config.media, config.custom)
+    rest = (config.access, config.media, config.custom, config.sessions)
     return hashlib.sha256(repr((parts, rest)).encode()).hexdigest()[:12]
 
 
@@ -462,6 +520,7 @@ def build_app(runtime: Runtime) -> Inbound:
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         house = asyncio.get_running_loop().create_task(runtime.keep_house())
         runtime.warm()
+        runtime.store.start()
         runtime.listings.refresh(runtime.gateway)
         try:
             yield

@@ -149,6 +149,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     deadline: float | None
     """Epoch seconds at which the client gives up, where it has said so."""
+    planning: bool = False
+    """A planner is asked: what it says may be for the client, or not."""
 
     def total(self, settings: Resilience, began: float) -> float:
         """When an attempt that began then has to be over."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ from gateway.attempt import Exchange
 from gateway.chat import Facts
 from gateway.errors import CallerError
 from gateway.routing import Latency, Measured, Plan, Target
-from gateway.routing.pins import Pin, pin_of
+from gateway.routing.pins import Pin, pins_of
 from gateway.routing.planner import Planner, Senses
 from gateway.routing.turns import NOTHING, Outcome, Reading, Turn
 from gateway.stores import Store
@@ -40,40 +40,47 @@ class Decider:
     async def plan(self, exchange: Exchange, facts: Facts) -> Plan:
         """Raises ``CallerError``: 403 for a model the caller may not use, 404 for one that is not there."""
         reading = _once(exchange)
-        pin = self._pin(exchange, facts, reading)
         if exchange.deployment:
             facts = msgspec.structs.replace(facts, model=exchange.deployment)
-        name = pin.model if pin else facts.model
+        passed_over: list[str] = []
+        for pin in self._pins(exchange, facts, reading):
+            try:
+                plan = await self._planned(exchange, facts, reading, pin)
+            except CallerError as error:
+                if not pin.passes(error):
+                    raise _refusal(exchange, pin.model, error, pin) from None
+                passed_over.append(f"{pin.by}: passed over, {error.code}")
+            else:
+                return _telling(plan, passed_over)
         try:
-            key, remembered = await self._remembered(exchange, name, reading)
-            senses = Senses(
-                latency=lambda target: self._world.latency(target, facts.stream),
-                chance=self._world.chance,
-                reading=reading,
-                window=self._world.window,
-                price=self._world.price,
-                measured=self._world.measured,
-                remembered=remembered,
-            )
-            plan = self._planner.plan(facts, senses, pin=pin, no_fallback=exchange.no_fallback)
+            return _telling(await self._planned(exchange, facts, reading, None), passed_over)
         except CallerError as error:
-            # Whoever is restricted learns of nothing but what it may use.
-            raise _refused(name) if exchange.restricted and error.status == 404 else error from None
-        if not exchange.allowed(name, plan.model):
-            raise _refused(name)
-        return msgspec.structs.replace(plan, memory=key) if key else plan
+            raise _refusal(exchange, facts.model, error, None) from None
 
-    def _pin(self, exchange: Exchange, facts: Facts, reading: Callable[[], Reading]) -> Pin | None:
+    def _pins(self, exchange: Exchange, facts: Facts, reading: Callable[[], Reading]) -> Iterator[Pin]:
         by_operator = self._pinned(exchange.session) if exchange.session else None
+        # Nobody reads a conversation in which these bytes are not; a slash that JSON has escaped ends like any other.
         typed = reading if facts.operation == "chat" and b"/model " in exchange.body else None
-        pin = pin_of(exchange.pin, by_operator, typed)
-        if pin is None or pin.last:
-            return pin
-        # It was refused when it was said, if it could not be followed; a conversation must not end over it.
-        with suppress(CallerError):
-            resolved = self._planner.resolve(pin.model)
-            return pin if exchange.allowed(pin.model, resolved.name) else None
-        return None
+        return pins_of(exchange.pin, by_operator, typed)
+
+    async def _planned(
+        self, exchange: Exchange, facts: Facts, reading: Callable[[], Reading], pin: Pin | None
+    ) -> Plan:
+        name = pin.model if pin else facts.model
+        key, remembered = await self._remembered(exchange, name, reading)
+        senses = Senses(
+            latency=lambda target: self._world.latency(target, facts.stream),
+            chance=self._world.chance,
+            reading=reading,
+            window=self._world.window,
+            price=self._world.price,
+            measured=self._world.measured,
+            remembered=remembered,
+        )
+        plan = self._planner.plan(facts, senses, pin=pin, no_fallback=exchange.no_fallback)
+        if not exchange.allowed(name, plan.model):
+            raise _forbidden(name)
+        return msgspec.structs.replace(plan, memory=key) if key else plan
 
     async def _remembered(
         self, exchange: Exchange, name: str, reading: Callable[[], Reading]
@@ -119,7 +126,26 @@ def _read(exchange: Exchange) -> Reading:
     return Reading(turns=tuple(turns))
 
 
-def _refused(name: str) -> CallerError:
+def _telling(plan: Plan, passed_over: list[str]) -> Plan:
+    return msgspec.structs.replace(plan, evidence=(*passed_over, *plan.evidence)) if passed_over else plan
+
+
+def _refusal(exchange: Exchange, name: str, error: CallerError, pin: Pin | None) -> CallerError:
+    """As the caller is told: by what the model was chosen, where the caller may not know it."""
+    if exchange.restricted and error.status == 404:
+        # Whoever is restricted learns of nothing but what it may use.
+        error = _forbidden(name)
+    if pin is None or pin.by == "x-skein-model":
+        return error
+    said = f"/model {name}: {error.message}"
+    if pin.by == "admin":
+        said = "an operator has set a model for this session that this key may not use"
+    return CallerError(
+        error.status, error.code, said, type=error.type, param=error.param, origin=error.origin
+    )
+
+
+def _forbidden(name: str) -> CallerError:
     return CallerError(
         403,
         "model_not_allowed",

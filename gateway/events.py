@@ -51,8 +51,6 @@ class RequestUnderstood(ExchangeEvent, frozen=True, kw_only=True):
     facts: Facts
     caller: str | None
     session: str | None
-    pinned: bool = False
-    """The caller chose the model over the one in the body (``x-skein-model``)."""
     prompt: Prompt | None = None
     body: bytes = b""
     """Content: whoever listens keeps none of it unless asked to."""
@@ -60,6 +58,14 @@ class RequestUnderstood(ExchangeEvent, frozen=True, kw_only=True):
 
 class PlanMade(ExchangeEvent, frozen=True, kw_only=True):
     plan: Plan
+
+
+class StrategyCrashed(ExchangeEvent, frozen=True, kw_only=True):
+    """A defect of a strategy: its references serve the request in the order written. Comes before ``PlanMade``."""
+
+    model: str
+    strategy: str
+    traceback: str
 
 
 class AttemptStarted(ExchangeEvent, frozen=True, kw_only=True):
@@ -189,6 +195,56 @@ class BreakerMoved(Event, frozen=True, kw_only=True):
     """Calls inside the breaker's window."""
     open_for: float = 0.0
     """Seconds until it lets the first call through again."""
+
+
+class ProviderDemoted(Event, frozen=True, kw_only=True):
+    """Too many of its calls failed: requests go to others first, but for a few trials."""
+
+    provider: str
+    error_rate: float
+    calls: int
+    """Inside the window, over all its targets."""
+    hold: float = 0.0
+    """Seconds for which it stays so at least."""
+
+
+class ProviderRestored(Event, frozen=True, kw_only=True):
+    """It has its place again. ``error_rate``: of the last ``calls`` that reached it."""
+
+    provider: str
+    error_rate: float
+    calls: int
+    seconds: float
+    """How long it was demoted."""
+
+
+StoreWhy = Literal["timeout", "unreachable", "refused", "garbled", "queue_full", "too_large", "closed"]
+
+
+class StoreFailed(Event, frozen=True, kw_only=True):
+    """What is kept of sessions could not be read or written; what is known here goes on."""
+
+    store: str
+    why: StoreWhy
+    missed: int
+    """Reads and writes that were not made since this was last told."""
+    again: bool = False
+    """It had failed before, and still does."""
+
+
+class StoreRecovered(Event, frozen=True, kw_only=True):
+    store: str
+    seconds: float
+    """For how long it had failed."""
+    missed: int
+    """As above."""
+
+
+class SessionPinned(Event, frozen=True, kw_only=True):
+    """An operator has chosen the model of a session, from its next request on; None: it is not chosen any more."""
+
+    session: str
+    model: str | None
 
 
 class GatewayStarted(Event, frozen=True, kw_only=True):

@@ -154,7 +154,7 @@ class Story:
         decided = await gateway.plan(exchange, facts)
         if decided.memory and decided.remember is not None:
             gateway.keep(decided.memory, decided.remember)
-        plan = gateway.health.triage(decided, gateway.clock())
+        plan = gateway.health.triage(decided, gateway.clock(), gateway.jitter)
         self._tell.planned(plan)
         add_up(exchange.phases, "parse", read - began)
         add_up(exchange.phases, "route", gateway.clock() - read)
@@ -472,7 +472,7 @@ class Story:
         }
         found = [
             ("x-skein-attempts", str(self._attempts)),
-            ("x-skein-route", for_header(f"{plan.strategy}; {plan.reason}")),
+            ("x-skein-route", for_header(route_of(plan))),
             ("server-timing", ", ".join(f"{name};dur={seconds * 1e3:.2f}" for name, seconds in times.items())),
         ]
         if target:
@@ -483,6 +483,12 @@ class Story:
 
 
 MOST_LISTED = 20
+
+
+def route_of(plan: Plan) -> str:
+    """Who chose the model, if somebody did; the strategy; its reason."""
+    pinned = f"pinned by {plan.pinned}; " if plan.pinned else ""
+    return f"{pinned}{plan.strategy}; {plan.reason.removeprefix(pinned)}"
 
 
 def for_header(text: str) -> str:

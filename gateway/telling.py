@@ -41,13 +41,22 @@ class Teller:
                 facts=terms.facts,
                 caller=exchange.caller,
                 session=exchange.session,
-                pinned=exchange.pin is not None,
                 prompt=exchange.prompt,
                 body=exchange.body,
             )
         )
 
     def planned(self, plan: Plan) -> None:
+        for each in plan.crashes:
+            crashed = events.StrategyCrashed(
+                at=self._clock(),
+                exchange_id=self._id,
+                span=self._span,
+                model=each.model,
+                strategy=each.strategy,
+                traceback=each.traceback,
+            )
+            self._emit(crashed)
         self._emit(events.PlanMade(at=self._clock(), exchange_id=self._id, span=self._span, plan=plan))
 
     def started(self, attempt: Attempt, ticket: Ticket, url: str, history: list[Past]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from msgspec import NODEFAULT, inspect
 
 from gateway.config import environment, retries
-from gateway.config.environment import AZURE
+from gateway.config.environment import AZURE, GOOSE_LEAD, GOOSE_PLANNER, GOOSE_WORKER
 from gateway.config.loading import SECTIONS
 from gateway.config.settings import Model
 from gateway.routing.strategies import STRATEGIES
@@ -22,6 +22,7 @@ from gateway.vendors import VENDORS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "configuration.md").read_text()
+GOOSE = (GOOSE_LEAD, GOOSE_WORKER, GOOSE_PLANNER)
 ROWS = set(re.findall(r"^\| `([^`]+)` \| (.+?) \|", PAGE, re.M))
 
 
@@ -102,8 +103,7 @@ def variables() -> set[str]:
         environment.DATABRICKS_CLIENT.values(),
         retries.VARIABLES,
         *environment.LEAD_WORKER.values(),
-        environment.LEAD_MODEL,
-        environment.WORKER_MODEL,
+        *(getattr(names, field) for names in GOOSE for field in names.__struct_fields__),
     ]
     return {variable for table in tables for variable in table}
 

@@ -343,6 +343,16 @@ def test_headers_and_timeouts() -> None:
             },
             {"lead": "openai/gpt-5", "worker": "openai/gpt-5-mini", "worker_max_tokens": 4096},
         ),
+        (
+            # goose asks for the model that is made here, and its worker is named beside it.
+            {**OPENAI, "GOOSE_LEAD_MODEL": "gpt-5", "GOOSE_MODEL": "goose", "GOOSE_MODEL_WORKER": "gpt-5-mini"},
+            {"lead": "openai/gpt-5", "worker": "openai/gpt-5-mini"},
+        ),
+        (
+            # Goose's own name goes before the one that is only written of it.
+            {**OPENAI, "GOOSE_LEAD_MODEL": "gpt-5", "GOOSE_MODEL_LEAD": "o3", "GOOSE_MODEL": "gpt-5-mini"},
+            {"lead": "openai/gpt-5"},
+        ),
     ],
 )
 def test_lead_and_worker_of_goose(env: dict[str, str], settings: dict[str, Any]) -> None:
@@ -361,6 +371,32 @@ def test_lead_and_worker_of_goose(env: dict[str, str], settings: dict[str, Any])
 def test_model_of_goose_alone(env: dict[str, str]) -> None:
     model = start(env).models["goose"]
     assert (model.kind, model.strategy.references()) == ("priority", ("openai/gpt-5",))
+
+
+LIMITS = {"GOOSE_LEAD_CONTEXT_LIMIT": "200000", "GOOSE_WORKER_CONTEXT_LIMIT": "32000", "GOOSE_CONTEXT_LIMIT": "64000"}
+
+
+@pytest.mark.parametrize(
+    ("env", "windows"),
+    [
+        ({**LEAD, **LIMITS}, {"a": 200_000, "b": 32_000}),
+        ({**LEAD, "GOOSE_CONTEXT_LIMIT": "64000"}, {"a": 64_000, "b": 64_000}),
+        ({**LEAD, "GOOSE_CONTEXT_LIMIT": "64000", "GOOSE_LEAD_CONTEXT_LIMIT": "99"}, {"a": 99, "b": 64_000}),
+        ({**LEAD, "GOOSE_WORKER_CONTEXT_LIMIT": "32000"}, {"b": 32_000}),
+        ({"GOOSE_MODEL": "b", **LIMITS}, {"b": 64_000}),
+        (LEAD, {}),
+        (LIMITS, {}),
+    ],
+)
+def test_windows_of_gooses_models(env: dict[str, str], windows: dict[str, int]) -> None:
+    assert start({**OPENAI, **env}).providers["openai"].windows == windows
+
+
+def test_window_of_a_model_that_leads_itself_is_the_leads() -> None:
+    settings = start({**OPENAI, **LIMITS, "GOOSE_LEAD_MODEL": "a", "GOOSE_MODEL": "a"})
+    assert settings.providers["openai"].windows == {"a": 200_000}
+    [note] = settings.notes
+    assert note == "GOOSE_WORKER_CONTEXT_LIMIT is passed over: another variable has set the window of openai/a"
 
 
 @pytest.mark.parametrize(
@@ -477,6 +513,8 @@ def test_server_and_access() -> None:
             ["GOOSE_LEAD_TURNS: expected a whole number", "GOOSE_LEAD_FAILURE_THRESHOLD: expected a whole number"],
         ),
         ({**OPENAI, "GOOSE_LEAD_MODEL": "a"}, ["GOOSE_MODEL: is not set, but GOOSE_LEAD_MODEL is"]),
+        ({**OPENAI, "GOOSE_LEAD_MODEL": "a", "GOOSE_MODEL": "goose"}, ["GOOSE_MODEL: is goose, which is lead and"]),
+        ({**OPENAI, **LEAD, "GOOSE_CONTEXT_LIMIT": "0"}, ["GOOSE_CONTEXT_LIMIT: expected a whole number"] * 2),
         ({**BOTH, "GOOSE_MODEL": "b"}, ["GOOSE_PROVIDER: is not set, but GOOSE_MODEL is (set it to one of"]),
         (
             {**OPENAI, **LEAD, "GOOSE_LEAD_PROVIDER": "anthropic"},

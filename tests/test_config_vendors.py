@@ -168,7 +168,7 @@ class Point:
 def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     def points(*loads: Any) -> None:
         made = [Point(f"p{number}", load) for number, load in enumerate(loads)]
-        monkeypatch.setattr("importlib.metadata.entry_points", lambda group: made)
+        monkeypatch.setattr("importlib.metadata.entry_points", lambda group: made if group == vendors.GROUP else [])
         vendors.installed.cache_clear()
 
     yield points
@@ -226,7 +226,7 @@ def test_second_of_a_name_is_a_note(install: Callable[..., None]) -> None:
 
 
 def test_entry_points_are_known_by_their_package() -> None:
-    assert vendors._origin(EntryPoint("acme", "acme:VENDOR", vendors.GROUP)) == "the entry point acme"
+    assert vendors.origin(EntryPoint("acme", "acme:VENDOR", vendors.GROUP)) == "the entry point acme"
 
 
 def test_importing_looks_for_no_packages() -> None:

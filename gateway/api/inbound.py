@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from gateway.api.replies import lower, request_id, send_error
 from gateway.api.service import Service
@@ -19,17 +19,20 @@ MODELS = "/v1/models"
 FEEDBACK = "/v1/feedback"
 METRICS = "/metrics"
 REQUESTS, PROVIDERS, SWITCHES, EVENTS = "/admin/requests", "/admin/providers", "/admin/switches", "/admin/events"
+SESSIONS = "/admin/sessions"
 
 ROUTES = (
     *(CHAT, EMBEDDINGS, MODELS, FEEDBACK),
     *("/health/live", "/health/ready", "/health/providers", METRICS, "/schema", "/"),
-    *(REQUESTS, PROVIDERS, SWITCHES, EVENTS),
+    *(REQUESTS, PROVIDERS, SWITCHES, EVENTS, SESSIONS),
 )
 
 _DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
 _ENDINGS = {"/chat/completions": CHAT, "/embeddings": EMBEDDINGS, "/models": MODELS}
 # Whatever stands before it is some base URL: /v1, /v1/v1, /openai/v1, /api/paas/v4, /engines/llama.cpp/v1, …
 _MODEL = re.compile(r"^(?:/[^/]+)*?/models/(.+)$")
+# Ids are whatever clients send: slashes in them are part of the name, encoded or not.
+_SESSION = re.compile(r"/+admin/+sessions/+([^/].*?)(/+model)?/*")
 
 
 class Route(NamedTuple):
@@ -40,6 +43,8 @@ class Route(NamedTuple):
 
 def normalise(path: str) -> Route | None:
     """The route a path means, or None when it means none of ours."""
+    if named := _SESSION.fullmatch(path):
+        return Route(f"{SESSIONS}/{quote(unquote(named[1]), safe='')}{'/model' if named[2] else ''}")
     path = re.sub(r"/{2,}", "/", "/" + path)
     if len(path) > 1:
         path = path.rstrip("/") or "/"

@@ -17,6 +17,7 @@ from gateway.api.guard import refuse_foreign_page, require_operator
 from gateway.api.inbound import EVENTS, FEEDBACK, METRICS, PROVIDERS, REQUESTS, SWITCHES
 from gateway.api.replies import lower, unauthorised
 from gateway.api.service import Live, Service
+from gateway.api.sessions import sessions
 from gateway.api.tail import Tail
 from gateway.errors import CallerError, did_you_mean
 from gateway.units import parse_duration
@@ -26,7 +27,7 @@ LIMIT, MOST = 100, 1000
 
 
 def operator(service: Service) -> list[Any]:
-    return [*admin(service), metrics(service), feedback(service)]
+    return [*admin(service), *sessions(service), metrics(service), feedback(service)]
 
 
 def admin(service: Service) -> list[Any]:

@@ -22,6 +22,7 @@ from gateway.api.inbound import (
     MODELS,
     PROVIDERS,
     REQUESTS,
+    SESSIONS,
     SWITCHES,
     nearest_route,
 )
@@ -131,6 +132,7 @@ def health(service: Service) -> list[Any]:
             "requests": REQUESTS,
             "providers": PROVIDERS,
             "switches": SWITCHES,
+            "sessions": SESSIONS,
             "events": EVENTS,
         }
 

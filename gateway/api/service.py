@@ -81,6 +81,32 @@ class Live(Protocol):
         """None when too many watch already."""
 
 
+class Pinning(Protocol):
+    """One session's model. ``since`` and ``until`` are epoch seconds."""
+
+    @property
+    def session(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def since(self) -> float: ...
+    @property
+    def until(self) -> float: ...
+
+
+class Pins(Protocol):
+    """The models operators have set for sessions."""
+
+    def pins(self) -> Sequence[Pinning]:
+        """Newest first."""
+
+    def find(self, session: str, /) -> Pinning | None: ...
+    def pin(self, session: str, model: str, /) -> Pinning:
+        """Raises ``CallerError``: 404 for an unknown model, 409 for one pin too many."""
+
+    def free(self, session: str, /) -> None: ...
+
+
 class Service(msgspec.Struct, kw_only=True):
     gateway: Gateway
     doorkeeper: Doorkeeper
@@ -95,6 +121,7 @@ class Service(msgspec.Struct, kw_only=True):
     sample_ratio: float = 0.0
     """The share of traces that is recorded, where the client has not decided."""
     prompts: Prompts | None = None
+    pins: Pins
     running: set[Running] = msgspec.field(default_factory=set)
     draining: bool = False
     # For operators.

@@ -122,14 +122,28 @@ def _deployments(located: Routes, models: tuple[str, ...]) -> dict[str, Any]:
 
 def described(strategy: Any) -> list[str]:
     """A strategy's references as people say them: ``lead smart``, ``openai/gpt-5 (weight 3)``."""
-    references, said = strategy.references(), []
-    for field in strategy.__struct_fields__:
-        value = getattr(strategy, field)
-        if isinstance(value, str) and value in references:
-            said.append(f"{field} {value}")
-        elif isinstance(value, tuple):
-            said += [each if isinstance(each, str) else f"{each.target} (weight {each.weight:g})" for each in value]
-    return said
+    references = strategy.references()
+    fields = {name: getattr(strategy, name) for name in strategy.__struct_fields__}
+    said = [each for name, value in fields.items() for each in _said(name, value, references)]
+    # A strategy of somebody else's may make them up, or keep them where nobody looks.
+    return said or list(references)
+
+
+def _said(name: str, value: Any, references: tuple[str, ...]) -> list[str]:
+    match value:
+        case str() if value in references:
+            return [f"{name} {value}"]
+        case tuple():
+            return [each if isinstance(each, str) else _weighed(each, references) for each in value]
+    return []
+
+
+def _weighed(entry: Any, references: tuple[str, ...]) -> str:
+    """The reference of an entry, and the numbers beside it."""
+    fields = {name: getattr(entry, name) for name in entry.__struct_fields__}
+    reference = next((value for value in fields.values() if isinstance(value, str) and value in references), "")
+    numbers = [f"{name} {value:g}" for name, value in fields.items() if type(value) in (int, float)]
+    return f"{reference} ({', '.join(numbers)})" if numbers else reference
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -20,10 +20,11 @@ from gateway.cli import FAILED, MISCONFIGURED, OK, UsageError, add_command, add_
 from gateway.cli.asking import Unanswered, ask, path_of, where
 from gateway.cli.models import quiet_runtime
 from gateway.cli.printing import print_columns, print_json, remark
-from gateway.cli.waterfall import PLAIN, Look, cleaned, report
+from gateway.cli.waterfall import PLAIN, Look, cleaned, reasons, report
 from gateway.config import load
 from gateway.dialects import DIALECTS, Dialect
 from gateway.errors import CallerError
+from gateway.observe import decisions
 from gateway.resilience import Resilience
 from gateway.routing import Plan, Target
 from gateway.translate import Asked, PassThrough, Translator, translator
@@ -186,16 +187,15 @@ def explained(runtime: Runtime, body: bytes, headers: Mapping[str, str]) -> dict
     """What the gateway itself decides, told. Raises ``CallerError``."""
     admitted = admit(runtime, exchange_of(runtime, body, headers))
     exchange, plan = admitted.exchange, admitted.plan
-    asked = plan.asked
-    resolved = runtime.planner.resolve(asked)
+    resolved = runtime.planner.resolve(plan.asked)
     settings = runtime.gateway.resilience(plan.model, plan.targets[0].provider)
+    told = decisions.told(plan)
+    model = {"asked": told.pop("asked"), "pinned": told.pop("pinned"), "resolved": resolved.name, "by": resolved.by}
     return {
-        "model": {"asked": asked, "pinned": plan.pinned, "resolved": resolved.name, "by": resolved.by},
+        "model": model,
         "dialect": exchange.dialect.NAME,
-        "strategy": plan.strategy,
-        "reason": plan.reason,
+        **told,
         "targets": [_target(runtime, admitted, target) for target in plan.targets],
-        "left_out": [{"target": str(each.target), "reason": each.reason} for each in plan.left_out],
         "settings": _settings(settings, without=SETTINGS),
         "timeout": exchange.timeout,
         "remarks": _remarks(runtime, admitted),
@@ -354,8 +354,9 @@ def _remarks(runtime: Runtime, admitted: Admitted) -> list[str]:
 def _print(found: dict[str, Any]) -> None:
     model = found["model"]
     pinned = f" ({model['pinned']})" if model["pinned"] else ""
-    print(f'model "{model["asked"]}"{pinned} is {model["resolved"]}: {model["by"]}')
-    print(f"{found['strategy']}: {found['reason']}")
+    print(cleaned(f'model "{model["asked"]}"{pinned} is {model["resolved"]}: {model["by"]}'))
+    print(cleaned(f"{found['strategy']}: {found['reason']}"))
+    print_columns(reasons(cleaned(found), found["kind"]))
     for number, target in enumerate(found["targets"], 1):
         window = f"  (window {target['window']})" if target["window"] else ""
         print(f"\n{number}. {target['target']}{window}")
@@ -363,9 +364,6 @@ def _print(found: dict[str, Any]) -> None:
         for line in _body(target):
             print(f"   {line}")
         print(f"   {_said(target['settings'])}")
-    if found["left_out"]:
-        print("\nleft out")
-        print_columns((each["target"], each["reason"]) for each in found["left_out"])
     timeout = f", x-skein-timeout {found['timeout']:g}s" if found["timeout"] else ""
     print(f"\nall targets together: {_said(found['settings'])}{timeout}")
     for each in found["remarks"]:
@@ -382,7 +380,7 @@ def _body(target: dict[str, Any]) -> list[str]:
     return lines + [f"header {name}: {_cut(value)}" for name, value in target["headers"].items()]
 
 
-_LEFT_TO_JSON = ("backoff", "breaker", "retry_budget", "write", "whole")
+_LEFT_TO_JSON = ("backoff", "breaker", "spike", "retry_budget", "write", "whole")
 
 
 def _said(settings: dict[str, Any], unit: str = "") -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gateway.cli.printing import columns
+from gateway.observe.decisions import UNREAD
 
 NARROWEST_BAR = 10
 # Of the width, what the longest name beside a bar may take; and what it always may.
@@ -53,12 +54,11 @@ def _head(found: Found, look: Look) -> Iterator[str]:
     first = f", first output after {_seconds(found['ttft'])}" if found["ttft"] is not None else ""
     yield f"{_painted(found['id'], 'bold', look)}  {_painted(told, outcome, look)}{first}{why}"
     model = found["model"]
-    pinned = " (x-skein-model)" if found["pinned"] else ""
-    named = f'model "{model["asked"]}"{pinned}'
-    if model["public"] != model["asked"]:
-        named += f" is {model['public']}"
-    served = f", {'served by' if outcome == 'ok' else 'last tried'} {found['target']}" if found["target"] else ""
-    yield f"{named}{served}{' (stream)' if found['stream'] else ''}"
+    public = f" is {model['public']}" if model["public"] != model["asked"] else ""
+    said = [f'model "{model["asked"]}"{public}']
+    said += [f'pinned by {found["pinned"]} to "{found["plan"]["asked"]}"'] if found["pinned"] else []
+    said += [f"{'served by' if outcome == 'ok' else 'last tried'} {found['target']}"] if found["target"] else []
+    yield f"{', '.join(said)}{' (stream)' if found['stream'] else ''}"
     who = {"caller": found["caller"], "session": found["session"], "trace": found["trace_id"]}
     yield "  ".join([found["time"], *(f"{name} {value}" for name, value in who.items() if value)])
     if found["same_id"] > 1:
@@ -72,12 +72,29 @@ def _decision(found: Found, look: Look) -> Iterator[str]:
         return
     yield f"{plan['strategy']}: {plan['reason']}"
     yield f"  {' > '.join(plan['targets'])}"
-    if plan["left_out"]:
-        rows = [(each["target"], each["reason"]) for each in plan["left_out"]]
-        yield from (f"  left out  {line}" for line in columns(rows))
+    yield from (f"  {line}" for line in columns(reasons(plan, found["kind"])))
     for each in found["switches"]:
         why = f": {each['why']}" if each["why"] else ""
         yield f"  switched  {each['from']} > {each['to']}  {each['reason']}{why}"
+
+
+def reasons(plan: Found, kind: str | None) -> list[tuple[str, str]]:
+    """Why a plan is as it is, as names and what there is to say. ``plan`` is one of ``decisions.told``."""
+    said = f"{plan['rule']}: {plan['rule_says']}" if plan["rule_says"] else plan["rule"]
+    turn = f", turn {plan['turn']}" if plan["turn"] else ""
+    rows = [("rule", said)]
+    rows += [("evidence", each) for each in plan["evidence"]]
+    rows += [("request", f"{kind}{turn}")] if kind and kind != UNREAD else []
+    rows += [("task", plan["task"])] if plan["task"] else []
+    rows += [("weighed", _weighed(each)) for each in plan["candidates"]]
+    if plan["consult"]:
+        rows.append(("asked first", f"{' > '.join(plan['consult']['targets'])}: {plan['consult']['why']}"))
+    return rows + [("left out", f"{each['target']}: {each['reason']}") for each in plan["left_out"]]
+
+
+def _weighed(candidate: Found) -> str:
+    score = "" if candidate["score"] is None else f"  {candidate['score']:.3g}"
+    return f"{candidate['reference']}{score}{'  ' + candidate['why'] if candidate['why'] else ''}"
 
 
 def _bars(found: Found, look: Look) -> Iterator[str]:

@@ -14,11 +14,11 @@ import msgspec
 from gateway.config import signing_in
 from gateway.config.findings import Findings, child, either, quoted
 from gateway.config.names import Names, follow, why_not
-from gateway.config.settings import Access, Config, Model, Observe, Provider, Server
+from gateway.config.settings import Access, Config, Model, Observe, Provider, Server, Sessions
 from gateway.config.signing_in import MASK, is_installed, secrets
 from gateway.config.vendors import installed
 from gateway.errors import did_you_mean
-from gateway.resilience import Resilience
+from gateway.resilience import Resilience, SpikeSettings
 from gateway.routing import Strategy
 from gateway.vendors import Vendor, routes
 
@@ -27,6 +27,7 @@ LAST_PORT = 65535
 CACHES_WHEN_TOLD = ("anthropic_messages", "bedrock_converse")
 """The dialects in which a prompt cache has to be asked for."""
 
+INSTALL_REDIS = "pip install 'skein-gateway[redis]' (from a checkout: .venv/bin/pip install -e '.[redis]')"
 INSTALL_OTLP_GRPC = "pip install 'skein-gateway[otlp-grpc]' (from a checkout: .venv/bin/pip install -e '.[otlp-grpc]')"
 
 # https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1, and what the gateway itself must say about its message.
@@ -42,6 +43,7 @@ _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _NOT_IN_A_NAME = re.compile(r"[^\x21-\x7e]")
 _HOST_GLOB = re.compile(r"[A-Za-z0-9*?._-]{1,253}|[0-9A-Fa-f:]{2,45}|\[[0-9A-Fa-f:]{2,45}\]")
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:{}-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
 
 
@@ -63,6 +65,7 @@ def check(config: Config, names: Names, found: Findings) -> None:
     _observe(config.observe, found)
     _access(config, names, found)
     _hosts(config.media.allow, "media.allow", found)
+    _sessions(config.sessions, found)
     if config.media.timeout == 0:
         found.add(
             "media.timeout", "is zero, in which nothing can be fetched", "leave it out, or set media.download: false"
@@ -218,7 +221,11 @@ def _model_name(name: str, names: Names, found: Findings) -> None:
 
 def _references(strategy: Strategy, path: str, names: Names, found: Findings) -> None:
     seen: set[str] = set()
-    for where, reference in _places(strategy, path, strategy.references(), found):
+    references = strategy.references()
+    places = list(_places(strategy, path, references, found))
+    # What a strategy makes up of its settings stands nowhere in them.
+    places += [(path, made) for made in references if made not in [written for _, written in places]]
+    for where, reference in places:
         if _NOT_IN_A_NAME.search(reference):
             found.add(where, "holds a space or another character no model id has")
         elif not names.leads_to_target(reference):
@@ -236,6 +243,9 @@ def _places(settings: Any, path: str, references: tuple[str, ...], found: Findin
         case tuple():
             for index, each in enumerate(settings):
                 yield from _places(each, found.item(path, index), references, found)
+        case dict():
+            for name, each in settings.items():
+                yield from _places(each, child(path, name), references, found)
         case msgspec.Struct():
             for name in settings.__struct_fields__:
                 yield from _places(getattr(settings, name), child(path, name), references, found)
@@ -297,13 +307,19 @@ def _comes_back(alias: str, names: Names) -> bool:
 
 
 def _resilience(config: Config, found: Findings) -> None:
-    _clocks(config.resilience, "resilience", _everything(config.resilience), found)
+    everything = _everything(config.resilience)
+    _clocks(config.resilience, "resilience", everything, found)
+    _spike(config.resilience.spike, "resilience.spike", everything["spike"], found)
     for name, provider in config.providers.items():
         path = child(child("providers", name), "resilience")
         _clocks(config.resilience_for(None, name), path, provider.resilience, found)
+        _spike(config.spike_for(name), child(path, "spike"), provider.resilience.get("spike", {}), found)
     for name, model in config.models.items():
         path = child(child("models", name), "resilience")
         _clocks(config.resilience_for(name, ""), path, model.resilience, found)
+        if model.resilience.get("spike"):
+            what = "is counted for each provider over all its models, so a model has none of its own"
+            found.add(f"{path}.spike", what, "put it under resilience, or under a provider's")
 
 
 def _everything(settings: msgspec.Struct) -> dict[str, Any]:
@@ -325,6 +341,15 @@ def _clocks(settings: Resilience, path: str, said: Mapping[str, Any], found: Fin
         name = "initial" if "initial" in said_backoff else "max"
         what = f"the first pause ({backoff.initial:g}s) is above the longest ({backoff.max:g}s)"
         found.add(f"{path}.backoff.{name}", what)
+
+
+def _spike(spike: SpikeSettings, path: str, said: Mapping[str, Any], found: Findings) -> None:
+    if said.get("window") == 0:
+        found.add(f"{path}.window", "is zero, in which nothing can be counted", "leave it out")
+    if said and spike.recover_below >= spike.error_rate:
+        name = "recover_below" if "recover_below" in said else "error_rate"
+        what = f"a provider is back below {spike.recover_below:g}, which has to be less than {spike.error_rate:g}"
+        found.add(f"{path}.{name}", what)
 
 
 # observe and access
@@ -352,6 +377,37 @@ def _hosts(hosts: Iterable[str], path: str, found: Findings) -> None:
         if not _HOST_GLOB.fullmatch(host):
             where = found.item(path, index)
             found.add(where, f"{quoted(host)} is not a host", "write it without scheme, port and path, * for any part")
+
+
+def _sessions(sessions: Sessions, found: Findings) -> None:
+    for name, seconds in (("ttl", sessions.ttl), ("timeout", sessions.timeout)):
+        if seconds == 0:
+            found.add(f"sessions.{name}", "is zero, in which nothing can be kept or asked for", "leave it out")
+    if not _PREFIX.fullmatch(sessions.prefix):
+        found.add("sessions.prefix", "cannot begin a key", "letters, digits and . _ : { } -, at most 64")
+    if sessions.url is not None:
+        _redis_url(sessions.url, found)
+    if sessions.store != "redis" or found.spoiled("sessions.store"):
+        return
+    if sessions.url is None and not found.spoiled("sessions.url"):
+        found.add("sessions.url", "is missing", "say where Redis is, such as url: ${REDIS_URL}")
+    if not is_installed("redis"):
+        found.add("sessions.store", "needs redis, which is not installed", INSTALL_REDIS)
+
+
+def _redis_url(text: str, found: Findings) -> None:
+    """It may hold a password, so nothing of it is repeated."""
+    try:
+        url = urlsplit(text)
+        named = bool(url.path) if url.scheme == "unix" else bool(url.hostname) and url.port != 0
+        database = url.scheme == "unix" or re.fullmatch(r"(/\d*)?", url.path)
+        good = url.scheme in ("redis", "rediss", "unix") and named and bool(database)
+    except ValueError:
+        good = False
+    if text == MASK:
+        found.add("sessions.url", "is masked", "this was printed by `skein config show`: put the URL itself there")
+    elif not good or _NOT_IN_A_NAME.search(text):
+        found.add("sessions.url", "is not the URL of a Redis", "write redis://:password@host:6379/0, rediss:// for TLS")
 
 
 def _url(text: str, path: str, found: Findings) -> None:

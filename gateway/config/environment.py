@@ -110,15 +110,41 @@ DATABRICKS_CLIENT: Mapping[str, str] = {
     "client_secret": "DATABRICKS_CLIENT_SECRET",
 }
 
-GOOSE = "goose"
+GOOSE, PLANNING_GOOSE = "goose", "goose-planner"
 LEAD_WORKER: Mapping[str, tuple[str, ...]] = {
     "lead_turns": ("GOOSE_LEAD_TURNS",),
     "failure_threshold": ("GOOSE_LEAD_FAILURE_THRESHOLD",),
     "fallback_turns": ("GOOSE_LEAD_FALLBACK_TURNS",),
     "worker_max_tokens": ("GOOSE_MAX_TOKENS_WORKER",),
 }
-LEAD_MODEL = ("GOOSE_LEAD_MODEL", "GOOSE_MODEL_LEAD")
-WORKER_MODEL = ("GOOSE_MODEL_WORKER", "GOOSE_MODEL")
+
+
+class GooseNames(msgspec.Struct, frozen=True):
+    """The variables of one of goose's models; of each kind, the first that is set counts."""
+
+    model: tuple[str, ...]
+    provider: tuple[str, ...]
+    window: tuple[str, ...]
+
+
+# What goose itself reads goes before what is only written of it, and what is said of one model before what is said of
+# all. GOOSE_MODEL_WORKER is first: beside it GOOSE_MODEL is what goose asks for, and may be the name that is made here.
+GOOSE_LEAD = GooseNames(
+    model=("GOOSE_LEAD_MODEL", "GOOSE_MODEL_LEAD"),
+    provider=("GOOSE_LEAD_PROVIDER", "GOOSE_PROVIDER"),
+    window=("GOOSE_LEAD_CONTEXT_LIMIT", "GOOSE_CONTEXT_LIMIT"),
+)
+GOOSE_WORKER = GooseNames(
+    model=("GOOSE_MODEL_WORKER", "GOOSE_MODEL"),
+    provider=("GOOSE_PROVIDER",),
+    window=("GOOSE_WORKER_CONTEXT_LIMIT", "GOOSE_CONTEXT_LIMIT"),
+)
+GOOSE_ALONE = msgspec.structs.replace(GOOSE_WORKER, window=("GOOSE_CONTEXT_LIMIT",))
+GOOSE_PLANNER = GooseNames(
+    model=("GOOSE_PLANNER_MODEL",),
+    provider=("GOOSE_PLANNER_PROVIDER", "GOOSE_PROVIDER"),
+    window=("GOOSE_PLANNER_CONTEXT_LIMIT", "GOOSE_CONTEXT_LIMIT"),
+)
 VENDORS_OF_GOOSE: Mapping[str, str] = {
     "azure": "azure_openai",
     "custom_deepseek": "deepseek",
@@ -428,36 +454,82 @@ _READERS: Mapping[str, Callable[[Vendor, _Reader], None]] = {
 # goose
 
 
+class _Named(msgspec.Struct, frozen=True):
+    """A model that goose's variables name, where it is, and which variables said so."""
+
+    model: str
+    model_variable: str
+    provider: str
+    provider_variable: str
+    window: str
+    window_variable: str
+
+    @property
+    def target(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
+def _named(names: GooseNames, reader: _Reader) -> _Named:
+    model_variable, model = reader.first(*names.model)
+    provider_variable, provider = _goose_provider(names.provider, reader)
+    window_variable, window = reader.first(*names.window)
+    return _Named(model, model_variable, provider, provider_variable, window, window_variable)
+
+
 def _goose(reader: _Reader) -> None:
-    """1. A lead: lead and worker take turns. 2. A model alone: just that. 3. Neither: nothing."""
-    _, lead = reader.first(*LEAD_MODEL)
-    worker_variable, worker = reader.first(*WORKER_MODEL)
-    if lead:
-        _lead_and_worker(reader)
-    elif worker and worker != GOOSE:
-        provider_variable, provider = _goose_provider(("GOOSE_PROVIDER",), reader)
-        if not provider or provider in reader.settings.get("providers", {}):
-            _put_target("targets", worker, worker_variable, provider, provider_variable, reader)
-        else:
-            what = f"{worker_variable} is set, but there is no provider {quoted(provider)} here, so no model {GOOSE}"
-            reader.notes.append(what)
+    """1. A lead: lead and worker take turns. 2. A model alone: just that. 3. Neither: nothing. A planner: before it."""
+    lead, worker = _named(GOOSE_LEAD, reader), _named(GOOSE_WORKER, reader)
+    if lead.model:
+        _lead_and_worker(lead, worker, reader)
+    elif worker.model and worker.model != GOOSE:
+        _alone(_named(GOOSE_ALONE, reader), reader)
+    planner = _named(GOOSE_PLANNER, reader)
+    if planner.model:
+        _planner(planner, reader)
 
 
-def _lead_and_worker(reader: _Reader) -> None:
-    lead_variable, lead = reader.first(*LEAD_MODEL)
-    worker_variable, worker = reader.first(*WORKER_MODEL)
-    if not worker:
-        reader.found.add("GOOSE_MODEL", f"is not set, but {lead_variable} is", "set it to the worker's model")
+def _lead_and_worker(lead: _Named, worker: _Named, reader: _Reader) -> None:
+    if not worker.model:
+        what = f"is not set, but {lead.model_variable} is"
+        reader.found.add("GOOSE_MODEL", what, "set it to the worker's model")
         return
-    reader.put(("models", GOOSE, "strategy"), "lead_worker", lead_variable)
-    lead_provider = _goose_provider(("GOOSE_LEAD_PROVIDER", "GOOSE_PROVIDER"), reader)
-    _put_target("lead", lead, lead_variable, lead_provider[1], lead_provider[0], reader)
-    worker_provider = _goose_provider(("GOOSE_PROVIDER",), reader)
-    _put_target("worker", worker, worker_variable, worker_provider[1], worker_provider[0], reader)
+    if worker.model == GOOSE:
+        what = f"is {GOOSE}, which is lead and worker together"
+        reader.found.add(worker.model_variable, what, "set GOOSE_MODEL_WORKER to the worker's model")
+        return
+    reader.put(("models", GOOSE, "strategy"), "lead_worker", lead.model_variable)
+    _put_target("lead", lead, reader)
+    _put_target("worker", worker, reader)
     for setting, variables in LEAD_WORKER.items():
         variable, value = reader.first(*variables)
         if value:
             reader.put(("models", GOOSE, setting), value, variable)
+
+
+def _alone(named: _Named, reader: _Reader) -> None:
+    if not named.provider or named.provider in reader.settings.get("providers", {}):
+        _put_target("targets", named, reader)
+    else:
+        what = f"{named.model_variable} is set, but there is no provider {quoted(named.provider)} here"
+        reader.notes.append(f"{what}, so no model {GOOSE}")
+
+
+def _planner(planner: _Named, reader: _Reader) -> None:
+    """What it plans for is the model ``goose``; goose itself may have these set for its own ``/plan``."""
+    lacks = ""
+    if GOOSE not in reader.settings.get("models", {}):
+        lacks = f"no model {GOOSE}"
+    elif planner.provider not in reader.settings.get("providers", {}):
+        lacks = f"no provider {quoted(planner.provider)}" if planner.provider else f"no {planner.provider_variable}"
+    if lacks:
+        said = f"{planner.model_variable} is set, but there is {lacks} here, so no model {PLANNING_GOOSE}"
+        reader.notes.append(said)
+        return
+    model = ("models", PLANNING_GOOSE)
+    reader.put((*model, "strategy"), "plan_first", planner.model_variable)
+    reader.put((*model, "planner"), planner.target, planner.model_variable)
+    reader.put((*model, "executor"), GOOSE, planner.model_variable)
+    _put_window(planner, reader)
 
 
 def _goose_provider(variables: tuple[str, ...], reader: _Reader) -> tuple[str, str]:
@@ -471,19 +543,32 @@ def _goose_provider(variables: tuple[str, ...], reader: _Reader) -> tuple[str, s
     return variable, vendor.name if vendor else name
 
 
-def _put_target(role: str, model: str, variable: str, provider: str, provider_variable: str, reader: _Reader) -> None:
-    providers = reader.settings.get("providers", {})
-    if provider in providers:
-        target = f"{provider}/{model}"
-        reader.put(("models", GOOSE, role), [target] if role == "targets" else target, variable)
+def _put_target(role: str, named: _Named, reader: _Reader) -> None:
+    providers, model = reader.settings.get("providers", {}), ("models", GOOSE, role)
+    if named.provider in providers:
+        reader.put(model, [named.target] if role == "targets" else named.target, named.model_variable)
+        _put_window(named, reader)
         return
-    reader.put(("models", GOOSE, role), UNUSABLE, variable)
-    if not provider:
+    reader.put(model, UNUSABLE, named.model_variable)
+    if not named.provider:
         several = f"one of {', '.join(providers)}" if providers else "a provider whose key is set too"
-        reader.found.add(provider_variable, f"is not set, but {variable} is", f"set it to {several}")
+        what = f"is not set, but {named.model_variable} is"
+        reader.found.add(named.provider_variable, what, f"set it to {several}")
     else:
-        remedy = _how_to_get(provider, reader)
-        reader.found.add(provider_variable, f"there is no provider {quoted(provider)} here", remedy)
+        what = f"there is no provider {quoted(named.provider)} here"
+        reader.found.add(named.provider_variable, what, _how_to_get(named.provider, reader))
+
+
+def _put_window(named: _Named, reader: _Reader) -> None:
+    """A window is a model's, whatever part it plays: the first word counts, and another one is told of."""
+    windows = reader.settings["providers"][named.provider].get("windows", {})
+    if not named.window:
+        return
+    if windows.get(named.model, named.window) != named.window:
+        said = f"{named.window_variable} is passed over: another variable has set the window of {named.target}"
+        reader.notes.append(said)
+    else:
+        reader.put(("providers", named.provider, "windows", named.model), named.window, named.window_variable)
 
 
 HOW_TO_GET: Mapping[str, str] = {

@@ -12,12 +12,12 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
-from gateway.config.findings import Findings, child, either, item, listed, quoted
+from gateway.config import strategies
+from gateway.config.findings import Enough, Findings, child, either, item, listed, quoted
 from gateway.config.reading import UNUSABLE, Node
 from gateway.config.settings import Model, is_secret
 from gateway.errors import did_you_mean
 from gateway.resilience import Resilience
-from gateway.routing.strategies import STRATEGIES
 from gateway.units import parse_duration, parse_size
 
 WRONG: Final[Any] = object()
@@ -26,8 +26,6 @@ _UNITS: Mapping[str, tuple[Callable[[str], float], str]] = {
     "duration": (parse_duration, "a duration such as 500ms, 5s or 2m"),
     "size": (parse_size, "a size such as 64KiB or 32MiB"),
 }
-
-LATER_STRATEGIES = ("plan_first", "dynamic")
 
 
 def fit(node: Node, kind: inspect.Type, path: str, found: Findings) -> Any:
@@ -77,28 +75,50 @@ def _model(node: Node, path: str, found: Findings) -> Any:
     resilience = _part(given.pop("resilience", Node({})), Resilience, child(path, "resilience"), found)
     if kind is WRONG:
         return WRONG
-    strategy = STRATEGIES[kind]
-    fields = strategy.__struct_fields__  # type: ignore[attr-defined]
-    for name in [name for name in given if name not in fields]:
-        found.add(child(path, name), f"is not a setting of {kind}", either(name, (*fields, "strategy", "resilience")))
-        del given[name]
-    settings = fit_struct(Node(given, node.line), strategy, path, found)  # type: ignore[arg-type]
-    if settings is WRONG:
+    strategy = _strategy(Node(given, node.line), kind, path, found)
+    if strategy is WRONG:
         return WRONG
-    return Model(strategy=settings, kind=kind, resilience={} if resilience is WRONG else resilience)
+    return Model(strategy=strategy, kind=kind, resilience={} if resilience is WRONG else resilience)
+
+
+def _strategy(node: Node, kind: str, path: str, found: Findings) -> Any:
+    struct: Any = strategies.known()[kind]
+    fields = struct.__struct_fields__
+    given = {name: value for name, value in node.value.items() if name in fields}
+    for name in [name for name in node.value if name not in given]:
+        found.add(child(path, name), f"is not a setting of {kind}", either(name, (*fields, *strategies.BESIDE)))
+    try:
+        strategy = fit_struct(Node(given, node.line), struct, path, found)
+        if strategy is not WRONG and not _are_names(strategy.references()):
+            raise TypeError("references() gave no tuple of names")
+    except Enough:
+        raise
+    except ValueError as error:  # what its __post_init__ says of settings that do not go together
+        found.add(path, *str(error).split(": ", 1))
+    except Exception as error:  # code of others, which raises what it likes
+        said = f"{type(error).__name__}: {error}".partition("\n")[0]
+        found.add(path, f"the strategy {kind} failed: {said[:200]}")
+    else:
+        return strategy
+    return WRONG
+
+
+def _are_names(references: Any) -> bool:
+    return isinstance(references, tuple) and bool(references) and all(isinstance(each, str) for each in references)
 
 
 def _kind(node: Node, path: str, found: Findings) -> Any:
     if node.value is UNUSABLE:
         return WRONG
-    if isinstance(node.value, str) and node.value in STRATEGIES:
+    known = strategies.known()
+    if not isinstance(node.value, str):
+        found.add(path, f"expected one of {listed(known)}, not {_came(node)}")
+    elif node.value in known:
         return node.value
-    if node.value in LATER_STRATEGIES:
-        found.add(path, f"{node.value} is not in this version", f"there is {listed(STRATEGIES)}")
-    elif isinstance(node.value, str):
-        found.add(path, f"no strategy {quoted(node.value)}", either(node.value, STRATEGIES))
     else:
-        found.add(path, f"expected one of {listed(STRATEGIES)}, not {_came(node)}")
+        # Notes are not told beside problems, and the package that was to bring this strategy may be the whole problem.
+        left_out = "; ".join(strategies.installed().notes)
+        found.add(path, f"no strategy {quoted(node.value)}", left_out or either(node.value, known))
     return WRONG
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 from msgspec import NODEFAULT, inspect
 
+from gateway.config import strategies
 from gateway.config.loading import SECTIONS
 from gateway.config.settings import Model
 from gateway.resilience import Resilience
-from gateway.routing.strategies import STRATEGIES
 from gateway.units import DURATION_PATTERN, SIZE_PATTERN
 
 Schema = dict[str, Any]
@@ -72,18 +72,18 @@ def _settings(struct: Any, more: Mapping[str, Schema] | None = None) -> Schema:
 def _default(field: inspect.Field) -> Schema:
     if field.default is NODEFAULT or isinstance(field.default, msgspec.Struct | None) or field.default in ("", ()):
         return {}
-    return {"default": field.default}
+    return {"default": msgspec.to_builtins(field.default)}
 
 
 def _model() -> Schema:
     """A name, a list of names, or a strategy's settings with ``strategy`` and ``resilience`` beside them."""
     text: Schema = {"type": "string", "minLength": 1}
     whole = [text, {"type": "array", "items": text, "minItems": 1}]
-    return {"anyOf": [*whole, *(_strategy(name) for name in STRATEGIES)]}
+    return {"anyOf": [*whole, *(_strategy(name) for name in strategies.known())]}
 
 
 def _strategy(name: str) -> Schema:
-    made = _settings(STRATEGIES[name], {"strategy": {"const": name}, "resilience": RESILIENCE})
+    made = _settings(strategies.known()[name], {"strategy": {"const": name}, "resilience": RESILIENCE})
     if name == "priority":
         return made
     return made | {"required": ["strategy", *made.get("required", [])]}
@@ -146,8 +146,11 @@ _SCHEMAS: Mapping[type[inspect.Type], Callable[[Any], Schema]] = {
 
 @functools.cache
 def explanations(struct: type[msgspec.Struct]) -> Mapping[str, str]:
-    """Field -> the text that stands below it in the source."""
-    [definition] = ast.parse(textwrap.dedent(source.getsource(struct))).body
+    """Field -> the text that stands below it in the source; nothing for a struct that came without its source."""
+    try:
+        [definition] = ast.parse(textwrap.dedent(source.getsource(struct))).body
+    except OSError:
+        return {}
     assert isinstance(definition, ast.ClassDef)  # noqa: S101  (a struct's source is a class)
     explained: dict[str, str] = {}
     for field, text in zip(definition.body, definition.body[1:], strict=False):

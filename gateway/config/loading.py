@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from gateway.config import environment, retries, signing_in, vendors
+from gateway.config import environment, retries, signing_in, strategies, vendors
 from gateway.config.checking import CACHES_WHEN_TOLD, check
 from gateway.config.findings import Enough, Findings, child, either, quoted
 from gateway.config.fitting import WRONG, fit
 from gateway.config.names import follow, names_of
 from gateway.config.reading import MAX_BYTES, Node, Unreadable, lines, named, read, sources
-from gateway.config.settings import Access, Config, CustomVendor, Media, Model, Observe, Provider, Server
+from gateway.config.settings import Access, Config, CustomVendor, Media, Model, Observe, Provider, Server, Sessions
 from gateway.errors import OperatorError, Problem
 from gateway.resilience import Resilience
 from gateway.vendors import VENDORS, Vendor
@@ -33,6 +33,7 @@ SECTIONS: Mapping[str, Any] = {
     "observe": Observe,
     "access": Access,
     "media": Media,
+    "sessions": Sessions,
 }
 
 STANDBY = {"simulator": Provider(vendor="simulator")}
@@ -129,7 +130,20 @@ def _notes(config: Config, env: Mapping[str, str]) -> tuple[str, ...]:
     notes = []
     if config.server.workers > 1 and config.server.metrics_port is None:
         notes.append("server.workers is more than 1 without server.metrics_port: metrics cannot be scraped")
-    return (*vendors.installed().notes, *notes, *_provider_notes(config), *_telemetry_notes(config, env))
+    notes += _session_notes(config)
+    left_out = (*vendors.installed().notes, *strategies.installed().notes)
+    return (*left_out, *notes, *_provider_notes(config), *_telemetry_notes(config, env))
+
+
+def _session_notes(config: Config) -> Iterator[str]:
+    sessions = config.sessions
+    if config.server.workers > 1 and sessions.store == "memory":
+        yield (
+            "server.workers is more than 1 with sessions.store: memory: each worker knows only the sessions it has served,"
+            " and an operator's model for a session holds in one of them (set sessions.store: redis)"
+        )
+    if sessions.store == "memory" and sessions.url is not None:
+        yield "sessions.url is set, but sessions.store is memory: it is not used (set sessions.store: redis)"
 
 
 def _provider_notes(config: Config) -> Iterator[str]:

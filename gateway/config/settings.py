@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import inspect
 
-from gateway.resilience import BreakerSettings, Resilience
+from gateway.resilience import BreakerSettings, Resilience, SpikeSettings
 from gateway.routing import Strategy, Target
 from gateway.units import Duration, Size
 from gateway.vendors import VENDORS
@@ -268,6 +268,23 @@ class Media(msgspec.Struct, frozen=True, kw_only=True):
     """How long fetching one may take."""
 
 
+class Sessions(Guarded, frozen=True, kw_only=True):
+    """What is kept of sessions between their requests: plans, choices, and the models operators have set."""
+
+    store: Literal["memory", "redis"] = "memory"
+    """`memory`: each process keeps its own, until it ends. `redis`: all processes share it."""
+    url: Secret | None = None
+    """Where Redis is, usually `${REDIS_URL}`: `redis://host:6379/0`, `rediss://` over TLS, `unix://`."""
+    ttl: Duration = 86400.0
+    """How long something is kept that nobody asks for."""
+    max: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    """The most that a process keeps in memory, and the most sessions that operators may have set a model for."""
+    timeout: Duration = 0.05
+    """The longest a request waits for Redis."""
+    prefix: str = "skein"
+    """What its keys in Redis begin with."""
+
+
 class Key(Guarded, frozen=True, kw_only=True):
     """One caller's key."""
 
@@ -302,6 +319,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     observe: Observe = Observe()
     access: Access = Access()
     media: Media = Media()
+    sessions: Sessions = Sessions()
     custom: dict[str, CustomVendor] = {}
     """The section ``vendors`` as it was said."""
     vendors: Mapping[str, Vendor] = msgspec.field(default_factory=lambda: VENDORS)
@@ -339,6 +357,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             if str(target) in model.strategy.references():
                 settings = overridden(settings, model.resilience.get("breaker", {}))
         return settings
+
+    def spike_for(self, provider: str) -> SpikeSettings:
+        """For one provider, whoever asks: all its targets are counted together."""
+        return self.resilience_for(None, provider).spike
 
 
 def overridden(settings: S, changes: Mapping[str, Any]) -> S:

@@ -58,7 +58,7 @@ def installed() -> Installed:
             _refuse(vendor, {**VENDORS, **vendors})
         except Exception as error:  # code of others, which raises what it likes
             said = f"{type(error).__name__}: {error}".removeprefix("OddVendor: ").partition("\n")[0]
-            notes.append(f"the vendor of {_origin(point)} is left out: {said[:200]}")
+            notes.append(f"the vendor of {origin(point)} is left out: {said[:200]}")
         else:
             vendors[vendor.name] = vendor
     return Installed(vendors, tuple(notes))
@@ -87,7 +87,8 @@ def _refuse(vendor: Vendor, known: Mapping[str, Vendor]) -> None:
         routes(row, Account(base_url=row.base_url or "http://127.0.0.1:9", region="us-east-1", project="p"))
 
 
-def _origin(point: EntryPoint) -> str:
+def origin(point: EntryPoint) -> str:
+    """An entry point and its package, in words."""
     package = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
     return f"the entry point {point.name}{package}"
 

@@ -148,8 +148,16 @@ BREAKER_TRANSITIONS = _counter("breaker_transitions", "Breakers that changed the
 TARGET_ERROR_RATIO = _gauge(
     "target_error_ratio", "Share of failed calls that the breaker counts, inside a window.", *_TARGET, "window"
 )
+PROVIDER_DEMOTED = _gauge(
+    "provider_demoted", "1 while a provider's share of failures puts its targets behind those of others.", "provider"
+)
 ROUTE_DECISIONS = _counter(
     "route_decisions", "Plans, by strategy, the role it chose and the target it put first.", "policy", "role", *_TARGET
+)
+ROUTE_RULES = _counter(
+    "route_rules",
+    "Plans, by the rule that fired, and the kind of request: main, aux, subagent, retry, or unread.",
+    *("policy", "rule", "kind"),
 )
 
 # What agents do ------------------------------------------------------------------------------------------------------
@@ -175,7 +183,7 @@ WINDOW_RATIO = _histogram(
 )
 EFFECTIVENESS = _histogram(
     "effectiveness_score",
-    "How well an answer did, 0 to 1: the share of its tool calls that went well, 0 for one cut off by its length.",
+    "How well an answer did, 0 to 1, each once: its tool calls, corrected or asked for again or not, feedback.",
     *("target_model", "task_type"),
     buckets=(0.2, 0.4, 0.6, 0.8, 1),
 )
@@ -225,4 +233,9 @@ SERIES_OVERFLOW = _counter(
 LOOP_LAG = _histogram("event_loop_lag_seconds", "How late the event loop wakes.", buckets=OVERHEADS)
 BUILD_INFO = _gauge("build_info", "1, with what is running.", "version", "python")
 CONFIG_INFO = _gauge("config_info", "1, with the SHA-256 (first 12 digits) of the configuration at work.", "hash")
+STORE_ERRORS = _counter(
+    "store_errors",
+    "Reads and writes that a store of sessions missed: it was away, refused them, or could not follow.",
+    "store",
+)
 CONFIG_RELOADS = _counter("config_reloads", "Configurations read again: taken or refused.", "result")

@@ -10,17 +10,19 @@ from typing import Any
 
 from gateway import events
 from gateway.chat import Usage
+from gateway.observe import decisions
 from gateway.observe.crashes import crash
+from gateway.observe.effectiveness import Scored
 from gateway.observe.lines import Line, Writer, written
 from gateway.observe.record import Record, Switch, ToolOutcome, Try
 from gateway.observe.vocabulary import word
-from gateway.routing import Target
 
 LEVELS = ("debug", "info", "warning", "error")
 
 # The loudest line an event may have: what nobody would read is not even put together.
 LOUDEST: dict[type[events.Event], str] = {
     events.RequestUnderstood: "info",
+    events.StrategyCrashed: "error",
     events.PlanMade: "debug",
     events.AttemptSucceeded: "debug",
     events.AttemptAbandoned: "debug",
@@ -28,6 +30,11 @@ LOUDEST: dict[type[events.Event], str] = {
     events.ExchangeFinished: "error",
     events.HandlerCrashed: "error",
     events.BreakerMoved: "warning",
+    events.ProviderDemoted: "warning",
+    events.ProviderRestored: "warning",
+    events.StoreFailed: "warning",
+    events.StoreRecovered: "warning",
+    events.SessionPinned: "info",
     events.GatewayStarted: "info",
     events.GatewayStopped: "info",
     events.DrainStarted: "info",
@@ -57,6 +64,19 @@ class Logs:
         """What telemetry has to say of itself; from any thread."""
         if LEVELS.index(level) >= self._least:
             self._writer.put([written((level, name, {**fields, **self._envelope}), at, self._format)])
+
+    def effective(self, scored: Scored) -> None:
+        """An answer's score, under the id of the request it answered."""
+        if self._least == 0:
+            fields = {
+                "request_id": scored.id,
+                "session_id": scored.session,
+                "target": str(scored.target),
+                "task_type": scored.task,
+                "score": round(scored.score, 4),
+                "signals": scored.signals,
+            }
+            self._add(("debug", "effectiveness.observed", fields), scored.at, None)
 
     def settle(self) -> None:
         if self._lines:
@@ -93,6 +113,19 @@ def describe(event: events.Event, record: Record | None) -> list[Line]:
     match event:
         case events.BreakerMoved():
             return [("warning", "breaker.changed", _breaker(event))]
+        case events.ProviderDemoted():
+            return [("warning", "provider.demoted", {**_swing(event), "hold_s": event.hold})]
+        case events.ProviderRestored():
+            return [("warning", "provider.restored", {**_swing(event), "demoted_s": round(event.seconds, 3)})]
+        case events.StoreFailed(store=store, why=why, missed=missed, again=again):
+            # Said once; that it goes on is counted.
+            level = "debug" if again else "warning"
+            return [(level, "store.failed", {"store": store, "why": why, "missed": missed})]
+        case events.StoreRecovered(store=store, seconds=seconds, missed=missed):
+            return [("warning", "store.recovered", {"store": store, "failed_s": round(seconds, 3), "missed": missed})]
+        case events.SessionPinned(session=session, model=model):
+            name = "session.pinned" if model else "session.unpinned"
+            return [("info", name, {"session_id": session, "model": model})]
         case events.HandlerCrashed(exchange_id=name, traceback=traceback):
             return [("error", "handler.crashed", {"request_id": name, **_crash(traceback)})]
         case events.GatewayStarted(url=url, source=source, models=models):
@@ -120,10 +153,9 @@ def describe(event: events.Event, record: Record | None) -> list[Line]:
 def _of_exchange(event: events.Event, record: Record) -> list[Line]:
     match event:
         case events.RequestUnderstood():
-            lines: list[Line] = [_tool(outcome) for outcome in record.tools]
-            if record.score is not None:
-                lines.append(("debug", "effectiveness.observed", _effectiveness(record)))
-            return lines
+            return [_tool(outcome) for outcome in record.tools]
+        case events.StrategyCrashed(model=model, strategy=strategy, traceback=traceback):
+            return [("error", "strategy.crashed", {"model": model, "strategy": strategy, **_crash(traceback)})]
         case events.PlanMade():
             return [("debug", "route.decided", _decision(record))]
         case events.AttemptSucceeded() | events.AttemptAbandoned():
@@ -170,7 +202,10 @@ def _finished(event: events.ExchangeFinished, record: Record) -> dict[str, Any]:
         "context_ratio": round(usage.input_tokens / event.window, 4) if usage and event.window else None,
         "context_delta": record.growth,
         "task_type": record.task,
+        "kind": record.kind if record.plan else None,
         "role": record.plan.role if record.plan else None,
+        "rule": decisions.cut(record.plan.rule) if record.plan else None,
+        "pinned": record.plan.pinned if record.plan else None,
         "tool_calls": _tool_calls(event, record),
         "dropped": list(record.dropped) or None,
         "skipped_events": event.skipped or None,
@@ -233,20 +268,20 @@ def _decision(record: Record) -> dict[str, Any]:
     if plan is None:
         return {}
     # Targets that are shut stand at the end of the plan all the same, as the last resort.
-    rejected = {each.target: each.reason for each in plan.left_out}
     return {
         "policy": plan.strategy,
-        "reason": plan.reason,
+        "rule": decisions.cut(plan.rule),
+        "reason": decisions.cut(plan.reason, decisions.LONGEST_REASON),
+        "evidence": list(decisions.all_cut(plan.evidence)) or None,
         "role": plan.role,
-        "chosen": str(plan.targets[0]),
-        "candidates": [
-            _candidate(target, rejected.get(target)) for target in dict.fromkeys((*plan.targets, *rejected))
-        ],
+        "kind": record.kind,
+        "turn": plan.turn,
+        "task_type": record.task,
+        "pinned": plan.pinned,
+        "chosen": decisions.cut(str(plan.targets[0])),
+        "candidates": decisions.weighed(plan),
+        "consult": [str(target) for target in plan.consult.targets] if plan.consult else None,
     }
-
-
-def _candidate(target: Target, why_not: str | None) -> dict[str, str]:
-    return {"target": str(target), "rejected_because": why_not} if why_not else {"target": str(target)}
 
 
 def _switch(switch: Switch) -> dict[str, Any]:
@@ -272,12 +307,6 @@ def _tool(outcome: ToolOutcome) -> Line:
     return "debug" if outcome.outcome == "ok" else "info", "tool.outcome", fields
 
 
-def _effectiveness(record: Record) -> dict[str, Any]:
-    good = sum(outcome.outcome == "ok" for outcome in record.tools)
-    signals = {"tools": len(record.tools), "ok": good}
-    return {"target": str(record.scored), "task_type": record.task, "score": record.score, "signals": signals}
-
-
 def _breaker(event: events.BreakerMoved) -> dict[str, Any]:
     samples = event.succeeded + event.failed
     return {
@@ -288,3 +317,7 @@ def _breaker(event: events.BreakerMoved) -> dict[str, Any]:
         "samples": samples,
         "cooldown_s": event.open_for or None,
     }
+
+
+def _swing(event: events.ProviderDemoted | events.ProviderRestored) -> dict[str, Any]:
+    return {"provider": event.provider, "error_ratio": round(event.error_rate, 4), "samples": event.calls}

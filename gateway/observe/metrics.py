@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 from gateway import events
 from gateway.observe import families as f
+from gateway.observe.decisions import KINDS
+from gateway.observe.effectiveness import Scored
 from gateway.observe.limits import remaining
 from gateway.observe.record import Record, Try
 from gateway.observe.series import Book, Labels
 from gateway.observe.vocabulary import OF_FAULT, OUTCOMES
-from gateway.routing import Target
+from gateway.routing import RULES, Target
 
 UNKNOWN = "_other"
 # Tools are named by clients: so many names are kept, those that were called first.
@@ -25,7 +27,7 @@ MOST_ANSWERED = 200
 MOST_ANSWERS = 10_000
 
 # Gauges that have a value at any moment, and are looked up when a page is asked for.
-LOOKED_UP = (f.BREAKER_STATE, f.TARGET_ERROR_RATIO, f.CONNECTIONS, f.QUEUE_DEPTH)
+LOOKED_UP = (f.BREAKER_STATE, f.TARGET_ERROR_RATIO, f.PROVIDER_DEMOTED, f.CONNECTIONS, f.QUEUE_DEPTH)
 
 BREAKER = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 EXPECTED_ATTEMPTS = tuple((kind, outcome) for kind in ("primary", "retry", "fallback") for outcome in ("ok", "error"))
@@ -92,6 +94,8 @@ class Metrics:
             events.AttemptAbandoned: self._ended,
             events.ExchangeFinished: self._finished,
             events.BreakerMoved: self._breaker_moved,
+            events.StoreFailed: self._store_missed,
+            events.StoreRecovered: self._store_missed,
             events.LoopLooked: self._looked,
             events.GatewayStarted: self._gateway_started,
             events.ConfigReloaded: self._reloaded,
@@ -107,6 +111,7 @@ class Metrics:
             self._phases.expect((phase,))
         for result in ("taken", "refused"):
             self._reloads.expect((result,))
+        self._store_errors.expect(("redis",))
         for lost in (("events", "queue_full"), ("logs", "not_written")):
             self._dropped.expect(lost)
 
@@ -124,7 +129,7 @@ class Metrics:
         self._backoff, self._limits = numbers(f.BACKOFF), numbers(f.RATE_LIMIT_LEFT)
         self._switches, self._failovers = numbers(f.SWITCHES), numbers(f.FAILOVERS)
         self._breaker, self._breaker_moves = numbers(f.BREAKER_STATE), numbers(f.BREAKER_TRANSITIONS)
-        self._decisions = numbers(f.ROUTE_DECISIONS)
+        self._decisions, self._rules = numbers(f.ROUTE_DECISIONS), numbers(f.ROUTE_RULES)
         self._tool_calls, self._tool_retries = numbers(f.TOOL_CALLS), numbers(f.TOOL_CALL_RETRIES)
         self._context, self._growth = histogram(f.CONTEXT_TOKENS), histogram(f.CONTEXT_GROWTH)
         self._compactions, self._window = numbers(f.COMPACTIONS), histogram(f.WINDOW_RATIO)
@@ -134,7 +139,7 @@ class Metrics:
         self._unpriced, self._usage_missing = numbers(f.UNPRICED), numbers(f.USAGE_MISSING)
         self._overflows, self._series = numbers(f.SERIES_OVERFLOW), numbers(f.SERIES)
         self._loop_lag, self._reloads = histogram(f.LOOP_LAG), numbers(f.CONFIG_RELOADS)
-        self._config = numbers(f.CONFIG_INFO)
+        self._config, self._store_errors = numbers(f.CONFIG_INFO), numbers(f.STORE_ERRORS)
         self._dropped, self._exported = numbers(f.TELEMETRY_DROPPED), numbers(f.TELEMETRY_EXPORTED)
         self._export_seconds = histogram(f.EXPORT_SECONDS)
 
@@ -226,6 +231,9 @@ class Metrics:
     def _planned(self, event: events.PlanMade, record: Record) -> None:
         plan = event.plan
         self._decisions.add((plan.strategy, plan.role, *self.names(plan.targets[0])))
+        kind = record.kind
+        rule = plan.rule if plan.rule in RULES else UNKNOWN
+        self._rules.add((plan.strategy, rule, kind if kind in KINDS else UNKNOWN))
 
     def _spoke(self, event: events.OutputStarted, record: Record) -> None:
         """A vendor has answered for the name: it is one."""
@@ -349,8 +357,6 @@ class Metrics:
         self._answers[record.id] = served
         if len(self._answers) > MOST_ANSWERS:
             del self._answers[next(iter(self._answers))]
-        if "length" in event.heard.finish_reasons:
-            self._effectiveness.add(served, 0.0)
 
     def _conduct(self, event: events.RequestUnderstood, record: Record) -> None:
         for call in record.tools:
@@ -360,13 +366,18 @@ class Metrics:
             self._tool_calls.add((target, tool, call.outcome))
             if call.repeated:
                 self._tool_retries.add((target, tool))
-        if record.score is not None and record.scored:
-            self._effectiveness.add((self.names(record.scored)[1], record.task), record.score)
+
+    def effective(self, scored: Scored) -> None:
+        """An answer's score. Called with ``book.lock`` held."""
+        self._effectiveness.add((self.names(scored.target)[1], scored.task), scored.score)
 
     # Of the gateway
 
     def _breaker_moved(self, event: events.BreakerMoved, record: Record | None) -> None:
         self._breaker_moves.add((*self.names(event.target), event.after))
+
+    def _store_missed(self, event: events.StoreFailed | events.StoreRecovered, record: Record | None) -> None:
+        self._store_errors.add((event.store,), event.missed)
 
     def _looked(self, event: events.LoopLooked, record: Record | None) -> None:
         self._loop_lag.add((), event.late)
@@ -389,8 +400,6 @@ class Metrics:
         answer = self._answers.get(event.exchange_id, (UNKNOWN, UNKNOWN))
         verdict = "good" if event.score > 0.5 else "bad" if event.score < 0.5 else "neutral"
         self._feedback.add((*answer, event.source if event.source in SOURCES else UNKNOWN, verdict))
-        if answer[0] != UNKNOWN:
-            self._effectiveness.add(answer, event.score)
 
     # Names
 

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from gateway import events
 from gateway.observe import families
 from gateway.observe.crashes import crash
+from gateway.observe.effectiveness import Effectiveness, Scored
 from gateway.observe.lines import Writer
 from gateway.observe.live import Live
 from gateway.observe.logs import Logs
@@ -23,6 +24,7 @@ from gateway.observe.page import serve, written
 from gateway.observe.series import Book
 from gateway.observe.sessions import Sessions
 from gateway.observe.telemetry import Sink, Telemetry
+from gateway.routing import Target
 
 # A scrape waits so long for the event loop to tell what is waiting; past that it gets what is there.
 SETTLE = 1.0
@@ -74,9 +76,12 @@ class Observability:
         self.logs = Logs(logging.level, logging.format, self._writer, version, logging.worker) if logging else None
         self._telemetry = Telemetry(self._later, self.lost, self.book.lock, self._crashed)
         self.hear: events.Observer = self._telemetry
+        self.learned: Callable[[Target, str, float, float], None] | None = None
+        """Told of every answer's score: who answered, what kind of work, the score, when (epoch seconds)."""
         self._crashes: dict[tuple[str, str], float] = {}
         # First what adds to the record, then what reads it.
         self.add("sessions", Sessions())
+        self.add("effectiveness", Effectiveness(self._scored))
         self.add("metrics", self.metrics)
         self.add("live", self.live)
         if self.logs:
@@ -100,6 +105,13 @@ class Observability:
     def settle(self) -> None:
         """Tells all that waits. In the event loop."""
         self._telemetry.settle()
+
+    def _scored(self, scored: Scored) -> None:
+        self.metrics.effective(scored)
+        if self.logs:
+            self.logs.effective(scored)
+        if self.learned:
+            self.learned(scored.target, scored.task, scored.score, scored.at)
 
     # Metrics
 

@@ -11,6 +11,7 @@ import msgspec
 from gateway import events
 from gateway.errors import Fault, FaultKind
 from gateway.observe.content import shown
+from gateway.observe.decisions import UNREAD
 from gateway.observe.vocabulary import CANCELLED, OF_CODE, OF_FAULT, Outcome, attempt_outcome, error_type, verdict
 from gateway.routing import Plan, Target
 from gateway.trace_context import Trace
@@ -69,8 +70,24 @@ class ToolOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     evidence: str
     repeated: bool
     target: Target | None = None
+    made: int | None = None
+    """The span of the exchange whose answer made it."""
     seconds: float | None = None
     """From the answer that called to the request with the result."""
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How a request's conversation stands. Digests hold within one process."""
+
+    messages: int
+    answered: bool
+    """A message of the model's is among them."""
+    digest: int
+    """Of all messages."""
+    origin: int
+    """Of the first message that is the user's."""
+    corrected: str = ""
+    """The marker by which the user's last words correct the answer before them; empty: they do not."""
 
 
 class Record(msgspec.Struct, kw_only=True, gc=False):
@@ -94,9 +111,9 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     growth: int | None = None
     """Input tokens more than in the session's last request."""
     compacted: bool = False
-    score: float | None = None
-    """How well the session's last answer did, known now that its tools' results are here."""
-    scored: Target | None = None
+    said: Said | None = None
+    repeats: int | None = None
+    """The span of the session's last exchange with the same messages."""
 
     @property
     def began(self) -> float:
@@ -169,8 +186,15 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
         return sum(one.target != other.target for one, other in zip(self.tries, self.tries[1:], strict=False))
 
     @property
+    def kind(self) -> str:
+        """One of ``decisions.KINDS``."""
+        return "retry" if self.repeats is not None else (self.plan and self.plan.kind) or UNREAD
+
+    @property
     def task(self) -> str:
-        """What kind of work it is: ``embeddings``, ``tools``, ``structured`` or ``chat``."""
+        """What kind of work it is, as the strategy saw it; else ``embeddings``, ``tools``, ``structured``, ``chat``."""
+        if self.plan and self.plan.task:
+            return self.plan.task
         facts = self.understood.facts if self.understood else None
         if facts is None:
             return "chat"

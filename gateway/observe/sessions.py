@@ -13,13 +13,16 @@ import msgspec
 from gateway import events
 from gateway.dialects.conduct import judged
 from gateway.errors import FaultKind
-from gateway.observe.record import Record, Switch, ToolOutcome
+from gateway.observe.record import Record, Said, Switch, ToolOutcome
 from gateway.routing import Target
 
 MOST_SESSIONS = 10_000
 MOST_CALLS = 50_000
+MOST_ASKED = 20_000
 # A context that falls below this share of what it was has been compacted; less may be another model's way to count.
 COMPACTED = 0.8
+# Lines of evidence that are told with a switch, the newest.
+MOST_EVIDENCE = 5
 
 REASONS = (
     "failover",
@@ -47,8 +50,12 @@ OF_FAULT = {
     FaultKind.CONTEXT_TOO_LONG: "context_overflow",
 }
 
+# A rule that moves the work by itself, the first time it fires. Of a change of role any other rule says no more.
+OF_RULE = {"tool_failures": "tool_failures", "corrections": "tool_failures", "context": "context_overflow"}
+OF_ROLES = {("lead", "worker"): "lead_to_worker", ("worker", "lead"): "worker_to_lead"}
+
 # What health says of targets it leaves out: resilience/health.py.
-SHUT = {"breaker": "breaker_open", "no usable key": "rate_limited"}
+SHUT = {"(demoted)": "error_rate_spike", "breaker": "breaker_open", "no usable key": "rate_limited"}
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -59,6 +66,7 @@ class _Session(msgspec.Struct):
 
     target: Target
     role: str
+    rule: str
     model: str
     """The public one."""
     missed: frozenset[Target]
@@ -69,6 +77,7 @@ class _Session(msgspec.Struct):
 class _Call(msgspec.Struct, frozen=True):
     target: Target
     at: float
+    span: int
 
 
 class Sessions:
@@ -77,7 +86,8 @@ class Sessions:
     hears = (events.RequestUnderstood, events.AttemptStarted, events.ExchangeFinished)
 
     def __init__(self) -> None:
-        self._sessions: OrderedDict[tuple[str, str, bool], _Session] = OrderedDict()
+        self._sessions: OrderedDict[_Key, _Session] = OrderedDict()
+        self._asked: OrderedDict[tuple[str, int], int] = OrderedDict()
         self._calls: OrderedDict[tuple[str, str], _Call] = OrderedDict()
         self._judged: OrderedDict[tuple[str, str], None] = OrderedDict()
 
@@ -87,7 +97,8 @@ class Sessions:
         match event:
             case events.RequestUnderstood():
                 record.tools = self._tools(event)
-                self._score(record)
+                record.said = _said(event)
+                record.repeats = self._repeats(record)
             case events.AttemptStarted():
                 self._within(record)
             case events.ExchangeFinished():
@@ -117,17 +128,20 @@ class Sessions:
                     evidence=call.evidence,
                     repeated=call.repeated,
                     target=made.target if made else None,
+                    made=made.span if made else None,
                     seconds=event.at - made.at if made else None,
                 )
             )
         return found
 
-    def _score(self, record: Record) -> None:
-        """How well the session's last answer did, as far as its tools tell."""
-        known = [outcome for outcome in record.tools if outcome.target is not None]
-        if known:
-            record.score = sum(outcome.outcome == "ok" for outcome in known) / len(known)
-            record.scored = known[0].target
+    def _repeats(self, record: Record) -> int | None:
+        """The session's last exchange with the same messages. Of users it is only known that they have many."""
+        if record.said is None or not record.said.messages or record.session is None or record.conversation is None:
+            return None
+        key = (record.session, record.said.digest)
+        before = self._asked.get(key)
+        _put(self._asked, key, record.span, MOST_ASKED)
+        return before
 
     # Switches
 
@@ -179,11 +193,10 @@ class Sessions:
         for call in event.heard.calls:
             if call.id:
                 self._judged.pop((owner, call.id), None)
-                _put(self._calls, (owner, call.id), _Call(target, event.at), MOST_CALLS)
-        if not record.session or record.plan is None:
+                _put(self._calls, (owner, call.id), _Call(target, event.at, record.span), MOST_CALLS)
+        key = _key(record)
+        if key is None or record.plan is None:
             return
-        # Requests with and without tools are two conversations: agents ask for titles and summaries in between.
-        key = (record.session, record.asked, record.understood.facts.tools)
         known = self._sessions.pop(key, None)
         tokens = event.spent.usage.input_tokens if event.spent.usage else None
         if known is not None:
@@ -191,7 +204,7 @@ class Sessions:
             self._grown(known, record, tokens)
         if tokens is None and known is not None:
             tokens = known.tokens
-        session = _Session(target, record.plan.role, record.model, _missed(record, target), tokens)
+        session = _Session(target, record.plan.role, record.plan.rule, record.model, _missed(record, target), tokens)
         _put(self._sessions, key, session, MOST_SESSIONS)
 
     def _grown(self, session: _Session, record: Record, tokens: int | None) -> None:
@@ -201,17 +214,36 @@ class Sessions:
         record.compacted = tokens < session.tokens * COMPACTED
 
 
+_Key = tuple[str, str, bool, int]
+
+
+def _key(record: Record) -> _Key | None:
+    """The conversation a request is part of: its session, the model as the client names it, with tools or without, and
+    of an agent that another one has started, how it begins, for several may share their parent's session. None: of no
+    session, or on the side: a title between two turns moves nothing.
+
+    Where nobody has read the conversation, what has no tools is told apart from what has.
+    """
+    facts, kind = record.understood.facts if record.understood else None, record.plan.kind if record.plan else None
+    if facts is None or record.session is None or kind == "aux":
+        return None
+    origin = record.said.origin if kind == "subagent" and record.said else 0
+    return record.session, facts.model, facts.tools, origin
+
+
 def _why(session: _Session, record: Record) -> tuple[str, str]:
-    """1. Another model was chosen by hand. 2. Another role. 3. It is shut. 4. One that was is open again. 5. Turns."""
+    """1. Another model was chosen by hand. 2. A rule moves the work. 3. It is shut. 4. One that was is open again.
+    5. Turns.
+    """
     plan = record.plan
     assert plan is not None  # noqa: S101
     if session.model != plan.model:
-        # The client asks for the same by name as before: its header, or the configuration, says otherwise now.
-        return "manual", f"{session.model} before, {plan.model} now"
-    if (session.role, plan.role) == ("lead", "worker"):
-        return "lead_to_worker", plan.reason
-    if (session.role, plan.role) == ("worker", "lead"):
-        return ("tool_failures" if "failed" in plan.reason else "worker_to_lead"), plan.reason
+        # The client asks for the same by name as before: a pin, or the configuration, says otherwise now.
+        by = f"pinned by {plan.pinned}: " if plan.pinned else ""
+        return "manual", f"{by}{session.model} before, {plan.model} now"
+    moved = (session.role, session.rule) != (plan.role, plan.rule)
+    if reason := (OF_RULE.get(plan.rule) if moved else None) or OF_ROLES.get((session.role, plan.role)):
+        return reason, "; ".join((plan.reason, *plan.evidence[-MOST_EVIDENCE:]))
     shut = next((each.reason for each in plan.left_out if each.target == session.target), "")
     if reason := _shut(shut):
         return reason, shut
@@ -229,6 +261,36 @@ def _missed(record: Record, served: Target) -> frozenset[Target]:
 def _shut(why: str) -> str | None:
     """The reason for a switch, if this is health's reason to leave a target out; callers and vendors have others."""
     return next((reason for word, reason in SHUT.items() if word in why), None)
+
+
+def _said(event: events.RequestUnderstood) -> Said | None:
+    """Read where there is a session it can be told of."""
+    if event.facts.operation != "chat" or event.session is None:
+        return None
+    try:
+        messages = _messages.decode(event.body).messages
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    first = next((each for each in messages if each.role == "user"), None)
+    return Said(
+        messages=len(messages),
+        answered=any(each.role == "assistant" for each in messages),
+        digest=hash(tuple((each.role, bytes(each.content), bytes(each.tool_calls)) for each in messages)),
+        origin=hash(bytes(first.content)) if first else 0,
+    )
+
+
+class _Message(msgspec.Struct, gc=False):
+    role: str | None = None
+    content: msgspec.Raw = msgspec.Raw()
+    tool_calls: msgspec.Raw = msgspec.Raw()
+
+
+class _Messages(msgspec.Struct, gc=False):
+    messages: list[_Message]
+
+
+_messages = msgspec.json.Decoder(_Messages)
 
 
 def _owner(event: events.RequestUnderstood) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from gateway import events
 from gateway.chat import Called, Cost, Heard, Usage
 from gateway.errors import Fault, FaultKind
+from gateway.observe import decisions
 from gateway.observe.content import shown
 from gateway.observe.record import Record, Switch, ToolOutcome, Try
 from gateway.observe.vocabulary import Outcome, word
@@ -60,7 +61,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     understood: float | None
     asked: str
     model: str
-    pinned: bool
+    kind: str
     dialect: str | None
     stream: bool
     task: str
@@ -113,14 +114,14 @@ def seen_of(record: Record, now: float, content: bool = False) -> Seen:
         understood=understood.at - began if understood else None,
         asked=record.asked[:LONGEST_NAME],
         model=_model(record)[:LONGEST_NAME],
-        pinned=bool(understood and understood.pinned),
+        kind=record.kind,
         dialect=understood.dialect if understood else None,
         stream=finished.stream if finished else record.stream,
         task=record.task,
         caller=record.caller or (finished.caller if finished else None),
         session=_cut(record.session or (finished.session if finished else None), LONGEST_NAME),
         prompt=_prompt(understood),
-        plan=record.plan,
+        plan=decisions.without_content(record.plan) if record.plan else None,
         planned=record.planned_at - began if record.plan else None,
         calls=tuple(_call(one, began, now, content) for one in record.tries[:MOST]),
         failovers=record.failovers,
@@ -151,12 +152,14 @@ def seen_of(record: Record, now: float, content: bool = False) -> Seen:
 def parts(record: Record) -> int:
     """How many things a record holds that come in any number."""
     heard = len(record.finished.heard.calls) if record.finished else 0
-    plan = len(record.plan.targets) + len(record.plan.left_out) if record.plan else 0
+    plan = decisions.size(record.plan) if record.plan else 0
     return heard + plan + len(record.tries) + len(record.tools) + len(record.switches)
 
 
 def without_content(record: Record) -> None:
     """Takes out what was asked and answered, once nobody will want it any more."""
+    if record.plan:
+        record.plan = decisions.without_content(record.plan)
     if record.understood and record.understood.body:
         record.understood = msgspec.structs.replace(record.understood, body=b"")
     finished = record.finished
@@ -248,6 +251,9 @@ def row(seen: Seen) -> dict[str, Any]:
         "state": "finished" if seen.outcome else "running",
         "model": {"asked": seen.asked, "public": seen.model},
         "target": _name(seen.target),
+        "kind": seen.kind,
+        "role": seen.plan.role if seen.plan else None,
+        "rule": decisions.cut(seen.plan.rule) if seen.plan else None,
         "stream": seen.stream,
         "outcome": seen.outcome,
         "error_type": seen.error_type,
@@ -273,10 +279,10 @@ def detail(seen: Seen) -> dict[str, Any]:
         "client": seen.client,
         "user_agent": seen.user_agent,
         "dialect": seen.dialect,
-        "pinned": seen.pinned,
+        "pinned": seen.plan.pinned if seen.plan else None,
         "prompt": seen.prompt,
         "task": seen.task,
-        "plan": _plan(seen.plan),
+        "plan": decisions.told(seen.plan) if seen.plan else None,
         "attempts": [_whole_attempt(call) for call in seen.calls],
         "error": _error(seen),
         "overhead": _rounded(seen.overhead),
@@ -373,17 +379,6 @@ def _whole_attempt(call: Call) -> dict[str, Any]:
         "dropped": call.dropped,
         "tokens": _tokens(call.usage),
         "cost_usd": call.cost.usd if call.cost else None,
-    }
-
-
-def _plan(plan: Plan | None) -> dict[str, Any] | None:
-    if plan is None:
-        return None
-    return {
-        "strategy": plan.strategy,
-        "reason": plan.reason,
-        "targets": [str(target) for target in plan.targets],
-        "left_out": [{"target": str(each.target), "reason": each.reason} for each in plan.left_out],
     }
 
 

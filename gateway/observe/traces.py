@@ -21,6 +21,7 @@ import msgspec
 
 from gateway import events
 from gateway.chat import Usage
+from gateway.observe import decisions
 from gateway.observe.content import LONGEST, Level, Messages, Room, input_messages, output_messages, shown, size_of
 from gateway.observe.crashes import crash
 from gateway.observe.record import Record, Try
@@ -259,8 +260,11 @@ def call_attributes(record: Record, provider: str, why: str) -> Attributes:
         "skein.attempts": len(record.tries),
         "skein.failovers": record.failovers,
         "skein.route.policy": plan.strategy,
-        "skein.route.reason": plan.reason,
-        "skein.route.candidates": tuple(map(str, plan.targets)),
+        "skein.route.rule": decisions.cut(plan.rule),
+        "skein.route.reason": decisions.cut(plan.reason, decisions.LONGEST_REASON),
+        "skein.route.role": plan.role,
+        "skein.route.kind": record.kind,
+        "skein.route.candidates": decisions.all_cut(map(str, plan.targets)),
         "skein.task.type": record.task,
         "langfuse.observation.type": "embedding" if facts.operation == "embeddings" else "generation",
     }
@@ -286,8 +290,14 @@ def call_attributes(record: Record, provider: str, why: str) -> Attributes:
         told["gen_ai.response.finish_reasons"] = tuple(word(each) for each in heard.finish_reasons[:_MOST_REASONS])
     if record.target is not None:
         told["langfuse.observation.model.name"] = heard.model or record.target.model
-    if plan.reason.startswith("role="):
-        told["skein.route.role"] = plan.reason[5:].partition(";")[0]
+    if plan.evidence:
+        told["skein.route.evidence"] = decisions.all_cut(plan.evidence)
+    if plan.candidates:
+        told["skein.route.scores"] = decisions.scores(plan)
+    if plan.turn is not None:
+        told["skein.route.turn"] = plan.turn
+    if plan.pinned is not None:
+        told["skein.route.pinned"] = plan.pinned
     if record.tries:
         _, told["server.address"], told["server.port"] = _place(record.tries[-1].started.url)
     if finished.begun or record.outcome == "ok":
@@ -345,11 +355,13 @@ def _wasted(record: Record) -> int:
 def call_events(record: Record) -> list[Happened]:
     plan = record.plan
     assert plan is not None  # noqa: S101
-    decision: Attributes = {"policy": plan.strategy}
+    decision: Attributes = {"policy": plan.strategy, "rule": decisions.cut(plan.rule)}
     if plan.targets:
-        decision["chosen"] = str(plan.targets[0])
+        decision["chosen"] = decisions.cut(str(plan.targets[0]))
+    if plan.evidence:
+        decision["evidence"] = decisions.all_cut(plan.evidence)
     if plan.left_out:
-        decision["rejected"] = tuple(f"{left.target}: {left.reason}" for left in plan.left_out)
+        decision["rejected"] = decisions.all_cut(f"{left.target}: {left.reason}" for left in plan.left_out)
     told: list[Happened] = [("skein.route.decision", record.planned_at, decision)]
     ended = record.planned_at
     for one in record.tries:
@@ -359,7 +371,12 @@ def call_events(record: Record) -> list[Happened]:
             told.append(("skein.retry.scheduled", max(ended, one.started.at - delay), waited))
         ended = one.ended_at or ended
     for switch in record.switches:
-        moved = {"from": str(switch.before), "to": str(switch.after), "reason": switch.reason, "trigger": switch.why}
+        moved = {
+            "from": str(switch.before),
+            "to": str(switch.after),
+            "reason": switch.reason,
+            "trigger": decisions.cut(switch.why, decisions.LONGEST_REASON),
+        }
         told.append(("skein.model.switch", switch.at, moved))
     return told
 

@@ -45,6 +45,21 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     close_after: Annotated[int, msgspec.Meta(ge=1)] = 2
 
 
+class SpikeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a provider, all its targets together, is asked after the others for its failures, and when it is back."""
+
+    error_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.25
+    """1 turns it off."""
+    recover_below: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.1
+    min_requests: Annotated[int, msgspec.Meta(ge=1)] = 20
+    """As many trials, the latest, say whether it is well again."""
+    window: Duration = 60.0
+    hold: Duration = 30.0
+    """At least so long, from the last time that the rate was found too high."""
+    trial: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
+    """The share of requests that ask it in its place all the same."""
+
+
 class Resilience(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retries: Annotated[int, msgspec.Meta(ge=0)] = 2
     """Further tries on the same target."""
@@ -57,6 +72,7 @@ class Resilience(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Retries per request over a rolling minute, per provider; never fewer than three."""
     timeouts: Timeouts = Timeouts()
     breaker: BreakerSettings = BreakerSettings()
+    spike: SpikeSettings = SpikeSettings()
     on_broken_stream: Literal["error", "abort", "resume"] = "error"
     delivery: Literal["live", "held"] = "live"
     keepalive: Duration = 15.0

@@ -1,4 +1,5 @@
-"""What is known of every target: breaker, keys, latency, retry budget. Passive: learnt from the traffic itself.
+"""What is known of targets: breaker, keys, latency, and their provider's errors and retries. Passive: learnt from the
+traffic itself.
 
 State lives here and outlives a reload; settings come in from outside.
 """
@@ -13,9 +14,10 @@ from typing import TypeVar
 import msgspec
 
 from gateway.errors import Fault, FaultKind
-from gateway.resilience import BreakerSettings
+from gateway.resilience import BreakerSettings, SpikeSettings
 from gateway.resilience.breaker import Breaker, State
 from gateway.resilience.keys import Keys
+from gateway.resilience.spike import Spike, Swing
 from gateway.resilience.window import Window
 from gateway.routing import Latency, LeftOut, Plan, Target
 
@@ -101,16 +103,33 @@ class _Average:
         self._at = now
 
 
+def _usual(provider: str) -> SpikeSettings:
+    return SpikeSettings()
+
+
+def _never() -> float:
+    """No trial is drawn."""
+    return 1.0
+
+
 class Health:
     """``begin`` an attempt, then ``succeed``, ``fail`` or ``abandon`` it. ``now`` is always seconds of one clock.
 
-    ``moved`` is told of every breaker that changes its state.
+    ``moved`` is told of every breaker that changes its state, ``swung`` of every provider demoted or restored.
     """
 
     def __init__(
-        self, breaker_settings: Callable[[Target], BreakerSettings], moved: Callable[[Moved], None] = lambda moved: None
+        self,
+        breaker_settings: Callable[[Target], BreakerSettings],
+        moved: Callable[[Moved], None] = lambda moved: None,
+        spike_settings: Callable[[str], SpikeSettings] = _usual,
+        swung: Callable[[Swing], None] = lambda swing: None,
     ) -> None:
         self._settings, self._moved = breaker_settings, moved
+        self._spike_settings, self._swung = spike_settings, swung
+        self._spikes: dict[str, Spike] = {}
+        # Those of the spikes that are demoted: mostly none, and then a plan costs nothing.
+        self._demoted: dict[str, Spike] = {}
         self._breakers: dict[Target, Breaker] = {}
         self._averages: dict[tuple[Target, bool], _Average] = {}
         self._keys: dict[str, Keys] = {}
@@ -122,6 +141,7 @@ class Health:
         breaker_settings: Callable[[Target], BreakerSettings],
         keys: Mapping[str, Keys],
         changed: Collection[str] = (),
+        spike_settings: Callable[[str], SpikeSettings] = _usual,
     ) -> None:
         """A new configuration: what is known of providers that stay is kept, under the new settings.
 
@@ -132,8 +152,13 @@ class Health:
         self._breakers = {target: each for target, each in self._breakers.items() if target.provider in kept}
         self._averages = {known: each for known, each in self._averages.items() if known[0].provider in kept}
         self._budgets = {name: each for name, each in self._budgets.items() if name in kept}
+        self._spike_settings = spike_settings
+        self._spikes = {name: each for name, each in self._spikes.items() if name in kept}
+        self._demoted = {name: each for name, each in self._demoted.items() if name in kept}
         for target, breaker in self._breakers.items():
             breaker.adopt(breaker_settings(target))
+        for name, spike in self._spikes.items():
+            spike.adopt(spike_settings(name))
 
     def breaker(self, target: Target) -> Breaker:
         """The target's breaker, made when it is first called."""
@@ -146,6 +171,20 @@ class Health:
 
     def _tell(self, target: Target, before: State, after: State) -> None:
         self._moved(Moved(target, before, after))
+
+    def _spike(self, provider: str, now: float) -> Spike:
+        return Spike(provider, self._spike_settings(provider), now, self._swing)
+
+    def _swing(self, swing: Swing) -> None:
+        if swing.demoted:
+            self._demoted[swing.provider] = self._spikes[swing.provider]
+        else:
+            del self._demoted[swing.provider]
+        self._swung(swing)
+
+    def spikes(self) -> Mapping[str, Spike]:
+        """Of the providers that were called."""
+        return self._spikes
 
     def breakers(self) -> Mapping[Target, Breaker]:
         return self._breakers
@@ -167,10 +206,15 @@ class Health:
             return f"breaker {self.breaker(target).state.value}"
         return "no usable key (dead or cooling)"
 
-    def triage(self, plan: Plan, now: float) -> Plan:
-        """The plan without the targets that are shut now; with all of them shut, least recently failed first."""
+    def triage(self, plan: Plan, now: float, chance: Callable[[], float] = _never) -> Plan:
+        """The plan with the targets that are shut now at its end, and before them those of demoted providers.
+
+        With all of them shut, least recently failed first. ``chance()`` is in [0, 1): it draws the trials.
+        """
         free = tuple(target for target in plan.targets if self.allows(target, now))
-        if len(free) == len(plan.targets):
+        if self._demoted and len(free) > 1:
+            plan, free = self._ranked(plan, free, now, chance)
+        if free == plan.targets:
             return plan
         if not free:
             waiting = sorted(plan.targets, key=lambda target: self._shut_since(target, now))
@@ -183,6 +227,30 @@ class Health:
             plan,
             targets=(*free, *shut),
             left_out=(*plan.left_out, *(LeftOut(target, self.why_not(target, now)) for target in shut)),
+        )
+
+    def _ranked(
+        self, plan: Plan, free: tuple[Target, ...], now: float, chance: Callable[[], float]
+    ) -> tuple[Plan, tuple[Target, ...]]:
+        """The free targets with those of demoted providers behind, and the plan with the reason.
+
+        1. None of them, or all. 2. Nobody would be asked in another order. 3. A trial. 4. Behind the others.
+        """
+        sick = {name: each for name, each in tuple(self._demoted.items()) if each.demotes(now)}
+        well = tuple(target for target in free if target.provider not in sick)
+        behind = tuple(target for target in free if target.provider in sick)
+        if not (well and behind):
+            return plan, free
+        if free == (*well, *behind):
+            return plan, free
+        first = free[0].provider
+        if first in sick and chance() < sick[first].settings.trial:
+            return msgspec.structs.replace(plan, reason=f"{plan.reason}; a trial of {first} (demoted)"), free
+        left_out = tuple(LeftOut(target, f"{sick[target.provider].why} (demoted)") for target in behind)
+        why = "; ".join(dict.fromkeys(each.reason for each in left_out))
+        return (
+            msgspec.structs.replace(plan, reason=f"{plan.reason}; {why}", left_out=(*plan.left_out, *left_out)),
+            (*well, *behind),
         )
 
     def _shut_since(self, target: Target, now: float) -> float:
@@ -209,6 +277,8 @@ class Health:
         self._average(target, streamed, now)
         key = keys.take(target.model, now)
         probe = breaker.state is State.HALF_OPEN
+        if target.provider not in self._spikes:
+            self._spikes[target.provider] = self._spike(target.provider, now)
         return Ticket(target, keys, key, now, streamed, retry, breaker, breaker.begin(), probe)
 
     # After it
@@ -225,6 +295,8 @@ class Health:
             return False
         ticket.keys.revive(ticket.key)
         ticket.breaker.succeed(now, ticket.generation)
+        if spike := self._spikes.get(ticket.target.provider):
+            spike.succeed(ticket.began, now)
         return True
 
     def fail(self, ticket: Ticket, fault: Fault, now: float) -> None:
@@ -239,6 +311,8 @@ class Health:
             ticket.keys.cool(ticket.key, ticket.target.model, fault.retry_after, now)
         if fault.kind in COUNTS and fault.origin in ("vendor", "network"):
             ticket.breaker.fail(now, ticket.generation)
+            if spike := self._spikes.get(ticket.target.provider):
+                spike.fail(ticket.began, now)
 
     def abandon(self, ticket: Ticket) -> bool:
         """The attempt ended without a verdict: the client left. After a verdict this does nothing (False)."""

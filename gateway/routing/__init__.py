@@ -42,11 +42,23 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     why: str
 
 
+Advice = Literal["plan", "questions", "failed"]
+"""What came of asking a planner: a plan; questions to the user; nothing that is of use."""
+
+
 class Consult(msgspec.Struct, frozen=True, gc=False):
     """A planner is to be asked before the answer; what it says goes into the context. ``why``: what made it needed."""
 
     targets: tuple[Target, ...]
     why: str
+    instructions: str | None = None
+    """The operator's own, in place of ours."""
+    may_ask: bool = True
+    """Its questions are the answer, if it has any; otherwise it is to make a plan with what it knows."""
+    max_tokens: Mapping[Target, int] = {}
+    remember: Mapping[Advice, Mapping[str, Any]] = {}
+    """What is to be kept of the session then, each over ``Ordered.remember``; to that of a plan its text is added, as
+    ``plan``. Content."""
 
 
 class Ordered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -92,8 +104,18 @@ RULES: Mapping[str, str] = {
     "best_score": "the best score",
     "explored": "tried, to learn more of it",
     "sticky": "the session stays where it is",
+    "crashed": "the strategy failed: the order written",
 }
 """Why a plan is as it is, in one word each: the values of metric and log."""
+
+
+class Crash(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A strategy raised, or gave what is no answer: a defect. Its references serve in the order written."""
+
+    model: str
+    strategy: str
+    traceback: str
+    """May quote content."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -125,6 +147,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Content."""
     memory: str | None = None
     """The key under which it is kept."""
+    crashes: tuple[Crash, ...] = ()
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -170,12 +193,17 @@ class Fleet(Protocol):
 
 
 class Strategy(Protocol):
-    """The struct of its own settings plus this one pure method."""
+    """The struct of its own settings plus this one pure method.
+
+    One that keeps something of each session says ``REMEMBERS = True`` in its body: ``Fleet.remembered`` is asked for
+    nobody else.
+    """
 
     def references(self) -> tuple[str, ...]:
-        """Every ``provider/model`` or model name the settings mention."""
+        """Every ``provider/model`` or model name the settings mention; at least one. Settings without any are wrong."""
 
-    def order(self, facts: Facts, fleet: Fleet, /) -> Ordered: ...
+    def order(self, facts: Facts, fleet: Fleet, /) -> Ordered:
+        """At least one target, each once. May raise ``CallerError``; anything else it raises is a ``Crash``."""
 
 
 def joined(references: Sequence[str], facts: Facts, fleet: Fleet) -> Ordered:
@@ -183,15 +211,19 @@ def joined(references: Sequence[str], facts: Facts, fleet: Fleet) -> Ordered:
 
     ``reason`` and ``rule`` are the first one's own: a strategy puts its own in their place.
     """
-    found = [fleet.ordered(reference, facts) for reference in references]
-    caps: dict[Target, int] = {}
+    return merged([fleet.ordered(reference, facts) for reference in references])
+
+
+def merged(found: Sequence[Ordered]) -> Ordered:
+    """``joined``, of answers that are there already. Whoever brings a target says how long its answer may be."""
+    caps: dict[Target, int | None] = {}
     for each in found:
-        for target, cap in each.max_tokens.items():
-            caps[target] = min(cap, caps.get(target, cap))
+        for target in each.targets:
+            caps.setdefault(target, each.max_tokens.get(target))
     return msgspec.structs.replace(
         found[0],
-        targets=tuple(dict.fromkeys(target for each in found for target in each.targets)),
-        max_tokens=caps,
-        left_out=tuple(dict.fromkeys(each for one in found for each in one.left_out)),
+        targets=tuple(caps),
+        max_tokens={target: cap for target, cap in caps.items() if cap is not None},
+        left_out=tuple(dict.fromkeys(each for one in found for each in one.left_out if each.target not in caps)),
         remember=None,
     )

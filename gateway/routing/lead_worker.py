@@ -5,16 +5,31 @@ The state is replayed from the conversation in the request, so that every replic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
 from gateway.chat import Facts
-from gateway.routing import Fleet, Ordered, Role, Target, joined
-from gateway.routing.turns import Turn
+from gateway.routing import Candidate, Fleet, LeftOut, Ordered, Target, merged
+from gateway.routing.turns import Reading, Turn
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Part = Literal["lead", "worker"]
+
+OTHER: dict[Part, Part] = {"lead": "worker", "worker": "lead"}
+ROOM = 4096
+"""Tokens kept free for an answer whose length nobody has bounded; of a small window, a quarter."""
+MOST_EVIDENCE = 10
+
+
+class Due(NamedTuple):
+    """Whose turn it is, by which rule, and what made it so."""
+
+    role: Part
+    rule: str
+    why: str
+    evidence: tuple[str, ...] = ()
 
 
 class LeadWorker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,40 +39,138 @@ class LeadWorker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     failure_threshold: Annotated[int, msgspec.Meta(ge=1)] = 2
     fallback_turns: Count = 2
     worker_max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    after_compaction: Part = "worker"
+    """Whose turn it is when the conversation begins with a summary: are the lead's first turns over, or due again?"""
 
     def references(self) -> tuple[str, ...]:
         return (self.lead, self.worker)
 
     def order(self, facts: Facts, fleet: Fleet) -> Ordered:
-        turns = fleet.reading().turns
-        role, rule, why = self.role(turns)
-        first, other = (self.lead, self.worker) if role == "lead" else (self.worker, self.lead)
+        reading = fleet.reading()
+        parts: dict[Part, Ordered] = {
+            "lead": fleet.ordered(self.lead, facts),
+            "worker": fleet.ordered(self.worker, facts),
+        }
+        serving = {**parts, "worker": self._capped(parts["worker"])}
+        needs = Needs(reading.tokens, facts.parameters.get("max_tokens"), fleet.window)
+        due = _fitting(self.due(reading), serving, needs)
         # The other role stands by: a technical fault moves over and counts as no failure of the work.
-        both = joined((first, other), facts, fleet)
-        caps: dict[Target, int] = dict(both.max_tokens)
-        if self.worker_max_tokens and role == "worker":
-            caps |= dict.fromkeys(fleet.ordered(self.worker, facts).targets, self.worker_max_tokens)
-        reason = f"role={role}; turn={len(turns) + 1}; {why}"
-        return msgspec.structs.replace(both, reason=reason, rule=rule, role=role, max_tokens=caps)
+        both = needs.sift(merged((serving[due.role], parts[OTHER[due.role]])))
+        return msgspec.structs.replace(
+            both,
+            reason=f"role={due.role}; turn={len(reading.turns) + 1}; {due.why}",
+            rule=due.rule,
+            evidence=due.evidence,
+            role=due.role,
+            candidates=(*self._candidates(due), *both.candidates),
+        )
 
-    def role(self, turns: Sequence[Turn]) -> tuple[Role, str, str]:
-        """Replays the turns: ``failure_threshold`` failures in a row in the worker's phase bring the lead back."""
-        streak = fallback = 0
-        for number, turn in enumerate(turns):
-            if number < self.lead_turns:
-                continue
-            if fallback:
-                fallback -= 1
-                continue
-            streak = streak + 1 if turn.failed else 0
-            if streak >= self.failure_threshold:
-                streak, fallback = 0, self.fallback_turns
+    def due(self, reading: Reading) -> Due:
+        """1. A call on the side. 2. The lead's first turns. 3. Failures of the worker. 4. The worker."""
+        turns, again = reading.turns, reading.compacted and self.after_compaction == "lead"
+        if reading.kind == "aux":
+            return Due("worker", "auxiliary", "a call on the side", (reading.why,) if reading.why else ())
+        first = self.lead_turns if again or not reading.compacted else 0
+        if len(turns) < first:
+            why = f"the first {_turns(first)}{' after the summary' if again else ''} are the lead's"
+            return Due("lead", "compacted" if again else "lead_turns", why)
+        failed, left = self._replayed(turns, first)
+        if left:
+            return _brought_back([(number, turns[number - 1]) for number in failed], left)
         if len(turns) < self.lead_turns:
-            return "lead", "lead_turns", f"the first {self.lead_turns} turns are the lead's"
-        if fallback:
-            return (
-                "lead",
-                "tool_failures",
-                f"{self.failure_threshold} failed turns in a row; {fallback} turns of lead left",
-            )
-        return "worker", "worker_turns", "after the lead's turns"
+            return Due("worker", "compacted", "the lead's turns were before the summary")
+        return Due("worker", "worker_turns", "after the lead's turns")
+
+    def _replayed(self, turns: Sequence[Turn], first: int) -> tuple[list[int], int]:
+        """The turns, from 1, whose failures brought the lead back, and how many turns it still has."""
+        streak: list[int] = []
+        failed, left = streak, 0
+        for number, turn in enumerate(turns[first:], first + 1):
+            if left:
+                left -= 1
+            elif turn.failed:
+                streak.append(number)
+            else:
+                streak = []
+            if len(streak) >= self.failure_threshold:
+                failed, streak, left = streak, [], self.fallback_turns
+        return failed, left
+
+    def _capped(self, worker: Ordered) -> Ordered:
+        cap = self.worker_max_tokens
+        if cap is None:
+            return worker
+        caps = {target: min(cap, worker.max_tokens.get(target, cap)) for target in worker.targets}
+        return msgspec.structs.replace(worker, max_tokens=caps)
+
+    def _candidates(self, due: Due) -> tuple[Candidate, Candidate]:
+        names = {"lead": self.lead, "worker": self.worker}
+        return (
+            Candidate(names[due.role], None, f"the {due.role}: {due.why}"),
+            Candidate(names[OTHER[due.role]], None, f"the {OTHER[due.role]}: stands by"),
+        )
+
+
+class Needs(NamedTuple):
+    """How much of a window the request takes: its tokens, and room for the answer."""
+
+    tokens: int
+    answer: object
+    """The longest answer the client wants, as it was sent."""
+    window: Callable[[Target], int | None]
+
+    def lacking(self, target: Target, cap: int | None) -> int | None:
+        """The target's window where the request does not fit; one that is not known, or not read, fits."""
+        window = self.window(target)
+        if not window or not self.tokens:
+            return None
+        bounds = [each for each in (cap, self.answer) if type(each) is int and each > 0]
+        room = min(bounds, default=min(ROOM, window // 4))
+        return window if self.tokens + room > window else None
+
+    def windows(self, part: Ordered) -> dict[Target, int]:
+        """The targets where it does not fit."""
+        found = ((target, self.lacking(target, part.max_tokens.get(target))) for target in part.targets)
+        return {target: window for target, window in found if window}
+
+    def sift(self, part: Ordered) -> Ordered:
+        """Without the targets where it does not fit, unless it fits nowhere: the count is an estimate."""
+        small = self.windows(part)
+        if len(small) == len(part.targets):
+            return part
+        left_out = tuple(
+            LeftOut(target, f"about {self.tokens} tokens, window {window}") for target, window in small.items()
+        )
+        return msgspec.structs.replace(
+            part,
+            targets=tuple(target for target in part.targets if target not in small),
+            left_out=(*part.left_out, *left_out),
+        )
+
+
+def _brought_back(failed: Sequence[tuple[int, Turn]], left: int) -> Due:
+    by_tools = any(msgspec.structs.replace(turn, corrected="").failed for _, turn in failed)
+    return Due(
+        "lead",
+        "tool_failures" if by_tools else "corrections",
+        f"{len(failed)} failed {'turn' if len(failed) == 1 else 'turns'} in a row; {_turns(left)} of lead left",
+        tuple(f"turn {number}: {turn.evidence}" for number, turn in failed[-MOST_EVIDENCE:]),
+    )
+
+
+def _fitting(due: Due, parts: dict[Part, Ordered], needs: Needs) -> Due:
+    """The other role takes over where a conversation does not fit whoever is due, and fits the other."""
+    small = needs.windows(parts[due.role])
+    role = OTHER[due.role]
+    if len(small) < len(parts[due.role].targets) or len(needs.windows(parts[role])) == len(parts[role].targets):
+        return due
+    window = max(small.values())
+    why = f"about {needs.tokens} tokens are too many for the {due.role}'s window of {window}"
+    return Due(role, "context", why, (f"about {needs.tokens} tokens, window {window}",))
+
+
+def _turns(count: int) -> str:
+    return f"{count} {'turn' if count == 1 else 'turns'}"
+
+
+STRATEGY = LeadWorker

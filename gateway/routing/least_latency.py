@@ -49,3 +49,6 @@ class LeastLatency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         age = latency.age if latency else 0.0
         ramp = age / self.slow_start if self.slow_start else 1.0
         return min(1.0, max(NEWCOMERS_SHARE, ramp))
+
+
+STRATEGY = LeastLatency

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Container, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 
 from gateway.chat import LONGEST_NAME, Facts, Operation
 from gateway.errors import CallerError, nearest
-from gateway.routing import Latency, LeftOut, Measured, Ordered, PinnedBy, Plan, Strategy, Target
+from gateway.routing import Crash, Latency, LeftOut, Measured, Ordered, PinnedBy, Plan, Strategy, Target, joined
 from gateway.routing.pins import Pin
 from gateway.routing.turns import NOTHING, Reading
 
@@ -155,22 +156,32 @@ class Planner:
             )
         else:
             plan = self._planned(resolved.name, asked, pinned, facts, senses)
+        if pinned:
+            plan = msgspec.structs.replace(plan, reason=f"pinned by {pinned}; {plan.reason}")
         plan = self._able(plan, facts.operation)
         if no_fallback:
             rest = tuple(LeftOut(target, "x-skein-no-fallback") for target in plan.targets[1:])
             plan = msgspec.structs.replace(plan, targets=plan.targets[:1], left_out=(*plan.left_out, *rest))
-        return plan
+        return self._advised(plan, 1 if no_fallback else None)
+
+    def _advised(self, plan: Plan, most: int | None) -> Plan:
+        """The plan with only those planners asked that can chat; with none of them, nobody is."""
+        if plan.consult is None:
+            return plan
+        able = [target for target in plan.consult.targets if "chat" in self.owners[target.provider].operations]
+        consult = msgspec.structs.replace(plan.consult, targets=tuple(able[:most])) if able else None
+        return msgspec.structs.replace(plan, consult=consult)
 
     def _planned(self, name: str, asked: str, pinned: PinnedBy | None, facts: Facts, senses: Senses) -> Plan:
-        entry, view = self.models[name], _View(self, senses)
-        ordered = entry.strategy.order(facts, view)
+        view = _View(self, senses)
+        ordered = view.asked(name, facts)
         # What nobody has read is not read for the record's sake.
         reading = view.read
         return Plan(
             model=name,
             asked=asked,
             pinned=pinned,
-            strategy=entry.kind,
+            strategy=self.models[name].kind,
             targets=ordered.targets,
             reason=ordered.reason,
             rule=ordered.rule,
@@ -185,6 +196,7 @@ class Planner:
             consult=ordered.consult,
             note=ordered.note,
             remember=ordered.remember,
+            crashes=tuple(view.crashes),
         )
 
     def _able(self, plan: Plan, operation: Operation) -> Plan:
@@ -201,11 +213,15 @@ class Planner:
 
 
 class _View:
-    """The fleet as one request's strategy sees it. ``read``: the conversation, once somebody has asked for it."""
+    """The fleet as one request's strategy sees it. ``read``: the conversation, once somebody has asked for it.
+
+    ``crashes``: strategies that failed on the way, and how.
+    """
 
     def __init__(self, planner: Planner, senses: Senses) -> None:
         self._planner, self._senses = planner, senses
         self.read: Reading | None = None
+        self.crashes: list[Crash] = []
         self.latency, self.chance = senses.latency, senses.chance
         self.window, self.price, self.measured = senses.window, senses.price, senses.measured
 
@@ -213,7 +229,20 @@ class _View:
         resolved = self._planner.resolve(reference)
         if resolved.target is not None:
             return Ordered(targets=(resolved.target,), reason=resolved.by, rule="direct")
-        return self._planner.models[resolved.name].strategy.order(facts, self)
+        return self.asked(resolved.name, facts)
+
+    def asked(self, name: str, facts: Facts) -> Ordered:
+        """A configured model's strategy. Strategies are also code of others, which raises what it likes."""
+        entry = self._planner.models[name]
+        try:
+            return _sound(entry.strategy.order(facts, self), self._planner.owners)
+        except CallerError:
+            raise
+        except Exception as error:
+            told = "".join(traceback.format_exception(error))
+            self.crashes.append(Crash(model=name, strategy=entry.kind, traceback=told))
+        written = joined(entry.strategy.references(), facts, self)
+        return msgspec.structs.replace(written, reason=f"{entry.kind} failed: in the order written", rule="crashed")
 
     def reading(self) -> Reading:
         if self.read is None:
@@ -222,3 +251,14 @@ class _View:
 
     def remembered(self) -> Mapping[str, Any]:
         return self._senses.remembered
+
+
+def _sound(ordered: Ordered, providers: Container[str]) -> Ordered:
+    """Raises ``TypeError`` and ``ValueError`` for an answer nobody could follow."""
+    if not isinstance(ordered, Ordered):
+        raise TypeError(f"order() gave a {type(ordered).__name__}, not an Ordered")
+    if not isinstance(ordered.targets, tuple) or not ordered.targets:
+        raise ValueError("order() gave no tuple of targets")
+    if strangers := [target for target in ordered.targets if target.provider not in providers]:
+        raise ValueError(f"order() gave {strangers[0]}, and there is no such provider")
+    return ordered

@@ -19,3 +19,6 @@ class Priority(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def order(self, facts: Facts, fleet: Fleet) -> Ordered:
         joint = joined(self.targets, facts, fleet)
         return msgspec.structs.replace(joint, reason="in the order configured", rule="configured")
+
+
+STRATEGY = Priority

@@ -48,3 +48,6 @@ def draw(weights: dict[T, float], chance: float) -> T:
             return each
     # All weights are zero: the order written decides. (Or the sum was rounded up: the heaviest.)
     return max(weights, key=weights.__getitem__)
+
+
+STRATEGY = Weighted

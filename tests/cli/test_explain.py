@@ -113,6 +113,7 @@ def test_people_read_it_line_by_line(skein: Skein, tmp_path: Any) -> None:
     assert ran.out.splitlines() == [
         'model "openai/gpt-5" is openai/gpt-5: provider/model',
         "direct: provider/model",
+        "  rule  direct: the client named the target",
         "",
         "1. openai/gpt-5  (window 400000)",
         "   https://api.openai.com/v1/chat/completions",
@@ -130,6 +131,7 @@ def test_the_conversation_decides_the_role_and_its_cap(skein: Skein) -> None:
     assert found["strategy"] == "lead_worker"
     assert found["reason"].startswith("role=worker; turn=2")
     assert [each["target"] for each in found["targets"]] == ["mistral/devstral", "openai/gpt-5"]
+    assert (found["role"], found["rule"], found["kind"], found["turn"]) == ("worker", "worker_turns", "main", 2)
     assert "max_tokens: 5000 -> 100" in found["targets"][0]["changes"]
     assert not [change for change in found["targets"][1]["changes"] if "max_tokens" in change]
 
@@ -138,7 +140,7 @@ def test_headers_pin_and_stop_the_failover(skein: Skein) -> None:
     headers = ("--header", "x-skein-model: fast", "--header", "X-Skein-No-Fallback: true")
     ran = skein("explain", "-", *headers, config=CONFIG, stdin=request("whatever"))
     assert 'model "fast" (x-skein-model) is fast' in ran.out
-    assert "openai/gpt-5           x-skein-no-fallback" in ran.out
+    assert "  left out  openai/gpt-5: x-skein-no-fallback" in ran.out.splitlines()
     found = skein("explain", "-", *headers, "--json", stdin=request("whatever")).json
     assert [each["target"] for each in found["left_out"]] == ["openai/gpt-5", "mistral/mistral-small"]
 

@@ -18,9 +18,17 @@ req-7  ok 200 in 2.00s, first output after 1.50s
 model "gpt-4o" is coder, served by claude/sonnet (stream)
 2023-11-14T22:13:20.000Z  caller ci  session ci:s-1  trace 00000000000000000000000000000ac3
 
-lead_worker: role=lead; turn=1
+lead_worker: role=lead; turn=6
   openai/gpt-5 > claude/sonnet
-  left out  azure/gpt-4.1  breaker open
+  rule         tool_failures: tool calls of the worker failed
+  evidence     turn 4: shell: exit code 1
+  evidence     turn 5: the user: still failing
+  request      main, turn 6
+  task         code
+  weighed      openai/gpt-5  0.83  code 0.83
+  weighed      cheap
+  asked first  claude/sonnet: 2 failed turns in a row
+  left out     azure/gpt-4.1: breaker open
   switched  openai/gpt-5 > claude/sonnet  failover: 503
 
 received          |                                        +0ms
@@ -127,7 +135,7 @@ def test_what_a_target_was_not_told_is_named():
     ("changes", "said"),
     [
         ({"same_id": 3}, "3 requests have this id: this is the newest"),
-        ({"pinned": True}, 'model "gpt-4o" (x-skein-model) is coder'),
+        ({"pinned": "/model"}, 'model "gpt-4o" is coder, pinned by /model to "gpt-4o", served by'),
         ({"cost_usd": None}, "not known"),
         ({"cost_source": "vendor"}, "the vendor says so"),
     ],

@@ -17,7 +17,7 @@ from tests.deploy.rules import ROOT, RUNBOOKS, alerts, recorded, rule_expression
 ALERTS = alerts()
 EXPECTED = {
     "service": ["FastBurn", "SlowBurn", "LatencyBurn", "TargetDown", "UnclassifiedErrors"],
-    "providers": ["ProviderDegraded", "FailoverStorm", "BreakerOpenLong", "AllTargetsOpen"],
+    "providers": ["ProviderDegraded", "FailoverStorm", "BreakerOpenLong", "ProviderDemoted", "AllTargetsOpen"],
     "agents": ["ToolFailureSpike", "EffectivenessDrop", "ContextNearLimit"],
     "cost": ["CostSpike", "UnpricedTraffic", "UsageMissing"],
     "gateway": ["TelemetryLoss", "SeriesOverflow", "LoopLag", "ConfigReloadFailed"],

@@ -116,6 +116,10 @@ STORIES: dict[str, tuple[Tale, list[tuple[str, str]]]] = {
     "cancelled at once": (Tale().finished("cancelled", 499), [INFO]),
     "rejected": (Tale().understood().finished("error", 404, code="model_not_found"), [INFO]),
     "crashed": (Tale().understood().crashed().finished("error", 500, code="internal_error"), [CRASHED, ERROR]),
+    "the strategy crashed": (
+        Tale().understood().strategy_crashed().plan().attempt().output().answered().finished(),
+        [("error", "strategy.crashed"), PLAN, DONE, INFO],
+    ),
     "crashed in the middle": (
         Tale().asked().attempt().output().crashed().left().finished("broken", 500, code="internal_error", begun=True),
         [PLAN, CRASHED, DONE, ERROR],
@@ -237,7 +241,10 @@ def test_every_event_has_a_line_or_is_known_to_have_none():
             "info",
             {*SILENT, events.PlanMade, events.AttemptSucceeded, events.AttemptAbandoned, events.ListingFailed},
         ),
-        ("error", kinds() - {events.ExchangeFinished, events.HandlerCrashed, events.ConfigRefused}),
+        (
+            "error",
+            kinds() - {events.ExchangeFinished, events.StrategyCrashed, events.HandlerCrashed, events.ConfigRefused},
+        ),
     ],
 )
 def test_what_nobody_would_read_is_not_even_heard(level: str, deaf_to: set[type[events.Event]]):
@@ -516,7 +523,8 @@ def everywhere() -> list[events.Event]:
     tools = [{"type": "function", "function": {"name": "shell", "description": CANARY}}]
     body = json.dumps({"messages": messages, "tools": tools, "user": CANARY}).encode()
     asked = {"tools": True, "user": CANARY, "parameters": {"stop": CANARY}}
-    tale = Tale(user_agent=f"agent {CANARY}", client=CANARY).understood(facts=asked, body=body).plan()
+    tale = Tale(user_agent=f"agent {CANARY}", client=CANARY).understood(facts=asked, body=body)
+    tale.strategy_crashed(TRACEBACK.format(CANARY)).plan()
     tale.attempt().failed(fault).attempt(CLAUDE, "fallback").output()
     tale.answered(heard=heard, limits=(("x-ratelimit-limit-requests", CANARY),)).crashed(TRACEBACK.format(CANARY))
     tale.finished(heard=heard, fault=fault)

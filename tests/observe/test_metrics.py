@@ -408,6 +408,7 @@ FACTS: list[tuple[events.Event, Moved]] = [
     ),
 ]
 IGNORED = (
+    events.StrategyCrashed,  # counted as the rule of its plan: crashed
     events.HandlerCrashed,  # counted by the end of its exchange: gateway_internal
     events.GatewayStopped,
     events.DrainStarted,

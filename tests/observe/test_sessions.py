@@ -17,6 +17,7 @@ from gateway.resilience.health import Health
 from gateway.resilience.keys import Keys
 from gateway.routing import LeftOut, Plan, Target
 from gateway.routing.lead_worker import LeadWorker
+from gateway.routing.turns import Reading
 from tests.observe.told import AZURE, BEGAN, BUSY, CLAUDE, LIMITED, OPENAI, TYPO, Tale
 from tests.routing.fleet import FAILED, WENT_WELL
 
@@ -82,8 +83,9 @@ def served(*targets: Target, fails: int = 0, **plan: Any) -> Tale:
 
 def roles(*failed: bool) -> dict[str, Any]:
     """What lead_worker says after turns that failed, or did not."""
-    role, rule, why = LeadWorker(lead="a/b", worker="c/d").role([FAILED if each else WENT_WELL for each in failed])
-    return {"role": role, "reason": why, "rule": rule, "strategy": "lead_worker"}
+    turns = tuple(FAILED if each else WENT_WELL for each in failed)
+    due = LeadWorker(lead="a/b", worker="c/d").due(Reading(turns=turns))
+    return {"role": due.role, "reason": due.why, "rule": due.rule, "strategy": "lead_worker"}
 
 
 def shut(kind: FaultKind) -> dict[str, Any]:

@@ -324,6 +324,7 @@ SINKS: dict[str, Collection[type[events.Event]]] = {
 HEARD: dict[type[events.Event], str] = {
     events.RequestReceived: "metrics live",
     events.RequestUnderstood: "sessions metrics logs",
+    events.StrategyCrashed: "logs",
     events.PlanMade: "metrics logs",
     events.AttemptStarted: "sessions metrics live",
     events.RequestReduced: "metrics",

@@ -12,12 +12,12 @@ from gateway.errors import Fault, FaultKind
 from gateway.observe.live import Live
 from gateway.observe.record import Record, Switch, ToolOutcome
 from gateway.observe.telemetry import Telemetry
-from gateway.routing import LeftOut, Plan, Target
+from gateway.routing import Candidate, Consult, LeftOut, Plan, Target
 from gateway.trace_context import Trace
 
 BEGAN = 1_700_000_000.0
 OPENAI, AZURE, CLAUDE = Target("openai", "gpt-5"), Target("azure", "gpt-4.1"), Target("claude", "sonnet")
-SECRETS = ("the body's words", "the answer's words", "the argument's words", "the vendor's body")
+SECRETS = ("the body's words", "the answer's words", "the argument's words", "the vendor's body", "the plan's words")
 """What is content in these events, and must appear nowhere."""
 
 LIMITED = Fault(
@@ -147,9 +147,20 @@ def failover(span: int = 7) -> list[events.Event]:
     plan = Plan(
         model="coder",
         targets=(OPENAI, CLAUDE),
-        reason="role=lead; turn=1",
+        reason="role=lead; turn=6",
         strategy="lead_worker",
+        rule="tool_failures",
+        evidence=("turn 4: shell: exit code 1", "turn 5: the user: still failing"),
+        role="lead",
+        kind="main",
+        turn=6,
+        task="code",
+        asked="gpt-4o",
+        candidates=(Candidate("openai/gpt-5", 0.83, "code 0.83"), Candidate("cheap", None, "")),
         left_out=(LeftOut(AZURE, "breaker open"),),
+        consult=Consult((CLAUDE,), "2 failed turns in a row"),
+        note=SECRETS[4],
+        remember={"plan": SECRETS[4]},
     )
     call = "https://api.openai.com/v1/chat/completions"
     first, second = {"number": 1, "target": OPENAI}, {"number": 2, "target": OPENAI}
@@ -231,6 +242,9 @@ class Tale:
 
     def asked(self, *targets: Target, **facts: Any) -> Tale:
         return self.understood(facts=facts).plan(*targets)
+
+    def strategy_crashed(self, traceback: str = "Traceback: no") -> Tale:
+        return self._add(events.StrategyCrashed, model="coder", strategy="odd", traceback=traceback)
 
     def attempt(self, target: Target = OPENAI, kind: str = "primary", **told: Any) -> Tale:
         self.number, self.target = self.number + 1, target

@@ -1,0 +1,210 @@
+"""The model that is expected to do the work best for its cost, by what is known of it and by what was measured.
+
+``tasks`` says what kind of work it is, ``weighing`` what each candidate is worth for it; here is decided. A session stays
+with its model unless something says that it should not: models differ in manner, and a vendor's cache is warm.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import msgspec
+
+from gateway.chat import Facts
+from gateway.routing import Candidate, Fleet, LeftOut, Ordered, merged
+from gateway.routing.tasks import task_of
+from gateway.routing.turns import Kind, Reading
+from gateway.routing.weighing import Contender, Share, Weighed, needs_of, weighed
+
+Weight = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+MOST_EVIDENCE = 10
+EXPLORED, STICKY, BEST = "explored", "sticky", "best_score"
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept of a session."""
+
+    at: str
+    """The candidate that serves it."""
+    task: str
+    seen: int = 0
+    """How many turns there were when that one took over: what failed before is not held against it."""
+    explored: bool = False
+    """It was tried, to learn more of it: it is not given up for a better score alone."""
+    left: tuple[str, ...] = ()
+    """Candidates that failed at this task in this session."""
+    kind: Kind = "main"
+
+
+class Choice(NamedTuple):
+    """Who serves, by which rule, why; and what is kept of it (None: what is kept stays)."""
+
+    first: Weighed
+    rule: str
+    why: str
+    kept: Kept | None = None
+    evidence: tuple[str, ...] = ()
+
+
+class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    REMEMBERS: ClassVar[bool] = True
+
+    candidates: Annotated[tuple[str | Contender, ...], msgspec.Meta(min_length=1)]
+    cost_weight: Weight = 0.1
+    """How much cost counts beside quality: 0 is quality alone; 1 is quality per dollar, which favours the cheap."""
+    speed_weight: Weight = 0.02
+    """How much the time to first output counts: 0 is not at all."""
+    explore: Share = 0.05
+    """The share of new sessions in which a candidate is drawn by how likely it is to be the best, to learn more of it."""
+    failure_threshold: Annotated[int, msgspec.Meta(ge=1)] = 2
+    """Failed turns in a row after which a session is given to another candidate."""
+    switch_margin: Weight = 0.1
+    """How much better another score has to be for a session to move when its task has changed; else twice that."""
+
+    def references(self) -> tuple[str, ...]:
+        return tuple(each.model for each in self.contenders())
+
+    def contenders(self) -> tuple[Contender, ...]:
+        return tuple(Contender(model=each) if isinstance(each, str) else each for each in self.candidates)
+
+    def order(self, facts: Facts, fleet: Fleet) -> Ordered:
+        reading = fleet.reading()
+        kept = self._kept(fleet.remembered(), reading)
+        task = "chat" if reading.kind == "aux" else task_of(facts, reading, kept.task if kept else None)
+        weighed = self.weigh(task, facts, fleet, warm=kept.at if kept else None)
+        able = [each for each in weighed if not each.unmet] or _least_unfit(weighed)
+        choice = self._chosen(able, weighed, task, reading, kept, fleet)
+        # An agent within the session of another leaves what is kept to that one, and so does a call on the side.
+        foreign = reading.kind == "aux" or bool(fleet.remembered() and kept is None and reading.kind == "subagent")
+        return _ordered(choice, able, weighed, task, None if foreign else choice.kept)
+
+    def weigh(self, task: str, facts: Facts, fleet: Fleet, warm: str | None = None) -> list[Weighed]:
+        """Every candidate, the best score first; equal ones in the order written."""
+        found = weighed(
+            self.contenders(),
+            facts,
+            fleet,
+            needs_of(task, facts, fleet.reading()),
+            cost_weight=self.cost_weight,
+            speed_weight=self.speed_weight,
+            warm=warm,
+        )
+        return sorted(found, key=lambda each: -each.score)
+
+    def _kept(self, remembered: Mapping[str, Any], reading: Reading) -> Kept | None:
+        """What holds for this request: of the same kind of agent, and a candidate that is still there."""
+        if not remembered:
+            return None
+        try:
+            kept = msgspec.convert(remembered, Kept)
+        except msgspec.ValidationError:  # kept when the model had another strategy
+            return None
+        if kept.at not in self.references() or (reading.kind != "aux" and kept.kind != reading.kind):
+            return None
+        # A conversation that was summarised has fewer turns than before.
+        return msgspec.structs.replace(kept, seen=min(kept.seen, len(reading.turns)))
+
+    def _chosen(
+        self,
+        able: Sequence[Weighed],
+        weighed: Sequence[Weighed],
+        task: str,
+        reading: Reading,
+        kept: Kept | None,
+        fleet: Fleet,
+    ) -> Choice:
+        """1. A call on the side. 2. A session that begins. 3. One that goes on."""
+        if reading.kind == "aux":
+            first = min(able, key=lambda each: (each.cost is None, each.cost or 0.0))
+            return Choice(first, "auxiliary", f"{reading.why or 'a call on the side'}: the cheapest")
+        if kept is None:
+            return self._begun(able, task, reading, fleet)
+        here = next(each for each in weighed if each.reference == kept.at)
+        return self._going_on(here, able, task, reading, kept)
+
+    def _begun(self, able: Sequence[Weighed], task: str, reading: Reading, fleet: Fleet) -> Choice:
+        """Drawn in a bounded share of new sessions, and never where turns show that it is none."""
+        best, rule, why = able[0], BEST, f"the best score for {task}"
+        new = not reading.turns and reading.kind == "main" and not reading.compacted
+        if new and len(able) > 1 and self.explore and fleet.chance() < self.explore:
+            best, rule = _drawn(able, fleet.chance()), EXPLORED
+            why = f"drawn for {task}, to learn more of it"
+        kept = Kept(at=best.reference, task=task, seen=len(reading.turns), explored=rule == EXPLORED, kind=reading.kind)
+        return Choice(best, rule, why, kept)
+
+    def _going_on(self, here: Weighed, able: Sequence[Weighed], task: str, reading: Reading, kept: Kept) -> Choice:
+        """1. It cannot serve this. 2. It failed. 3. Another is better by the margin. 4. It stays."""
+        changed = task != kept.task
+        left = () if changed else kept.left
+        others = [each for each in able if each is not here]
+        if here not in able:
+            why = f"{here.reference}: {here.unmet[0]}"
+            return self._moved(others[0], "context" if here.outgrown else BEST, why, task, reading, left)
+        failed = _failures(reading, kept.seen)
+        if len(failed) >= self.failure_threshold and others:
+            left = (*left, here.reference)
+            # When all have failed the best of the others has another go.
+            fresh = [each for each in others if each.reference not in left]
+            left = left if fresh else (here.reference,)
+            why = f"{len(failed)} failed turns in a row at {here.reference}"
+            moved = self._moved((fresh or others)[0], "tool_failures", why, task, reading, left)
+            return moved._replace(evidence=failed[-MOST_EVIDENCE:])
+        best = next((each for each in others if each.reference not in left), None)
+        margin = self.switch_margin if changed else 2 * self.switch_margin
+        if best and (changed or not kept.explored) and best.score > here.score * (1 + margin):
+            why = f"{'for ' + task if changed else 'it'} is better than {here.reference} by more than {margin:.0%}"
+            return self._moved(best, BEST, why, task, reading, left)
+        stays = msgspec.structs.replace(kept, task=task, left=left)
+        return Choice(here, STICKY, "the session stays", stays)
+
+    def _moved(self, to: Weighed, rule: str, why: str, task: str, reading: Reading, left: tuple[str, ...]) -> Choice:
+        kept = Kept(at=to.reference, task=task, seen=len(reading.turns), left=left, kind=reading.kind)
+        return Choice(to, rule, why, kept)
+
+
+def _failures(reading: Reading, since: int) -> tuple[str, ...]:
+    """What told of the failed turns at the end, none of them before ``since``."""
+    found: list[str] = []
+    for number in range(len(reading.turns), since, -1):
+        turn = reading.turns[number - 1]
+        if not turn.failed:
+            break
+        found.append(f"turn {number}: {turn.evidence}")
+    return tuple(reversed(found))
+
+
+def _drawn(able: Sequence[Weighed], chance: float) -> Weighed:
+    """Thompson sampling: each one's quality is drawn from what is believed of it, and the best of the draws serves."""
+    draw = random.Random(chance).betavariate  # noqa: S311  (a lottery, not a secret)
+    return max(able, key=lambda each: each.score / each.quality * draw(each.good, each.bad))
+
+
+def _least_unfit(weighed: Sequence[Weighed]) -> list[Weighed]:
+    """Where nobody meets the needs: those who lack least, the best score first."""
+    return sorted(weighed, key=lambda each: len(each.unmet))
+
+
+def _ordered(
+    choice: Choice, able: Sequence[Weighed], weighed: Sequence[Weighed], task: str, kept: Kept | None
+) -> Ordered:
+    """The chosen one first; who else is able stands by, the best score first."""
+    first = choice.first
+    joint = merged([each.ordered for each in (first, *(each for each in able if each is not first))])
+    unable = [each for each in weighed if each not in able and each.target not in joint.targets]
+    unfit = f"; nobody meets the needs ({', '.join(first.unmet)})" if first.unmet else ""
+    return msgspec.structs.replace(
+        joint,
+        reason=f"task={task}; {first.reference}: {choice.why}; score={first.score:.2f}{unfit}",
+        rule=choice.rule,
+        evidence=choice.evidence,
+        task=task,
+        candidates=tuple(Candidate(each.reference, round(each.score, 4), each.why(task)) for each in weighed),
+        left_out=(*joint.left_out, *(LeftOut(each.target, ", ".join(each.unmet)) for each in unable)),
+        remember=msgspec.to_builtins(kept) if kept else None,
+    )
+
+
+STRATEGY = Dynamic

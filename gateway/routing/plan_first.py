@@ -1,0 +1,178 @@
+"""A strong model makes a plan before the first turn, a cheap one follows it.
+
+The plan is remembered of the session and put into the context of every later request, in the same words each time. It
+is made anew when the user writes ``/replan`` and when turns under it keep failing. Without it the executor is alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import msgspec
+
+from gateway.chat import Facts
+from gateway.routing import Advice, Candidate, Consult, Fleet, Ordered
+from gateway.routing.turns import Reading, Turn
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+MOST_EVIDENCE = 10
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """What is kept of a session, beside what other strategies keep of it. ``plan`` is content."""
+
+    plan: str | None = None
+    turns: int = 0
+    """How many turns were over when it was made: failures count from there."""
+    request: str = ""
+    """The fingerprint of the request it was made for."""
+    origin: str = ""
+    """Of the conversation: a session may hold several, one after the other."""
+    rounds: int = 0
+    """How often the planner has asked the user before it makes a plan."""
+    asked_at: int | None = None
+    """How many turns were over when it last did."""
+
+
+class Due(NamedTuple):
+    """What is to be done, by which rule, and what made it so."""
+
+    rule: str
+    why: str
+    consults: bool = False
+    evidence: tuple[str, ...] = ()
+
+
+class PlanFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    planner: str
+    executor: str
+    failure_threshold: Annotated[int, msgspec.Meta(ge=1)] = 2
+    questions: Count = 2
+    """So many times the planner may ask the user before it has to make a plan."""
+    prompt: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    """The operator's instructions for the planner in place of ours."""
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+    REMEMBERS: ClassVar[bool] = True
+
+    def references(self) -> tuple[str, ...]:
+        return (self.planner, self.executor)
+
+    def order(self, facts: Facts, fleet: Fleet) -> Ordered:
+        executor = fleet.ordered(self.executor, facts)
+        reading = fleet.reading()
+        before = recalled(fleet.remembered(), reading)
+        due = self.due(facts, reading, before)
+        served = due.rule != "auxiliary"
+        return msgspec.structs.replace(
+            executor,
+            reason=f"turn={len(reading.turns) + 1}; {due.why}",
+            rule=due.rule,
+            evidence=due.evidence,
+            candidates=(*self._candidates(due), *executor.candidates),
+            consult=self._consult(facts, fleet, reading, before, due) if due.consults else None,
+            note=before.plan if served else None,
+            remember=_recounted(fleet.remembered(), reading, before) if served else None,
+        )
+
+    def due(self, facts: Facts, reading: Reading, before: Memory) -> Due:
+        """1. Not an agent's own turn. 2. The same request again. 3. The plan does not hold. 4. There is none yet.
+        5. There is one. 6. There was none to be had."""
+        turns = len(reading.turns)
+        if facts.operation != "chat":
+            return Due("no_plan", f"{facts.operation} need no plan")
+        if reading.kind != "main":
+            what = "a call on the side" if reading.kind == "aux" else "a sub-agent's turn"
+            return Due("auxiliary", what, evidence=(reading.why,) if reading.why else ())
+        if before.plan and reading.fingerprint and before.request == reading.fingerprint:
+            return Due("plan_kept", "the request came again, its plan is there")
+        if any(command.name == "replan" and command.last for command in reading.commands):
+            return Due("replan", "the user asked for a new plan", True)
+        failed = _streak(reading.turns, before.turns)
+        if len(failed) >= self.failure_threshold:
+            return Due("replan", f"{len(failed)} failed turns in a row", True, failed[-MOST_EVIDENCE:])
+        if before.asked_at is not None and turns == before.asked_at + 1:
+            return Due("replan" if before.plan else "first_turn", "the planner's questions were answered", True)
+        if before.plan:
+            return Due("plan_kept", "the plan is followed")
+        if not turns:
+            return Due("first_turn", "nothing is planned yet", True)
+        return Due("no_plan", "there is no plan of this session")
+
+    def _consult(self, facts: Facts, fleet: Fleet, reading: Reading, before: Memory, due: Due) -> Consult:
+        planner = fleet.ordered(self.planner, facts)
+        turns, others = len(reading.turns), fleet.remembered()
+        # The same turn asked about twice (the client has sent it again) is one round; an old round is forgotten.
+        rounds = before.rounds if before.asked_at in (turns, turns - 1) else 0
+        asked = rounds - (before.asked_at == turns)
+        planned = Memory(turns=turns, request=reading.fingerprint, origin=reading.origin)
+        questioned = msgspec.structs.replace(before, rounds=asked + 1, asked_at=turns, origin=reading.origin)
+        remember: dict[Advice, Mapping[str, Any]] = {
+            "plan": _beside(others, planned),
+            "questions": _beside(others, questioned),
+        }
+        if due.rule == "replan":
+            # A planner that cannot be had is asked again after as many failures, not at every turn.
+            remember["failed"] = _beside(others, msgspec.structs.replace(before, turns=turns))
+        return Consult(
+            targets=planner.targets,
+            why=due.why,
+            instructions=self.prompt,
+            # Who wants JSON has no use for a question.
+            may_ask=asked < self.questions and not facts.structured,
+            max_tokens=self._caps(planner),
+            remember=remember,
+        )
+
+    def _caps(self, planner: Ordered) -> Mapping[Any, int]:
+        cap = self.max_tokens
+        if cap is None:
+            return planner.max_tokens
+        return {target: min(cap, planner.max_tokens.get(target, cap)) for target in planner.targets}
+
+    def _candidates(self, due: Due) -> tuple[Candidate, Candidate]:
+        return (
+            Candidate(self.planner, None, f"the planner: {'is asked first' if due.consults else 'is not asked'}"),
+            Candidate(self.executor, None, "the executor"),
+        )
+
+
+def recalled(kept: Mapping[str, Any], reading: Reading) -> Memory:
+    """What is kept of the session, if it is of this conversation; what cannot be read is nothing.
+
+    One that begins anew in its old session has another plan. A beginning that changes on the way was summarised or cut.
+    """
+    try:
+        memory = msgspec.convert(kept, Memory)
+    except msgspec.ValidationError:
+        return Memory()
+    anew = not reading.turns and not reading.compacted and memory.origin != reading.origin
+    if anew:
+        return Memory()
+    return msgspec.structs.replace(memory, turns=0) if len(reading.turns) < memory.turns else memory
+
+
+def _recounted(kept: Mapping[str, Any], reading: Reading, before: Memory) -> Mapping[str, Any] | None:
+    """After a summary turns are counted anew; otherwise what is kept stays."""
+    counted = kept.get("turns")
+    shrunk = before.plan is not None and isinstance(counted, int) and len(reading.turns) < counted
+    return _beside(kept, before) if shrunk else None
+
+
+def _beside(others: Mapping[str, Any], memory: Memory) -> Mapping[str, Any]:
+    return {**others, **msgspec.to_builtins(memory)}
+
+
+def _streak(turns: Sequence[Turn], since: int) -> tuple[str, ...]:
+    """What told of each of the last turns that they failed, as far as there was no success between, oldest first."""
+    found: list[str] = []
+    for number in range(len(turns), since, -1):
+        turn = turns[number - 1]
+        if not turn.failed:
+            break
+        found.append(f"turn {number}: {turn.evidence}")
+    return tuple(reversed(found))
+
+
+STRATEGY = PlanFirst

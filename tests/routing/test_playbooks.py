@@ -1,0 +1,84 @@
+"""Whole sessions of agents: what is decided at every call, in order, and interleaved over two replicas.
+
+To add one, add a file to ``tests/corpus/playbooks``; ``tests/routing/playbooks.py`` says how they are written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from gateway.routing import Plan
+from tests.routing.playbooks import Call, Replica, calls_of, playbooks, told, world
+
+BOOKS = playbooks()
+CONFIG = world(BOOKS)
+
+
+@pytest.fixture(scope="module")
+def replica() -> Replica:
+    return Replica(CONFIG)
+
+
+def check(call: Call, plan: Any) -> None:
+    assert told(plan, call.expect) == call.expect, f"{call.playbook}, step {call.step}: {plan}"
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_a_session(name: str, replica: Replica):
+    async def play() -> None:
+        for call in calls_of(name, BOOKS[name]):
+            check(call, await replica.decide(call))
+
+    asyncio.run(play())
+
+
+def test_there_are_enough_of_them():
+    agents = {book["agent"] for book in BOOKS.values()}
+    assert len(BOOKS) >= 20
+    assert len(agents) >= 7
+    rules = {call.expect.get("rule") for name, book in BOOKS.items() for call in calls_of(name, book)}
+    assert {"lead_turns", "worker_turns", "tool_failures", "corrections", "auxiliary", "context", "compacted"} <= rules
+    assert not [name for name, book in BOOKS.items() if not book["about"].endswith(".")]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sessions_may_be_interleaved_over_two_replicas(seed: int):
+    """Three runs of every session at once; each call comes to one of two gateways that know nothing of each other."""
+    chance = random.Random(seed)
+    replicas = [Replica(CONFIG), Replica(CONFIG)]
+    waiting = [
+        list(calls_of(name, book, f"#{run}"))
+        for run in range(3)
+        for name, book in BOOKS.items()
+        if not book.get("remembers")
+    ]
+
+    async def play() -> None:
+        while waiting:
+            session = chance.choice(waiting)
+            call = session.pop(0)
+            check(call, await chance.choice(replicas).decide(call))
+            if not session:
+                waiting.remove(session)
+
+    asyncio.run(play())
+
+
+def test_a_session_may_be_asked_for_in_any_order():
+    """What a replica decides does not depend on what it has seen before: not on any call of the same session either."""
+    calls = [call for name, book in BOOKS.items() if not book.get("remembers") for call in calls_of(name, book)]
+    random.Random(4).shuffle(calls)
+    replica = Replica(CONFIG)
+
+    async def play() -> None:
+        for call in calls:
+            plan = await replica.decide(call)
+            check(call, plan)
+            if isinstance(plan, Plan) and call.last_turn:
+                assert plan.strategy == "lead_worker" or call.expect.get("strategy"), call
+
+    asyncio.run(play())
