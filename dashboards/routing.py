@@ -158,6 +158,7 @@ def failover() -> tuple[Panel, ...]:
 
 def decisions() -> tuple[Panel, ...]:
     made = "skein_route_decisions_total"
+    rules = "skein_route_rules_total"
     every = f"ignoring (role) group_left () {rate(made)}"
     return (
         stacked(
@@ -181,12 +182,34 @@ def decisions() -> tuple[Panel, ...]:
             Ask(rate(made, by=TARGET), "{{provider}}/{{target_model}}"),
             empty="no traffic",
         ),
+        stacked(
+            "Decisions by rule",
+            "reqps",
+            "Plans made, by the rule that fired: why the first target is the first.",
+            Ask(rate(rules, by="rule"), "{{rule}}"),
+            empty="no traffic",
+        ),
+        stacked(
+            "Requests by kind",
+            "reqps",
+            "An agent's own turns, calls on the side, agents started by another, the same request again. Unread: no"
+            " strategy has looked.",
+            Ask(rate(rules, by="kind"), "{{kind}}"),
+            empty="no traffic",
+        ),
+        table(
+            "Rules",
+            "In the shown time range.",
+            Column("Decisions", counted(rules, by=("policy", "rule", "kind")), "short"),
+            empty="no traffic",
+            span=12,
+        ),
         table(
             "Decisions",
             "In the shown time range.",
             Column("Decisions", counted(made, by=("policy", "role", *TARGET)), "short"),
             empty="no traffic",
-            span=12,
+            span=24,
         ),
     )
 

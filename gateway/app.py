@@ -199,7 +199,7 @@ class Runtime:
     def _swung(self, swing: Swing) -> None:
         of: dict[str, Any] = {"provider": swing.provider, "error_rate": swing.error_rate, "calls": swing.calls}
         if swing.demoted:
-            hold = self.health.spikes()[swing.provider].settings.hold
+            hold = self.health.spikes()[swing.provider].hold
             self.emit(events.ProviderDemoted(at=self.clock(), **of, hold=hold))
         else:
             self.emit(events.ProviderRestored(at=self.clock(), **of, seconds=swing.lasted))

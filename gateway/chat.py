@@ -21,13 +21,6 @@ Headers = tuple[tuple[str, str], ...]
 LONGEST_NAME = 256
 
 
-class Turn(msgspec.Struct, frozen=True):
-    """One assistant message and what followed it: did its tool results fail?"""
-
-    failed: bool = False
-    evidence: str = ""
-
-
 class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a plan may depend on. ``size`` is the body's length in bytes."""
 

@@ -11,11 +11,12 @@ import msgspec
 
 from gateway.attempt import Exchange
 from gateway.chat import Facts
+from gateway.dialects.words import SHIPPED, Words
 from gateway.errors import CallerError
 from gateway.routing import Latency, Measured, Plan, Target
 from gateway.routing.pins import Pin, pins_of
 from gateway.routing.planner import Planner, Senses
-from gateway.routing.turns import NOTHING, Outcome, Reading, Turn
+from gateway.routing.turns import Reading, read
 from gateway.stores import Store
 
 
@@ -33,13 +34,21 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 class Decider:
     """One configuration's plans. The same request gives the same plan wherever a strategy asks for no chance."""
 
-    def __init__(self, planner: Planner, world: World, store: Store, pinned: Callable[[str], str | None]) -> None:
-        """``pinned``: the model an operator has set for a session."""
+    def __init__(
+        self,
+        planner: Planner,
+        world: World,
+        store: Store,
+        pinned: Callable[[str], str | None],
+        words: Words = SHIPPED,
+    ) -> None:
+        """``pinned``: the model an operator has set for a session. ``words``: how conversations are read."""
         self._planner, self._world, self._store, self._pinned = planner, world, store, pinned
+        self._words = words
 
     async def plan(self, exchange: Exchange, facts: Facts) -> Plan:
         """Raises ``CallerError``: 403 for a model the caller may not use, 404 for one that is not there."""
-        reading = _once(exchange)
+        reading = _once(exchange, self._words)
         if exchange.deployment:
             facts = msgspec.structs.replace(facts, model=exchange.deployment)
         passed_over: list[str] = []
@@ -105,25 +114,19 @@ class Decider:
         self._store.put(key, msgspec.json.encode(value))
 
 
-def _once(exchange: Exchange) -> Callable[[], Reading]:
+def _once(exchange: Exchange, words: Words) -> Callable[[], Reading]:
     found: list[Reading] = []
 
     def reading() -> Reading:
         if not found:
-            found.append(_read(exchange))
+            found.append(_read(exchange, words))
         return found[0]
 
     return reading
 
 
-def _read(exchange: Exchange) -> Reading:
-    if exchange.dialect.OPERATION != "chat":
-        return NOTHING
-    turns = (
-        Turn(calls=(Outcome("", "error" if each.failed else "ok", each.evidence),))
-        for each in exchange.dialect.turns(exchange.body)
-    )
-    return Reading(turns=tuple(turns))
+def _read(exchange: Exchange, words: Words) -> Reading:
+    return read(exchange.dialect.conversation(exchange.body), words, subagent=exchange.subagent)
 
 
 def _telling(plan: Plan, passed_over: list[str]) -> Plan:
@@ -131,18 +134,15 @@ def _telling(plan: Plan, passed_over: list[str]) -> Plan:
 
 
 def _refusal(exchange: Exchange, name: str, error: CallerError, pin: Pin | None) -> CallerError:
-    """As the caller is told: by what the model was chosen, where the caller may not know it."""
+    """As the caller is told: also how the model was chosen, if not by the request."""
     if exchange.restricted and error.status == 404:
         # Whoever is restricted learns of nothing but what it may use.
         error = _forbidden(name)
-    if pin is None or pin.by == "x-skein-model":
-        return error
-    said = f"/model {name}: {error.message}"
-    if pin.by == "admin":
-        said = "an operator has set a model for this session that this key may not use"
-    return CallerError(
-        error.status, error.code, said, type=error.type, param=error.param, origin=error.origin
-    )
+    if pin and pin.by == "/model":
+        error.message = f"/model {name}: {error.message}"
+    elif pin and pin.by == "admin":
+        error.message = "an operator has set a model for this session that this key may not use"
+    return error
 
 
 def _forbidden(name: str) -> CallerError:

@@ -10,14 +10,15 @@ import msgspec
 
 from gateway.chat import Cost, Facts, Heard, Prompt, Usage
 from gateway.errors import Fault, Problem
-from gateway.routing import Plan, Target
+from gateway.routing import Advice, Plan, Target
 from gateway.trace_context import Trace
 
 Outcome = Literal["ok", "error", "broken", "cancelled"]
 """What the client saw: an answer; an error instead of one; an answer that broke off; nothing, it had left."""
 
-AttemptKind = Literal["primary", "retry", "fallback", "probe"]
-"""The first; the same target again; another target; one that finds out whether a sick target is well again."""
+AttemptKind = Literal["primary", "retry", "fallback", "probe", "planner"]
+"""The first; the same target again; another target; one that finds out whether a sick target is well again; any that
+asks for a plan."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -137,6 +138,21 @@ class AttemptAbandoned(ExchangeEvent, frozen=True, kw_only=True):
     spent: Spent = Spent()
 
 
+class PlannerAnswered(ExchangeEvent, frozen=True, kw_only=True):
+    """Planners were asked before the answer; their attempts, of the kind ``planner``, have all ended.
+
+    A plan goes into the context; questions are the answer; when it ``failed`` the executor is alone.
+    """
+
+    advice: Advice
+    target: Target | None
+    """Who answered; None: nobody did."""
+    seconds: float
+    """All of it took."""
+    why: str = ""
+    """What is wrong with it, or was done to it, in our own words."""
+
+
 class ExchangeFinished(ExchangeEvent, frozen=True, kw_only=True):
     """Exactly one per exchange, whatever happens. Its attempts have all ended before it."""
 
@@ -148,7 +164,7 @@ class ExchangeFinished(ExchangeEvent, frozen=True, kw_only=True):
     seconds: float
     target: Target | None = None
     spent: Spent = Spent()
-    """What the client was given, over all attempts that gave something."""
+    """What the client was given, over all attempts that gave something, a planner's among them."""
     heard: Heard = Heard()
     window: int | None = None
     """The target's context window in tokens, where it is known."""

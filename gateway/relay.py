@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import events
+from gateway import consulting, events
 from gateway.attempt import (
     DRAINED,
     KEEPALIVE,
@@ -36,7 +36,7 @@ from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Outcome, Policy, next_attempt
 from gateway.resilience.health import Health, Ticket
 from gateway.resilience.verdict import error_of, most_telling, retry_after_of, status_of
-from gateway.routing import Plan, Target
+from gateway.routing import Consult, Plan, Target
 from gateway.telling import Pricing, Teller, unfailing
 from gateway.thoughts import Thoughts
 from gateway.upstream import Opener, shown_url, without_secrets
@@ -82,12 +82,15 @@ class OutOfOptions(SkeinError):
     """Nobody answered. Carries what the client is to be told."""
 
     def __init__(self, story: Story) -> None:
-        super().__init__("; ".join(f"{each.attempt.target}: {each.fault.kind.value}" for each in story.history))
-        telling = most_telling(story.history)
+        tried = [*story.planners, *story.history]
+        super().__init__("; ".join(f"{each.attempt.target}: {each.fault.kind.value}" for each in tried))
+        # Planners count only where time was over before anybody else could be asked.
+        decisive = story.history or story.planners
+        telling = most_telling(decisive)
         self.fault = telling.fault
         self.status = status_of(telling.fault)
-        self.retry_after = retry_after_of(story.history) if self.status in (429, 502, 503, 504) else None
-        self.error = error_of(telling.fault, telling.attempt.target, story.history, story.exchange.id)
+        self.retry_after = retry_after_of(decisive) if self.status in (429, 502, 503, 504) else None
+        self.error = error_of(telling.fault, telling.attempt.target, tried, story.exchange.id)
         self.headers = story.headers(telling.attempt.target)
 
 
@@ -109,6 +112,8 @@ class Story:
         self._dropped: tuple[str, ...] = ()
         self.terms = _nothing_agreed(exchange, gateway.jitter)
         self.history: list[Outcome] = []
+        self.planners: list[Outcome] = []
+        """How planners failed that were asked first."""
         self.opened: Opened | None = None
         self.broken: Fault | None = None
         self.cut_short = False
@@ -130,9 +135,9 @@ class Story:
         """Raises ``CallerError`` and ``OutOfOptions``; otherwise something is there for the client."""
         self.terms = terms = await self._admit()
         if not terms.facts.stream:
-            opened = await self.until_one_answers()
+            opened = await self._answered()
             return Answer(status=200, headers=self._head(opened), body=opened.head)
-        self._opening = asyncio.get_running_loop().create_task(self.until_one_answers())
+        self._opening = asyncio.get_running_loop().create_task(self._answered())
         await asyncio.wait({self._opening}, timeout=terms.policy.exchange.keepalive or None)
         if self._opening.done():
             opened = self._opening.result()
@@ -140,6 +145,15 @@ class Story:
         # The head goes out without a target: which one will answer is not known yet.
         self._head_is_out = True
         return Answer(status=200, headers=[*self.headers(None), *STREAM_HEAD], body=self._hand_on_later(self._opening))
+
+    async def _answered(self) -> Opened:
+        """1. A planner is asked first, and has questions: they are the answer. 2. There is a plan. 3. As asked."""
+        if (consult := self.terms.plan.consult) and (questions := await self._consult(consult)):
+            self.opened = questions
+            return questions
+        if self.terms.plan.note is not None:
+            self.terms = consulting.informed(self.terms, self.terms.plan.note)
+        return await self.until_one_answers()
 
     async def _admit(self) -> Terms:
         """What is asked for, and the plan for it. Raises ``CallerError``."""
@@ -167,24 +181,56 @@ class Story:
         return Terms(exchange=exchange, facts=facts, plan=plan, policy=policy, deadline=deadline)
 
     async def until_one_answers(self) -> Opened:
-        """The central loop: decide, act, record. Raises ``OutOfOptions``."""
+        """Raises ``OutOfOptions``."""
+        opened = await self._first_to_answer()
+        if opened is None:
+            raise OutOfOptions(self)
+        self.opened = opened
+        return opened
+
+    async def _first_to_answer(self) -> Opened | None:
+        """The central loop: decide, act, record. None: nobody did."""
         while attempt := self._next():
             await self._pause(attempt.delay)
             reply = await self.try_once(attempt)
             if not isinstance(reply, Fault):
-                self.opened = reply
                 return reply
-        raise OutOfOptions(self)
+        return None
+
+    async def _consult(self, consult: Consult) -> Opened | None:
+        """Planners are asked as anybody is. Their questions, which are for the client; a plan goes into the terms."""
+        gateway, terms, began, opened = self.gateway, self.terms, self.gateway.clock(), None
+        if asking := consulting.planners_terms(terms, consult):
+            plan = gateway.health.triage(asking.plan, began, gateway.jitter)
+            try:
+                self.terms = msgspec.structs.replace(asking, plan=plan)
+                opened = await self._first_to_answer()
+            finally:
+                self.terms = terms
+        self.planners, self.history = self.history, []
+        told = consulting.advised(consult, self.exchange.dialect, opened, self.planners)
+        if opened and told.kind == "questions":
+            self._speaks(opened)
+        elif opened:
+            self._succeeded(opened)
+            await opened.reply.close(linger=True)
+        self._tell.advised(told, opened.attempt.target if opened else None, gateway.clock() - began)
+        if terms.plan.memory and (kept := consulting.kept(terms.plan, told)) is not None:
+            gateway.keep(terms.plan.memory, kept)
+        self.terms = msgspec.structs.replace(terms, plan=consulting.settled(terms.plan, told, opened))
+        return opened if told.kind == "questions" else None
 
     def _next(self) -> Attempt | None:
         """The next attempt, unless the client's own deadline would pass before it could begin."""
         gateway, now = self.gateway, self.gateway.clock()
         attempt = next_attempt(self.terms.plan, self.history, self.terms.policy, _Allows(gateway))
-        if attempt and self.history and self.terms.deadline and now + attempt.delay >= self.terms.deadline:
+        failed = self.history or self.planners
+        if attempt is None or (failed and self.terms.deadline and now + attempt.delay >= self.terms.deadline):
             return None
-        if attempt and self._tried(attempt.target):
+        if self._tried(attempt.target):
             gateway.health.reserve_retry(attempt.target.provider, now)
-        return attempt
+        number = self._attempts + 1
+        return attempt if attempt.number == number else msgspec.structs.replace(attempt, number=number)
 
     def _tried(self, target: Target) -> bool:
         return any(outcome.attempt.target == target for outcome in self.history)
@@ -203,7 +249,7 @@ class Story:
         ticket = gateway.health.begin(
             target, provider.keys, began, retry=self._tried(target), streamed=self.terms.facts.stream
         )
-        keep = gateway.content or self.terms.policy.exchange.on_broken_stream == "resume"
+        keep = gateway.content or self.terms.planning or self.terms.policy.exchange.on_broken_stream == "resume"
         try:
             calling = Calling(self.terms, provider, attempt, ticket, self._means, resume, keep)
             call = await calling.prepare()
@@ -211,7 +257,7 @@ class Story:
                 return self._never_called(attempt, ticket, call)
             self._attempts += 1
             self._calling = attempt, ticket
-            self._tell.started(attempt, ticket, shown_url(calling.url), self.history)
+            self._tell.started(attempt, ticket, shown_url(calling.url), self.history, self.terms.planning)
             reply = call if isinstance(call, Fault) else await calling.open(call)
         except BaseException:
             if self._calling is not None and self._calling[1] is ticket:
@@ -232,12 +278,18 @@ class Story:
                 ticket.keys.revive(ticket.key)
             return reply
         gateway.health.first_output(ticket, now)
-        self._tell.output(attempt, ticket, now)
+        if not self.terms.planning:
+            self._speaks(reply)
+        return reply
+
+    def _speaks(self, opened: Opened) -> None:
+        """There is something for the client."""
+        now = self.gateway.clock()
+        self._tell.output(opened.attempt, opened.ticket, now)
         if self._overhead is None:
             self._overhead = self._own_time(now)
-        if reply.ended:
-            self._succeeded(reply)
-        return reply
+        if opened.ended:
+            self._succeeded(opened)
 
     def _never_called(self, attempt: Attempt, ticket: Ticket, fault: Fault) -> Fault:
         """The request cannot be sent as it is: that is no attempt, and nobody's health is the worse for it."""

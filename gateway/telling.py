@@ -9,6 +9,7 @@ from typing import Literal
 from gateway import events
 from gateway.attempt import Exchange, Opened, Terms
 from gateway.chat import Called, Cost, Heard, Usage
+from gateway.consulting import Advised
 from gateway.errors import Fault
 from gateway.events import AttemptKind, Outcome, Spent
 from gateway.resilience.failover import Attempt
@@ -59,7 +60,8 @@ class Teller:
             self._emit(crashed)
         self._emit(events.PlanMade(at=self._clock(), exchange_id=self._id, span=self._span, plan=plan))
 
-    def started(self, attempt: Attempt, ticket: Ticket, url: str, history: list[Past]) -> None:
+    def started(self, attempt: Attempt, ticket: Ticket, url: str, history: list[Past], planning: bool) -> None:
+        """``history``: of the attempts at the same."""
         self._emit(
             events.AttemptStarted(
                 at=ticket.began,
@@ -69,7 +71,7 @@ class Teller:
                 target=attempt.target,
                 url=url,
                 reason=attempt.reason,
-                kind=_kind(attempt, ticket),
+                kind="planner" if planning else _kind(ticket, history),
                 delay=attempt.delay,
                 cause=_cause(history),
                 key=ticket.place,
@@ -151,6 +153,22 @@ class Teller:
                 target=attempt.target,
                 seconds=now - ticket.began,
                 spent=spent,
+            )
+        )
+
+    def advised(self, told: Advised, target: Target | None, seconds: float) -> None:
+        if told.kind != "questions":
+            # What a planner says to the executor is no answer.
+            self._heard = None
+        self._emit(
+            events.PlannerAnswered(
+                at=self._clock(),
+                exchange_id=self._id,
+                span=self._span,
+                advice=told.kind,
+                target=target,
+                seconds=seconds,
+                why=told.why,
             )
         )
 
@@ -244,10 +262,10 @@ def unfailing(cost: Pricing) -> Pricing:
     return priced
 
 
-def _kind(attempt: Attempt, ticket: Ticket) -> AttemptKind:
+def _kind(ticket: Ticket, history: list[Past]) -> AttemptKind:
     if ticket.probe:
         return "probe"
-    return "primary" if attempt.number == 1 else "retry" if ticket.retry else "fallback"
+    return "primary" if not history else "retry" if ticket.retry else "fallback"
 
 
 def _cause(history: list[Past]) -> Literal["retry_after", "backoff"]:

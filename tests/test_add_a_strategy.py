@@ -155,6 +155,17 @@ def test_crash_costs_no_request(package: Path, module: str, why: str) -> None:
     assert why in traceback.splitlines()[-1]
 
 
+def test_crash_is_explained_to_who_asks(package: Path) -> None:
+    (package / "cheapest.py").write_text(CRASHING)
+    (package / "skein.yaml").write_text(CONFIG)
+    (package / "request.json").write_text('{"model": "thrifty", "messages": [{"role": "user", "content": "hello"}]}')
+    code = "from gateway.cli import run\nsys.stderr = sys.stdout\nrun(['explain', *sys.argv[1:]])"
+    told = run(code, package, str(package / "request.json"), "--config", str(package / "skein.yaml"))
+    assert "cheapest: cheapest failed: in the order written" in told
+    assert "note: cheapest, the strategy of thrifty, failed:\nTraceback (most recent call last):" in told
+    assert "ZeroDivisionError: " in told
+
+
 def test_package_that_cannot_be_loaded_is_a_note_and_a_problem(package: Path) -> None:
     (package / "cheapest.py").write_text("import no_such_module_here")
     code = (

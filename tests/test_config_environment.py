@@ -399,6 +399,40 @@ def test_window_of_a_model_that_leads_itself_is_the_leads() -> None:
     assert note == "GOOSE_WORKER_CONTEXT_LIMIT is passed over: another variable has set the window of openai/a"
 
 
+PLANS: dict[str, tuple[dict[str, str], str]] = {
+    "before lead and worker": ({**OPENAI, **LEAD, "GOOSE_PLANNER_MODEL": "o3"}, "openai/o3"),
+    "before a model alone": ({**OPENAI, "GOOSE_MODEL": "b", "GOOSE_PLANNER_MODEL": "o3"}, "openai/o3"),
+    "elsewhere": (
+        {**BOTH, **LEAD, "GOOSE_PROVIDER": "groq", "GOOSE_PLANNER_PROVIDER": "openai", "GOOSE_PLANNER_MODEL": "o3"},
+        "openai/o3",
+    ),
+    "where the others are": ({**BOTH, **LEAD, "GOOSE_PROVIDER": "groq", "GOOSE_PLANNER_MODEL": "kimi"}, "groq/kimi"),
+}
+
+
+@pytest.mark.parametrize(("env", "planner"), PLANS.values(), ids=PLANS)
+def test_planner_of_goose(env: dict[str, str], planner: str) -> None:
+    settings = start({**env, "GOOSE_PLANNER_CONTEXT_LIMIT": "64000"})
+    model = settings.models["goose-planner"]
+    assert (model.kind, model.strategy.references()) == ("plan_first", (planner, "goose"))
+    provider, _, name = planner.partition("/")
+    assert settings.providers[provider].windows == {name: 64_000}
+    assert not settings.notes
+
+
+@pytest.mark.parametrize(
+    ("env", "lacks"),
+    [
+        (OPENAI, "there is no model goose here"),
+        ({**OPENAI, **LEAD, "GOOSE_PLANNER_PROVIDER": "anthropic"}, 'there is no provider "anthropic" here'),
+    ],
+)
+def test_planner_of_goose_that_cannot_be_is_noted(env: dict[str, str], lacks: str) -> None:
+    settings = start({**env, "GOOSE_PLANNER_MODEL": "o3"})
+    assert settings.notes == (f"GOOSE_PLANNER_MODEL is set, but {lacks}, so no model goose-planner",)
+    assert "goose-planner" not in settings.models
+
+
 @pytest.mark.parametrize(
     ("named", "env", "provider"),
     [

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+import httpx
 import msgspec
 import pytest
 from msgspec import inspect
@@ -16,6 +17,7 @@ from gateway.config.strategies import _PLAIN
 from gateway.routing import Fleet, Ordered, joined
 from gateway.routing.strategies import STRATEGIES
 from gateway.units import Duration
+from tests.running import running_gateway
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -64,6 +66,19 @@ class Spread(Shuffled, frozen=True, kw_only=True):
 class Careless(Shuffled, frozen=True, kw_only=True):
     def references(self) -> Any:
         return [self.first]
+
+
+class Alternating(Shuffled, frozen=True, kw_only=True):
+    """Whoever did not serve the session's last request."""
+
+    REMEMBERS: ClassVar[bool] = True
+
+    def order(self, facts: Facts, fleet: Fleet) -> Ordered:
+        asked = fleet.remembered().get("asked", 0)
+        references = self.references()[:: 1 if asked % 2 == 0 else -1]
+        return msgspec.structs.replace(
+            joined(references, facts, fleet), rule="alternated", remember={"asked": asked + 1}
+        )
 
 
 class Point:
@@ -184,6 +199,18 @@ def test_references_that_are_no_names_are_told(install: Install) -> None:
     [problem] = config.problems(MODEL, {})
     said = "the strategy odd failed: TypeError: references() gave no tuple of names, line 1"
     assert (problem.path, problem.what) == ("models.m", said)
+
+
+def test_what_it_remembers_is_kept_of_each_session(install: Install) -> None:
+    install(odd=Alternating)
+    text = "models: {m: {strategy: odd, first: simulator/echo, others: [simulator/json]}}"
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+    with running_gateway(text) as gateway:
+        served = [
+            httpx.post(gateway.base_url + "/chat/completions", json=body, headers={"x-skein-session": session})
+            for session in ("one", "two", "one", "one")
+        ]
+    assert [each.headers["x-skein-model"] for each in served] == ["echo", "echo", "json", "echo"]
 
 
 def test_every_type_a_file_is_read_into_is_allowed() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-MODELS = ("coder", "coder", "coder", "steady", "claude-demo")
+MODELS = ("coder", "coder", "coder", "architect", "auto", "steady", "claude-demo")
 # Words of a conversation at which it is compacted.
 LONGEST = 16_000
 MOST_TURNS = 60
@@ -55,6 +55,11 @@ class Agent:
         stream = self._chance.random() < 0.7
         usual = {"model": self.model, "messages": self._messages, "tools": TOOLS, "max_tokens": 800}
         return {**usual, "stream": True, "stream_options": {"include_usage": True}} if stream else usual
+
+    def title_request(self) -> dict[str, Any]:
+        """A call on the side, as goose makes one beside a session's first."""
+        system = {"role": "system", "content": "Generate a short title (four words or less) for this conversation."}
+        return {"model": self.model, "messages": [system, self._messages[1]], "max_tokens": 20}
 
     def hear(self, message: dict[str, Any]) -> bool:
         """The model's answer, and what is done about it. True: it ended a task."""

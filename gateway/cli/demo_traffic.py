@@ -273,6 +273,16 @@ async def _turn(traffic: Traffic, kind: str, agent: Agent, chance: random.Random
     return heard
 
 
+async def title(traffic: Traffic, kind: str, chance: random.Random) -> None:
+    """Of a session that is at work."""
+    agent = traffic.agent(chance)
+    try:
+        asked = Asked(body=agent.title_request(), headers={"x-skein-session": agent.name})
+        await traffic.ask(kind, agent.model, asked)
+    finally:
+        traffic.rest(agent)
+
+
 async def embed(traffic: Traffic, kind: str, chance: random.Random) -> None:
     texts = [words(chance, 12) for _ in range(chance.randint(1, 8))]
     body = {"model": "embedder", "input": texts}
@@ -308,9 +318,11 @@ KINDS: tuple[Kind, ...] = (
     Kind("timeouts, nobody else", 0.5, chat("mute")),
     Kind("agent at its limit", 0.5, long_day),
     Kind("agent", 44, agent_turn),
+    Kind("title of a session", 3, title),
     Kind("chat", 10, chat("steady")),
     Kind("weighted", 8, chat("spread")),
     Kind("least latency", 8, chat("quick")),
+    Kind("chosen by hand", 1, chat("spread", headers={"x-skein-model": "quick"})),
     Kind("alias", 2, chat("gpt-4o-mini", "claude-demo")),
     Kind("reasoning", 4, chat("thinker")),
     Kind("embeddings", 6, embed),

@@ -342,6 +342,8 @@ def _cut(text: str) -> str:
 
 def _remarks(runtime: Runtime, admitted: Admitted) -> list[str]:
     said, strategy = [], admitted.plan.strategy
+    for crash in admitted.plan.crashes:
+        said.append(f"{crash.strategy}, the strategy of {crash.model}, failed:\n{crash.traceback.rstrip()}")
     if strategy in _DRAWN:
         said.append(f"{strategy} draws anew for each request: the order may be another next time")
     if runtime.config.access.mode == "keys" and admitted.exchange.caller is None:

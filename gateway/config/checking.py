@@ -43,7 +43,7 @@ _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _NOT_IN_A_NAME = re.compile(r"[^\x21-\x7e]")
 _HOST_GLOB = re.compile(r"[A-Za-z0-9*?._-]{1,253}|[0-9A-Fa-f:]{2,45}|\[[0-9A-Fa-f:]{2,45}\]")
-_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:{}-]{0,63}")
+_PREFIX = re.compile(r"[A-Za-z0-9{][A-Za-z0-9._:{}-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.abilities import Abilities
-from gateway.chat import ChatEvent, ChatRequest, ChatResponse, Encoded, Facts, Operation, Turn, Usage
+from gateway.chat import ChatEvent, ChatRequest, ChatResponse, Encoded, Facts, Operation, Usage
 from gateway.dialects import (
     anthropic_messages,
     bedrock_converse,
@@ -17,6 +17,7 @@ from gateway.dialects import (
     openai_embeddings,
     tgi,
 )
+from gateway.dialects.conversation import Conversation
 from gateway.dialects.glimpse import Glimpse, Whole
 from gateway.errors import Fault
 from gateway.sse import Frame
@@ -29,7 +30,9 @@ class Dialect(Protocol):
     OPERATION: Operation
 
     def peek(self, body: bytes, named: str | None = None, /) -> Facts: ...
-    def turns(self, body: bytes, /) -> list[Turn]: ...
+    def conversation(self, body: bytes, /) -> Conversation:
+        """All that reading turns, judging tools and choosing models ask of a dialect. Never raises."""
+
     def splice(self, body: bytes, facts: Facts, model: str, ask_usage: bool, /) -> bytes | None: ...
     def rewrite(
         self,
@@ -44,6 +47,14 @@ class Dialect(Protocol):
     def read_whole(self, body: bytes, now: float, /) -> Whole | Fault: ...
     def prepended(self, body: bytes, messages: Sequence[Mapping[str, Any]], /) -> bytes: ...
     def spoken(self, body: bytes, /) -> str: ...
+    def planning(self, body: bytes, instructions: str, request: str, /) -> bytes | None:
+        """A request in the same dialect that asks for a plan: ``instructions`` first, ``request`` last, between them
+        the conversation, its tool calls as text; no tools, no formats, no parameters; streamed as the client wants it.
+        None where that cannot be made."""
+
+    def noted(self, body: bytes, note: str, /) -> bytes | None:
+        """The request with a note among its first instructions, the same bytes for the same beginning."""
+
     def with_cost(self, body: bytes, cost: float, /) -> bytes: ...
     def glimpse(self, frame: Frame, now: float, /) -> Glimpse: ...
     def error_body(self, error: Mapping[str, Any], /) -> bytes: ...

@@ -1,15 +1,15 @@
-"""Which program a shell's tool call ran last: whose exit code it has, whose output it shows."""
+"""Which program a shell's tool call ran last: whose exit code it has, and whose words its output is."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import Any
-
-import re
 
 import msgspec
 
 from gateway.dialects.conversation import Call
+from gateway.dialects.mending import decoded
 
 # Programs whose exit code 1 is an answer (nothing found, they differ) ...
 ANSWERING = frozenset(
@@ -19,6 +19,8 @@ ANSWERING = frozenset(
 SHOWING = ANSWERING | frozenset(
     ("cat", "bat", "head", "tail", "less", "more", "nl", "sed", "awk", "jq", "find", "ls", "git show", "git log")
 )
+# Behind a pipe these only shorten what the program before them says: `pytest | tail -20`.
+_PASSING_ON = frozenset(("head", "tail", "cat", "less", "more", "tee"))
 _COMMANDS = ("command", "cmd", "script")
 _SHELLS = frozenset(("bash", "sh", "zsh", "dash", "/bin/bash", "/bin/sh", "/bin/zsh"))
 # A failure before && keeps the last command from running; these do not fail with 1 in silence.
@@ -28,30 +30,43 @@ _SEPARATORS = frozenset(("&&", "||", "|", ";", "&", "\n"))
 _WORDS = re.compile(
     r"""\"(?:[^\"\\]|\\.)*\"|'[^']*'|\d?[<>]&[\d-]|&>|&&|\|\||[|;&\n]|(?:[^\s\"'|;&<>\\]|\\.)+""", re.DOTALL
 )
-_LONGEST_COMMAND = 1000
+_LONGEST = 1000
 _any = msgspec.json.Decoder()
 
 
-def _last_program(call: Call) -> str:
-    """The program whose exit code a shell call has; empty where that cannot be told for certain."""
+def answers(call: Call) -> bool:
+    """Its exit code 1 is an answer."""
+    return _last_programs(call)[-1] in ANSWERING
+
+
+def shows(call: Call) -> bool:
+    """Its output is what somebody else wrote: a file, a listing, lines that were searched for."""
+    *before, last = _last_programs(call)
+    while last in _PASSING_ON and before:
+        last = before.pop()
+    return last in SHOWING
+
+
+def _last_programs(call: Call) -> list[str]:
+    """The programs of the last pipe; the last has the call's exit code, "" where that cannot be told for certain."""
     command = _command(call.arguments)
-    if not command or len(command) > _LONGEST_COMMAND:
-        return ""
-    program = ""
+    if not command or len(command) > _LONGEST:
+        return [""]
+    pipe = [""]
     for word in _WORDS.findall(command):
-        if word == "&&" and program not in _HARMLESS:
-            return ""
+        if word == "&&" and pipe[-1] not in _HARMLESS:
+            return [""]
         if word in _SEPARATORS:
-            program = ""
-        elif not program and "=" not in word:
-            program = word.rsplit("/", 1)[-1]
-        elif program == "git" and not word.startswith("-"):
-            program = f"git {word}"
-    return program
+            pipe = [*pipe, ""] if word == "|" else [""]
+        elif not pipe[-1] and "=" not in word:
+            pipe[-1] = word.rsplit("/", 1)[-1]
+        elif pipe[-1] == "git" and not word.startswith("-"):
+            pipe[-1] = f"git {word}"
+    return pipe
 
 
 def _command(arguments: Any) -> str:
-    given = _decoded(_any, arguments.encode(errors="replace")) if isinstance(arguments, str) else arguments
+    given = decoded(_any, arguments.encode(errors="replace")) if isinstance(arguments, str) else arguments
     fields: dict[str, Any] = given if isinstance(given, dict) else {}
     for name in _COMMANDS:
         command = fields.get(name)

@@ -91,10 +91,7 @@ class Conversation(msgspec.Struct, frozen=True):
             return ""
         digest = hashlib.sha256(usedforsecurity=False)
         for message in self.messages:
-            digest.update(message.role.encode())
-            for part in message.parts():
-                digest.update(b"\0")
-                digest.update(part)
+            digest.update(b"\0".join((message.role.encode(), *message.parts())))
         return digest.hexdigest()[:32]
 
 
@@ -111,6 +108,9 @@ def text_of(content: Any, between: str = "") -> str:
 
 def answered(calls: Sequence[Call], results: Iterable[Message]) -> tuple[list[Message | None], list[Message]]:
     """Each call's result, the next with its id or the next without any; and the results that are left."""
+    results = list(results)
+    if len(calls) == 1 == len(results) and results[0].answers in (calls[0].id, ""):
+        return list(results), []
     named: dict[str, deque[Message]] = {}
     for message in results:
         named.setdefault(message.answers, deque()).append(message)

@@ -10,14 +10,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from gateway.chat import LONGEST_NAME, Facts, Operation, Usage
-from gateway.dialects.conduct import text_of as text_of
-from gateway.dialects.conduct import turns as turns
+from gateway.dialects.conversation import text_of as text_of
 from gateway.dialects.faults import garbled, read_error_object
 from gateway.dialects.glimpse import DAMAGED, FINISHED, CallPart, Glimpse, Whole
 from gateway.dialects.mending import mended
 from gateway.dialects.money import with_cost as with_cost
 from gateway.dialects.openai_answer import encode_answer as encode_answer
 from gateway.dialects.openai_answer import stream_encoder as stream_encoder
+from gateway.dialects.openai_conversation import conversation as conversation
+from gateway.dialects.openai_planning import noted as noted
+from gateway.dialects.openai_planning import planning as planning
 from gateway.dialects.openai_request import decode_request as decode_request
 from gateway.dialects.replaying import remembered
 from gateway.dialects.usage import read_usage as read_usage

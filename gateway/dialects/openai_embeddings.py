@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.chat import Facts, Operation, Turn
+from gateway.chat import Facts, Operation
+from gateway.dialects.conversation import NO_CONVERSATION, Conversation
 from gateway.dialects.faults import garbled, read_error_object
 from gateway.dialects.glimpse import Whole
 from gateway.dialects.money import with_cost as with_cost
@@ -55,8 +56,8 @@ def peek(body: bytes, named: str | None = None) -> Facts:
     )
 
 
-def turns(body: bytes) -> list[Turn]:
-    return []
+def conversation(body: bytes) -> Conversation:
+    return NO_CONVERSATION
 
 
 def read_whole(body: bytes, now: float) -> Whole | Fault:
@@ -78,3 +79,12 @@ def spoken(body: bytes) -> str:
 def prepended(body: bytes, messages: Sequence[Mapping[str, Any]]) -> bytes:
     """Embeddings have no messages: the request stays as it is."""
     return body
+
+
+def planning(body: bytes, instructions: str, request: str) -> bytes | None:
+    """Nothing in them can be planned."""
+    return None
+
+
+def noted(body: bytes, note: str) -> bytes | None:
+    return None

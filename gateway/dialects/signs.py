@@ -126,3 +126,12 @@ EXIT_TAIL = re.compile(
     re.IGNORECASE,
 )
 EXIT_HINTS = ("code", "status", "exited with")
+
+# Tools that show what somebody else wrote, by their names.
+SHOWING_TOOL = re.compile(
+    r"(?:^|[^A-Za-z])(?i:read|view|cat|grep|glob|search|fetch|show|open)(?![a-z]|_(?:and_)?replace)"
+    r"|(?<=[a-z])(?:Read|View|Grep|Glob|Search|Fetch|Show|Open)(?![a-z])"
+)
+
+# What agents put in the place of a call that they could not read: goose.
+PLACEHOLDERS = frozenset(("unparseable_tool_call",))

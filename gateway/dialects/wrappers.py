@@ -32,6 +32,8 @@ _FOREWORDS: Sequence[tuple[str, str]] = (
 
 # Codex puts this before the block with the instructions.
 _HEADINGS = re.compile(r"\s*# AGENTS\.md instructions(?: for [^\n]{0,1000})?\s*(?=<INSTRUCTIONS>)")
+# Claude Code, before what the user says instead.
+_INTERRUPTED = re.compile(r"\[Request interrupted by user[^\]\n]{0,40}\]\s*")
 _ENVELOPE = re.compile(rf"<({'|'.join(ENVELOPES)})>")
 LONGEST_TAG = 60
 
@@ -66,6 +68,8 @@ def unwrapped(text: str, more: tuple[str, ...] = ()) -> str:
 def spoken(text: str, more: tuple[str, ...] = ()) -> str:
     """The user's own words of a message: without blocks, out of their envelope."""
     text = unwrapped(text, more)
+    if interrupted := _INTERRUPTED.match(text):
+        text = unwrapped(text[interrupted.end() :], more)
     for opening, mark in _FOREWORDS:
         if text.startswith(opening) and (found := text.find(mark)) >= 0:
             text = text[found + len(mark) :].strip()

@@ -77,12 +77,14 @@ def scores(plan: Plan) -> tuple[str, ...]:
 def without_content(plan: Plan) -> Plan:
     """The same plan, to be kept: of lists as many items as are shown, and nothing that a user or a model has said."""
     long = max(map(len, (plan.evidence, plan.candidates, plan.left_out, plan.targets))) > MOST
-    if not long and plan.note is None and plan.remember is None and not plan.crashes:
+    consult = plan.consult and msgspec.structs.replace(plan.consult, remember={}, instructions=None)
+    if not long and plan.note is None and plan.remember is None and consult == plan.consult and not plan.crashes:
         return plan
     return msgspec.structs.replace(
         plan,
         note=None,
         remember=None,
+        consult=consult,
         crashes=(),
         evidence=plan.evidence[:MOST],
         candidates=plan.candidates[:MOST],

@@ -102,7 +102,7 @@ REJECTIONS = _counter("admission_rejections", "Requests refused before any vendo
 
 ATTEMPTS = _counter(
     "attempts",
-    "Calls to vendors: primary, retry, fallback or probe; ok, error, timeout or cancelled.",
+    "Calls to vendors: primary, retry, fallback, probe or planner; ok, error, timeout or cancelled.",
     *(*_TARGET, "kind", "outcome"),
 )
 ATTEMPT_ERRORS = _counter("attempt_errors", "Failed calls, by whose fault it was.", *_TARGET, "fault")

@@ -27,6 +27,7 @@ LOUDEST: dict[type[events.Event], str] = {
     events.AttemptSucceeded: "debug",
     events.AttemptAbandoned: "debug",
     events.AttemptFailed: "warning",
+    events.PlannerAnswered: "warning",
     events.ExchangeFinished: "error",
     events.HandlerCrashed: "error",
     events.BreakerMoved: "warning",
@@ -162,6 +163,8 @@ def _of_exchange(event: events.Event, record: Record) -> list[Line]:
             return [("debug", "attempt.finished", _attempt(record.tries[event.number - 1]))]
         case events.AttemptFailed():
             return [("warning", "attempt.finished", _attempt(record.tries[event.number - 1]))]
+        case events.PlannerAnswered():
+            return [("warning" if event.advice == "failed" else "info", "planner.answered", _advice(event))]
         case events.HandlerCrashed(traceback=traceback):
             return [("error", "handler.crashed", _crash(traceback))]
         case events.ExchangeFinished():
@@ -199,7 +202,7 @@ def _finished(event: events.ExchangeFinished, record: Record) -> dict[str, Any]:
         "cost_usd": cost.usd if cost else None,
         "cost_source": cost.source if cost else None,
         "finish_reason": word(event.heard.finish_reasons[0]) if event.heard.finish_reasons else None,
-        "context_ratio": round(usage.input_tokens / event.window, 4) if usage and event.window else None,
+        "context_ratio": round((record.context or 0) / event.window, 4) if usage and event.window else None,
         "context_delta": record.growth,
         "task_type": record.task,
         "kind": record.kind if record.plan else None,
@@ -282,6 +285,12 @@ def _decision(record: Record) -> dict[str, Any]:
         "candidates": decisions.weighed(plan),
         "consult": [str(target) for target in plan.consult.targets] if plan.consult else None,
     }
+
+
+def _advice(event: events.PlannerAnswered) -> dict[str, Any]:
+    target = str(event.target) if event.target else None
+    why = event.why or None
+    return {"advice": event.advice, "target": target, "reason": why, "duration_s": round(event.seconds, 6)}
 
 
 def _switch(switch: Switch) -> dict[str, Any]:

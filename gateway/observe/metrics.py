@@ -15,6 +15,7 @@ from gateway.observe.record import Record, Try
 from gateway.observe.series import Book, Labels
 from gateway.observe.vocabulary import OF_FAULT, OUTCOMES
 from gateway.routing import RULES, Target
+from gateway.routing.tasks import TASKS
 
 UNKNOWN = "_other"
 # Tools are named by clients: so many names are kept, those that were called first.
@@ -340,7 +341,7 @@ class Metrics:
     def _size(self, event: events.ExchangeFinished, record: Record, model: str) -> None:
         if event.spent.usage is None or event.target is None:
             return
-        tokens = event.spent.usage.input_tokens
+        tokens = record.context or 0
         self._context.add((model,), tokens)
         if event.window:
             self._window.add((self.names(event.target)[1],), tokens / event.window)
@@ -353,7 +354,7 @@ class Metrics:
         """What a later verdict on the answer will want to know, and what is known of it already."""
         if event.target is None:
             return
-        served = self.names(event.target)[1], record.task
+        served = self.names(event.target)[1], _task(record.task)
         self._answers[record.id] = served
         if len(self._answers) > MOST_ANSWERS:
             del self._answers[next(iter(self._answers))]
@@ -369,7 +370,7 @@ class Metrics:
 
     def effective(self, scored: Scored) -> None:
         """An answer's score. Called with ``book.lock`` held."""
-        self._effectiveness.add((self.names(scored.target)[1], scored.task), scored.score)
+        self._effectiveness.add((self.names(scored.target)[1], _task(scored.task)), scored.score)
 
     # Of the gateway
 
@@ -415,3 +416,8 @@ class Metrics:
         """``provider`` and ``target_model``, the latter only if it is known."""
         known = target in self._answered or self._known().target(target)
         return (target.provider, target.model if known else UNKNOWN)
+
+
+def _task(name: str) -> str:
+    """A strategy of somebody else's may have others."""
+    return name if name in TASKS else UNKNOWN

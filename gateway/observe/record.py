@@ -46,6 +46,11 @@ class Try(msgspec.Struct, kw_only=True, gc=False):
     def seconds(self) -> float:
         return self.end.seconds if self.end else 0.0
 
+    @property
+    def planning(self) -> bool:
+        """It asked for a plan, and not for the answer."""
+        return self.started.kind == "planner"
+
 
 class Switch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A change of target. ``number``: the attempt that made it, where it was inside an exchange."""
@@ -77,15 +82,13 @@ class ToolOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How a request's conversation stands. Digests hold within one process."""
+    """How a request's conversation stands."""
 
     messages: int
     answered: bool
     """A message of the model's is among them."""
     digest: int
-    """Of all messages."""
-    origin: int
-    """Of the first message that is the user's."""
+    """Of the messages; holds within one process."""
     corrected: str = ""
     """The marker by which the user's last words correct the answer before them; empty: they do not."""
 
@@ -101,6 +104,7 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     planned_at: float = 0.0
     tries: list[Try] = []
     output_at: float | None = None
+    planner: events.PlannerAnswered | None = None
     finished: events.ExchangeFinished | None = None
     outcome: Outcome | None = None
     error_type: str | None = None
@@ -183,7 +187,24 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
 
     @property
     def failovers(self) -> int:
-        return sum(one.target != other.target for one, other in zip(self.tries, self.tries[1:], strict=False))
+        pairs = zip(self.tries, self.tries[1:], strict=False)
+        return sum(one.target != other.target and one.planning == other.planning for one, other in pairs)
+
+    @property
+    def serving(self) -> list[Try]:
+        """The calls for the answer: those of planners only where one of them gave it."""
+        return [one for one in self.tries if not one.planning] or self.tries
+
+    @property
+    def context(self) -> int | None:
+        """Input tokens of the conversation: what planners were told of it besides is left out."""
+        usage = self.finished.spent.usage if self.finished else None
+        if usage is None:
+            return None
+        if self.serving is self.tries:
+            return usage.input_tokens
+        spent = (one.end.spent.usage for one in self.tries if one.planning and one.outcome == "ok" and one.end)
+        return usage.input_tokens - sum(each.input_tokens for each in spent if each)
 
     @property
     def kind(self) -> str:
@@ -238,6 +259,9 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
         one = self._end(event, attempt_outcome(event.fault), error_type(event.fault))
         one.fault, one.after_output = event.fault, event.after_output
 
+    def _advised(self, event: events.PlannerAnswered) -> None:
+        self.planner = event
+
     def _crashed(self, event: events.HandlerCrashed) -> None:
         self.crashed = event.traceback
 
@@ -273,6 +297,7 @@ _ADD: dict[type[events.Event], Callable[[Record, Any], None]] = {
     events.AttemptSucceeded: Record._succeeded,
     events.AttemptAbandoned: Record._abandoned,
     events.AttemptFailed: Record._failed,
+    events.PlannerAnswered: Record._advised,
     events.HandlerCrashed: Record._crashed,
     events.ExchangeFinished: Record._finished,
 }

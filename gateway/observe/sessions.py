@@ -6,19 +6,27 @@ Memory, bounded: sessions and calls that were not heard of for long are forgotte
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import TypeVar
 
 import msgspec
 
 from gateway import events
+from gateway.dialects import DIALECTS
 from gateway.dialects.conduct import judged
+from gateway.dialects.conversation import Conversation, Message
+from gateway.dialects.words import SHIPPED, Words
 from gateway.errors import FaultKind
 from gateway.observe.record import Record, Said, Switch, ToolOutcome
 from gateway.routing import Target
+from gateway.routing.turns import correction
 
 MOST_SESSIONS = 10_000
 MOST_CALLS = 50_000
 MOST_ASKED = 20_000
+# A request is known again by how many messages it has and the last of them, of long ones by so many bytes at both ends:
+# a session does not say the same twice at the same place.
+TAIL, END = 2, 1024
 # A context that falls below this share of what it was has been compacted; less may be another model's way to count.
 COMPACTED = 0.8
 # Lines of evidence that are told with a switch, the newest.
@@ -81,11 +89,15 @@ class _Call(msgspec.Struct, frozen=True):
 
 
 class Sessions:
-    """A sink that stands before the others: it adds to the record what memory knows."""
+    """A sink that stands before the others: it adds to the record what memory knows.
+
+    ``words``: how conversations are read; may be set anew at any time.
+    """
 
     hears = (events.RequestUnderstood, events.AttemptStarted, events.ExchangeFinished)
 
-    def __init__(self) -> None:
+    def __init__(self, words: Words = SHIPPED) -> None:
+        self.words = words
         self._sessions: OrderedDict[_Key, _Session] = OrderedDict()
         self._asked: OrderedDict[tuple[str, int], int] = OrderedDict()
         self._calls: OrderedDict[tuple[str, str], _Call] = OrderedDict()
@@ -96,9 +108,10 @@ class Sessions:
             return
         match event:
             case events.RequestUnderstood():
-                record.tools = self._tools(event)
-                record.said = _said(event)
-                record.repeats = self._repeats(record)
+                if conversation := _read(event):
+                    record.tools = self._tools(event, conversation)
+                    record.said = _said(conversation, self.words)
+                    record.repeats = self._repeats(record)
             case events.AttemptStarted():
                 self._within(record)
             case events.ExchangeFinished():
@@ -109,12 +122,12 @@ class Sessions:
 
     # Tools
 
-    def _tools(self, event: events.RequestUnderstood) -> list[ToolOutcome]:
+    def _tools(self, event: events.RequestUnderstood, conversation: Conversation) -> list[ToolOutcome]:
         """The calls whose results this request brings, each once however often it is sent."""
         if not event.facts.tools:
             return []
         found = []
-        for call in judged(event.body):
+        for call in judged(conversation, self.words):
             key = (_owner(event), call.id)
             if key in self._judged:
                 continue
@@ -150,6 +163,9 @@ class Sessions:
         if len(record.tries) < 2:
             return
         before, after = record.tries[-2], record.tries[-1]
+        if before.planning != after.planning:
+            # The planner has had its say; that is no change of who answers.
+            return
         if before.target == after.target:
             return
         kind = before.fault.kind if before.fault else None
@@ -167,14 +183,14 @@ class Sessions:
 
     def _between(self, session: _Session, record: Record, target: Target) -> None:
         """A change of target since the session's last request, that this one did not make itself."""
-        first = record.tries[0].target
+        first = record.serving[0].target
         if session.target in (first, target) or record.plan is None:
             return
         reason, why = _why(session, record)
         record.switches.insert(
             0,
             Switch(
-                at=record.tries[0].started.at,
+                at=record.serving[0].started.at,
                 before=session.target,
                 after=first,
                 reason=reason,
@@ -198,7 +214,7 @@ class Sessions:
         if key is None or record.plan is None:
             return
         known = self._sessions.pop(key, None)
-        tokens = event.spent.usage.input_tokens if event.spent.usage else None
+        tokens = record.context
         if known is not None:
             self._between(known, record, target)
             self._grown(known, record, tokens)
@@ -227,8 +243,7 @@ def _key(record: Record) -> _Key | None:
     facts, kind = record.understood.facts if record.understood else None, record.plan.kind if record.plan else None
     if facts is None or record.session is None or kind == "aux":
         return None
-    origin = record.said.origin if kind == "subagent" and record.said else 0
-    return record.session, facts.model, facts.tools, origin
+    return record.session, facts.model, facts.tools, _origin(record) if kind == "subagent" else 0
 
 
 def _why(session: _Session, record: Record) -> tuple[str, str]:
@@ -247,7 +262,7 @@ def _why(session: _Session, record: Record) -> tuple[str, str]:
     shut = next((each.reason for each in plan.left_out if each.target == session.target), "")
     if reason := _shut(shut):
         return reason, shut
-    if record.tries[0].target in session.missed:
+    if record.serving[0].target in session.missed:
         return "recovered", "it could not serve the last request, and can again"
     return "balanced", f"{plan.strategy}; {plan.reason}"
 
@@ -255,7 +270,7 @@ def _why(session: _Session, record: Record) -> tuple[str, str]:
 def _missed(record: Record, served: Target) -> frozenset[Target]:
     plan = record.plan
     shut = (each.target for each in plan.left_out if _shut(each.reason)) if plan else ()
-    return frozenset((*shut, *(one.target for one in record.tries))) - {served}
+    return frozenset((*shut, *(one.target for one in record.serving))) - {served}
 
 
 def _shut(why: str) -> str | None:
@@ -263,34 +278,44 @@ def _shut(why: str) -> str | None:
     return next((reason for word, reason in SHUT.items() if word in why), None)
 
 
-def _said(event: events.RequestUnderstood) -> Said | None:
-    """Read where there is a session it can be told of."""
-    if event.facts.operation != "chat" or event.session is None:
+def _read(event: events.RequestUnderstood) -> Conversation | None:
+    """Read where there is something it can be told of: tools, or a session."""
+    if event.facts.operation != "chat" or not (event.facts.tools or event.session):
         return None
-    try:
-        messages = _messages.decode(event.body).messages
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    first = next((each for each in messages if each.role == "user"), None)
+    return DIALECTS[event.dialect].conversation(event.body)
+
+
+def _said(conversation: Conversation, words: Words) -> Said:
+    messages = conversation.messages
+    last = next((place for place in range(len(messages) - 1, -1, -1) if messages[place].role == "assistant"), -1)
+    answered = last >= 0
+    # In a loop of tools nobody says anything, and there is nothing to be read.
+    spoken = answered and any(messages[place].role == "user" for place in range(last + 1, len(messages)))
     return Said(
         messages=len(messages),
-        answered=any(each.role == "assistant" for each in messages),
-        digest=hash(tuple((each.role, bytes(each.content), bytes(each.tool_calls)) for each in messages)),
-        origin=hash(bytes(first.content)) if first else 0,
+        answered=answered,
+        digest=hash((len(messages), *[end for message in messages[-TAIL:] for end in _ends(message)])),
+        corrected=correction(conversation, words) if spoken else "",
     )
 
 
-class _Message(msgspec.Struct, gc=False):
-    role: str | None = None
-    content: msgspec.Raw = msgspec.Raw()
-    tool_calls: msgspec.Raw = msgspec.Raw()
+def _ends(message: Message) -> Iterator[bytes | int]:
+    """What tells a message from others: of long ones the beginning and the end."""
+    for part in message.parts():
+        view = memoryview(part)
+        if view.nbytes > 2 * END:
+            yield view.nbytes
+            yield bytes(view[:END])
+            yield bytes(view[-END:])
+        else:
+            yield bytes(view)
 
 
-class _Messages(msgspec.Struct, gc=False):
-    messages: list[_Message]
-
-
-_messages = msgspec.json.Decoder(_Messages)
+def _origin(record: Record) -> int:
+    """A digest of the user's first message."""
+    conversation = _read(record.understood) if record.understood else None
+    first = next((each for each in conversation.messages if each.role == "user"), None) if conversation else None
+    return hash(tuple(_ends(first))) if first else 0
 
 
 def _owner(event: events.RequestUnderstood) -> str:

@@ -82,6 +82,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message: str | None
     code: str | None
     usage: Usage | None
+    context: int | None
     cost: Cost | None
     window: int | None
     overhead: float | None
@@ -135,6 +136,7 @@ def seen_of(record: Record, now: float, content: bool = False) -> Seen:
         message=said_of(fault, content),
         code=word(finished.code) if finished else None,
         usage=finished.spent.usage if finished else None,
+        context=record.context,
         cost=finished.spent.cost if finished else None,
         window=finished.window if finished else None,
         overhead=finished.overhead if finished else None,
@@ -293,7 +295,7 @@ def detail(seen: Seen) -> dict[str, Any]:
         "tools_called": seen.tools_called,
         "tools": [_tool(each) for each in seen.judged],
         "context": {
-            "tokens": seen.usage.input_tokens if seen.usage else None,
+            "tokens": seen.context,
             "window": seen.window,
             "growth": seen.growth,
             "compacted": seen.compacted,

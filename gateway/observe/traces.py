@@ -188,7 +188,8 @@ _LONGEST_WHY: Mapping[Level, int] = {"truncated": LONGEST, "full": 2000}
 
 def is_notable(record: Record) -> bool:
     """Failed, or did not go well at once: worth keeping even where only some traces are."""
-    return record.outcome not in ("ok", "cancelled", "rejected") or len(record.tries) > 1
+    alone = record.planner is not None and record.planner.advice == "failed"
+    return record.outcome not in ("ok", "cancelled", "rejected") or len(record.serving) > 1 or alone
 
 
 def stage(record: Record) -> str:
@@ -370,6 +371,13 @@ def call_events(record: Record) -> list[Happened]:
             # The loop's timers may strike a little early; nothing is scheduled before what it follows has ended.
             told.append(("skein.retry.scheduled", max(ended, one.started.at - delay), waited))
         ended = one.ended_at or ended
+    if planner := record.planner:
+        advice: Attributes = {"advice": planner.advice, "seconds": planner.seconds}
+        if planner.target:
+            advice["planner"] = decisions.cut(str(planner.target))
+        if planner.why:
+            advice["why"] = planner.why
+        told.append(("skein.planner.answered", planner.at, advice))
     for switch in record.switches:
         moved = {
             "from": str(switch.before),

@@ -212,7 +212,7 @@ class Health:
         With all of them shut, least recently failed first. ``chance()`` is in [0, 1): it draws the trials.
         """
         free = tuple(target for target in plan.targets if self.allows(target, now))
-        if self._demoted and len(free) > 1:
+        if self._demoted:
             plan, free = self._ranked(plan, free, now, chance)
         if free == plan.targets:
             return plan

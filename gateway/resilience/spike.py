@@ -10,8 +10,9 @@ import msgspec
 from gateway.resilience import SpikeSettings
 from gateway.resilience.window import Window
 
-
-# Demoted again so soon that it was not well for as long as it was held: held twice as long, and so on up to this often.
+# Where a share wavers about the threshold, a lucky run of trials comes sooner or later. Demoted again within so many
+# holds, it is held for twice as long, so many times over at most: it is moved to and fro ever more rarely.
+SOON = 10
 MOST_DOUBLINGS = 5
 
 
@@ -77,12 +78,11 @@ class Spike:
         return self.demoted_at is not None
 
     def succeed(self, began: float, now: float) -> None:
-        self._count(began, now, failed=False)
-        self.demotes(now)
+        if self._counted(began, now, failed=False):
+            self.demotes(now)
 
     def fail(self, began: float, now: float) -> None:
-        self._count(began, now, failed=True)
-        if self.off or began < self._swung_at:
+        if not self._counted(began, now, failed=True) or self.off:
             return
         good, bad = self.counts(now)
         if good + bad < self.settings.min_requests or bad < self.settings.error_rate * (good + bad):
@@ -97,16 +97,17 @@ class Spike:
             return self._window.counts(now)
         return len(self._trials) - self._failed, self._failed
 
-    def _count(self, began: float, now: float, *, failed: bool) -> None:
+    def _counted(self, began: float, now: float, *, failed: bool) -> bool:
         # A call that began before the last swing tells how the provider was then: a minute's timeouts may still come.
         if began < self._swung_at:
-            return
+            return False
         if self.demoted_at is None:
             self._window.add(now, first=not failed, second=failed)
         else:
             self._trials.append(failed)
             self._failed += failed
             self._shorten()
+        return True
 
     def _shorten(self) -> None:
         while len(self._trials) > self.settings.min_requests:
@@ -118,7 +119,7 @@ class Spike:
         return proved and now >= self._held_until
 
     def _demote(self, error_rate: float, calls: int, now: float) -> None:
-        soon = self._restored_at is not None and now - self._restored_at < 10 * self.hold
+        soon = self._restored_at is not None and now - self._restored_at < SOON * self.hold
         self._doublings = min(self._doublings + 1, MOST_DOUBLINGS) if soon else 0
         self.demoted_at = self._swung_at = now
         self.why = f"error rate {round(error_rate * 100)} % of {self.provider} over {self.settings.window:g}s"

@@ -23,7 +23,7 @@ LANGUAGES = "languages"
 SKILLS = (*(task for task in TASKS if task != "embeddings"), LANGUAGES)
 """What is graded: every task (``tools`` is tool use wherever there are tools), and languages."""
 
-BELIEVED, GUESSED, TOLD = 8.0, 2.0, 20.0
+BELIEVED, GUESSED, TOLD = 8.0, 2.0, 12.0
 """What a grade weighs, in measured answers: of a family that is known, of one that is not, as the operator says it."""
 
 
@@ -33,6 +33,10 @@ class Grades(msgspec.Struct, frozen=True):
     of: Mapping[str, float]
     weight: float = BELIEVED
 
+    def grade(self, skill: str) -> tuple[float, float]:
+        """The expected score and its weight."""
+        return self.of.get(skill, UNGRADED), self.weight
+
     def but(self, **skills: float) -> Grades:
         return Grades({**self.of, **skills}, self.weight)
 
@@ -41,7 +45,9 @@ def _all(grade: float, weight: float = BELIEVED, **skills: float) -> Grades:
     return Grades({**dict.fromkeys(SKILLS, grade), **skills}, weight)
 
 
-UNKNOWN = _all(0.65, GUESSED)
+UNGRADED = 0.5
+"""What is expected where there is no grade: of embeddings."""
+UNKNOWN = _all(0.75, GUESSED)
 TOP = _all(0.93)
 STRONG = _all(0.89, reasoning=0.87, maths=0.87, vision=0.86)
 GOOD = _all(0.82, code=0.8, reasoning=0.76, maths=0.77, tools=0.79, vision=0.78)

@@ -1,7 +1,7 @@
 """The model that is expected to do the work best for its cost, by what is known of it and by what was measured.
 
-``tasks`` says what kind of work it is, ``weighing`` what each candidate is worth for it; here is decided. A session stays
-with its model unless something says that it should not: models differ in manner, and a vendor's cache is warm.
+``tasks`` says what kind of work it is, ``weighing`` what each candidate is worth for it; here is decided. A session
+stays with its model unless something says that it should not: models differ in manner, and a vendor's cache is warm.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     speed_weight: Weight = 0.02
     """How much the time to first output counts: 0 is not at all."""
     explore: Share = 0.05
-    """The share of new sessions in which a candidate is drawn by how likely it is to be the best, to learn more of it."""
+    """The share of new sessions that are given to a candidate drawn by how likely it is the best, to learn of it."""
     failure_threshold: Annotated[int, msgspec.Meta(ge=1)] = 2
     """Failed turns in a row after which a session is given to another candidate."""
     switch_margin: Weight = 0.1
@@ -140,7 +140,7 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         changed = task != kept.task
         left = () if changed else kept.left
         others = [each for each in able if each is not here]
-        if here not in able:
+        if all(each is not here for each in able):
             why = f"{here.reference}: {here.unmet[0]}"
             return self._moved(others[0], "context" if here.outgrown else BEST, why, task, reading, left)
         failed = _failures(reading, kept.seen)
@@ -193,7 +193,8 @@ def _ordered(
     """The chosen one first; who else is able stands by, the best score first."""
     first = choice.first
     joint = merged([each.ordered for each in (first, *(each for each in able if each is not first))])
-    unable = [each for each in weighed if each not in able and each.target not in joint.targets]
+    serving = {each.reference for each in able}
+    unable = [each for each in weighed if each.reference not in serving and each.target not in joint.targets]
     unfit = f"; nobody meets the needs ({', '.join(first.unmet)})" if first.unmet else ""
     return msgspec.structs.replace(
         joint,

@@ -1,8 +1,8 @@
 """What came of each target's answers to each kind of task: scores from 0 to 1, as weights that fade.
 
-Two things make old scores fade: time, by half in ``HALF_LIFE``, so that what nobody uses any more is forgotten; and newer
-scores, of which the last ``MOST`` or so count, so that a model that has changed is known for what it is now. Both are
-values passed in: nothing here reads a clock.
+Two things make old scores fade: time, by half in ``HALF_LIFE``, so that what nobody uses any more is forgotten; and
+newer scores, of which the last ``MOST`` or so count, so that a model that has changed is known for what it is now.
+Time is passed in.
 """
 
 from __future__ import annotations

@@ -261,4 +261,6 @@ def _sound(ordered: Ordered, providers: Container[str]) -> Ordered:
         raise ValueError("order() gave no tuple of targets")
     if strangers := [target for target in ordered.targets if target.provider not in providers]:
         raise ValueError(f"order() gave {strangers[0]}, and there is no such provider")
+    if ordered.remember is not None:
+        msgspec.json.encode(ordered.remember)  # what cannot be kept is noticed here, and not when it is kept
     return ordered

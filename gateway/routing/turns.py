@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
+
+from gateway.chat import LONGEST_NAME
+from gateway.dialects.conversation import Call, Conversation, Message, Said, answered
+from gateway.dialects.reports import Report, report
+from gateway.dialects.verdicts import verdicts
+from gateway.dialects.words import SHIPPED, Words
+from gateway.dialects.wrappers import spoken
+from gateway.routing import openings
+from gateway.routing.corrections import corrects
 
 Kind = Literal["main", "aux", "subagent"]
 """An agent's own turn; a call on the side (a title, a summary); a turn of an agent that another one has started."""
@@ -74,3 +86,172 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 NOTHING = Reading()
 """Of a request that holds no conversation."""
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+BYTES_PER_TOKEN = 4
+"""English and code have between 3.5 and 4.5 bytes a token, Chinese 3 to 5; JSON and base64 in a text fewer."""
+TOKENS_PER_FILE = 1000
+"""An image, a recording or a document: between 85 and some thousands, by vendor and size."""
+TOKENS_PER_MESSAGE = 4
+LONGEST_ASKED = 4000
+MOST_OUTCOMES = 200  # of one turn: no agent makes more calls at once, but a body may claim anything
+# Messages of which the first may be a summary; agents put their instructions and a user's old words before it.
+FIRST_MESSAGES = 50
+
+NOBODYS = Call("", "")
+_COMMAND = re.compile(r"/(?:(?P<replan>replan)|model +(?P<model>\S{1,256}))")
+
+
+def read(conversation: Conversation, words: Words = SHIPPED, *, subagent: bool = False) -> Reading:
+    """Reads a conversation once, from its beginning: never raises, linear in it, and the same wherever it is read.
+
+    ``subagent``: the request's headers say that another agent has started this one. Calls are judged by what came of
+    them, not by the tools on offer now: those change over a session, and a turn must not be judged anew.
+    """
+    walk = _Walk(words, conversation.size_of_tools // BYTES_PER_TOKEN)
+    for place, message in enumerate(conversation.messages):
+        walk.take(place, message)
+    walk.close()
+    kind, why = _kind(walk, bool(conversation.tools), subagent, words)
+    return Reading(
+        kind=kind,
+        why=why,
+        turns=tuple(walk.turns),
+        tokens=walk.tokens,
+        compacted=walk.compacted,
+        commands=walk.commands(),
+        origin=_digest(walk.first),
+        fingerprint=conversation.fingerprint(),
+        asked=walk.last[:LONGEST_ASKED],
+        images=walk.images,
+        tools=conversation.tools,
+    )
+
+
+def correction(conversation: Conversation, words: Words = SHIPPED) -> str:
+    """The marker by which the user's words after the last answer correct it; "": they do not. Reads no more of it."""
+    messages = conversation.messages
+    last = next((place for place in range(len(messages) - 1, -1, -1) if messages[place].role == "assistant"), None)
+    if last is None:
+        return ""
+    walk = _Walk(words)
+    for place in range(last, len(messages)):
+        if messages[place].role in ("assistant", "user"):
+            walk.take(place, messages[place])
+    return walk.corrected
+
+
+def _kind(walk: _Walk, tools: bool, subagent: bool, words: Words) -> tuple[Kind, str]:
+    """1. How it begins. 2. Tools were called and none is on offer. 3. A header. 4. How a sub-agent's begins."""
+    if what := openings.auxiliary(walk.system, walk.first, walk.last, tools, words):
+        return "aux", what
+    if walk.called and not tools:
+        return "aux", "tools were called, and none is on offer"
+    if subagent:
+        return "subagent", "a header"
+    what = openings.subagent(walk.system, walk.first)
+    return ("subagent", what) if what else ("main", "")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace"), usedforsecurity=False).hexdigest()[:32] if text else ""
+
+
+class _Walk:
+    """From message to message; what belongs to the turn under way is kept until the next one begins."""
+
+    def __init__(self, words: Words, tokens: int = 0) -> None:
+        self._words, self._judge = words, verdicts(words)
+        self.turns: list[Turn] = []
+        self.tokens = tokens
+        self.system = self.first = self.last = self.corrected = ""
+        self.compacted = self.images = self.called = False
+        self._commands: list[Command] = []
+        self._silent = False  # nothing was said since the last command
+        self._begun: int | None = None
+        self._asked = False
+        self._calls: list[Call] = []
+        self._results: list[Message] = []
+        self._reports: list[Outcome] = []
+
+    def take(self, place: int, message: Message) -> None:
+        said = message.said()
+        calls = message.size_of_calls() if message.role == "assistant" else 0
+        self.tokens += TOKENS_PER_MESSAGE + (said.size + calls) // BYTES_PER_TOKEN
+        self.tokens += TOKENS_PER_FILE * (said.images + said.files)
+        self.images = self.images or said.images > 0
+        match message.role:
+            case "assistant":
+                self._answer(place, message, said, calls > 0)
+            case "tool":
+                self._silent = False
+                if len(self._results) < MOST_OUTCOMES:
+                    self._results.append(message)
+            case "user":
+                self._user(place, said)
+            case "system" if self._begun is None and len(self.system) < openings.HEAD:
+                self.system = f"{self.system}\n{said.text[: openings.HEAD]}".strip()
+
+    def _answer(self, place: int, message: Message, said: Said, calling: bool) -> None:
+        if self._begun is None and place < FIRST_MESSAGES:
+            self.compacted = self.compacted or openings.is_summary(said.text.lstrip(), False)
+        self.close()
+        self._begun, self._silent = self.tokens, False
+        self._asked = said.text[-20:].rstrip(" \n*_\"')").endswith(("?", "？"))
+        if calling:
+            self._calls = message.calls(place)[:MOST_OUTCOMES]
+            self.called = self.called or bool(self._calls)
+
+    def _user(self, place: int, said: Said) -> None:
+        text = spoken(said.text, self._words.wrappers)
+        if not text:
+            return
+        if command := _COMMAND.fullmatch(text):
+            self._commands.append(Command("model" if command["model"] else "replan", command["model"] or ""))
+            self._silent = True
+            return
+        self._silent = False
+        if told := report(text):
+            self._report(told, text)
+            return
+        if self._begun is None and place < FIRST_MESSAGES:
+            self.compacted = self.compacted or openings.is_summary(text, not self.first)
+        elif not self.corrected:
+            self.corrected = corrects(text, self._asked, self._words)
+        self.first, self.last = self.first or text, text
+
+    def _report(self, told: Report, text: str) -> None:
+        if len(self._reports) == MOST_OUTCOMES:
+            return
+        if told.failed:
+            self._reports.append(Outcome(told.tool, "error", told.failed))
+        else:
+            found = self._judge.told(Call("", told.tool), Said(text[told.begins :]))
+            self._reports.append(Outcome(told.tool, found.verdict, found.evidence))
+
+    def close(self) -> None:
+        """The turn under way is over: what came of it is known."""
+        if self._begun is not None:
+            self.turns.append(
+                Turn(calls=(*self._outcomes(), *self._reports), corrected=self.corrected, tokens=self._begun)
+            )
+        self._calls, self._results, self._reports, self.corrected = [], [], [], ""
+
+    def _outcomes(self) -> Iterator[Outcome]:
+        """Of its calls in order, then of results that are nobody's."""
+        if not self._calls and not self._results:
+            return
+        results, left = answered(self._calls, self._results)
+        for call, result in zip(self._calls, results, strict=True):
+            found = self._judge.of(call, result.said() if result else None)
+            yield Outcome(call.tool[:LONGEST_NAME], found.verdict, found.evidence)
+        for result in left:
+            found = self._judge.told(NOBODYS, result.said())
+            yield Outcome("", found.verdict, found.evidence)
+
+    def commands(self) -> tuple[Command, ...]:
+        if self._silent:
+            return (*self._commands[:-1], msgspec.structs.replace(self._commands[-1], last=True))
+        return tuple(self._commands)

@@ -18,7 +18,7 @@ import msgspec
 from gateway.abilities import abilities
 from gateway.chat import Facts
 from gateway.routing import Fleet, Measured, Ordered, Target
-from gateway.routing.capabilities import LANGUAGES, TOLD, Grades, grades
+from gateway.routing.capabilities import LANGUAGES, TOLD, grades
 from gateway.routing.evidence import deviation
 from gateway.routing.tasks import is_foreign
 from gateway.routing.turns import Reading
@@ -173,8 +173,7 @@ def _one(contender: Contender, facts: Facts, fleet: Fleet, needs: Needs, warm: b
     ordered = fleet.ordered(contender.model, facts)
     target = ordered.targets[0]
     measured, latency = fleet.measured(target, needs.task), fleet.latency(target)
-    believed = believed_of(contender, target)
-    good, bad = posterior(believed, needs.skills, measured)
+    good, bad = posterior([believed_of(contender, target, skill) for skill in needs.skills], measured)
     return Weighed(
         reference=contender.model,
         ordered=ordered,
@@ -187,18 +186,18 @@ def _one(contender: Contender, facts: Facts, fleet: Fleet, needs: Needs, warm: b
     )
 
 
-def believed_of(contender: Contender, target: Target) -> Grades:
-    """As known of the name, with the operator's word instead where there is one."""
-    known = grades(target.model)
-    told = {name: said for name in Skills.__struct_fields__ if (said := getattr(contender.skills, name)) is not None}
-    return Grades({**known.of, **told}, TOLD if told else known.weight) if told else known
+def believed_of(contender: Contender, target: Target, skill: str) -> tuple[float, float]:
+    """The expected score and its weight: the operator's word, else as known of the name."""
+    said = getattr(contender.skills, skill, None)
+    return grades(target.model).grade(skill) if said is None else (said, TOLD)
 
 
-def posterior(believed: Grades, skills: Sequence[str], measured: Measured) -> tuple[float, float]:
-    """The mean of the skills wanted, at its weight, and what was measured. Both sides are above 0."""
-    expected = sum(believed.of.get(skill, 0.5) for skill in skills) / len(skills)
+def posterior(believed: Sequence[tuple[float, float]], measured: Measured) -> tuple[float, float]:
+    """The mean of what is believed of each skill that is wanted, and what was measured. Both sides are above 0."""
+    expected = sum(score for score, _ in believed) / len(believed)
+    weight = sum(weight for _, weight in believed) / len(believed)
     expected = min(0.98, max(0.02, expected))
-    return expected * believed.weight + measured.good, (1 - expected) * believed.weight + measured.bad
+    return expected * weight + measured.good, (1 - expected) * weight + measured.bad
 
 
 def _unmet(contender: Contender, target: Target, needs: Needs, window: int | None) -> tuple[str, ...]:

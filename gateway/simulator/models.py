@@ -1,12 +1,12 @@
 """The simulator's models: a closed grammar of names, and what each of them says to a request.
 
-echo tools agent json reasoning        what is said; echo unless said otherwise
-long-<n>                               n words
-slow-<duration> paced-<duration>       after that long, with that pause between its events,
-pause-<duration>                       or with one pause in its middle
-fail-<fault> flaky-<fault>             fails always, or on every other call beginning with the first,
-every-<n>-<fault>                      on every n-th call beginning with the first,
-wave-<duration>-<fault>                or works for that long, fails for as long, and so on
+echo tools agent planner json reasoning  what is said; echo unless said otherwise
+long-<n>                                 n words
+slow-<duration> paced-<duration>         after that long, with that pause between its events,
+pause-<duration>                         or with one pause in its middle
+fail-<fault> flaky-<fault>               fails always, or on every other call beginning with the first,
+every-<n>-<fault>                        on every n-th call beginning with the first,
+wave-<duration>-<fault>                  or works for that long, fails for as long, and so on
 
 Names of different lines, and of different words in a line, can be joined: ``agent+slow-300ms+every-9-503``.
 """
@@ -153,6 +153,12 @@ def agent(request: ChatRequest) -> Answer:
     return work(request) or echo(request)
 
 
+def planner(request: ChatRequest) -> Answer:
+    steps = ("Look at what is there.", "Do what is asked, a step at a time.", "See that it works, and say what was done.")
+    numbered = (f"{number}. {step}" for number, step in enumerate(steps, 1))
+    return Answer(text="\n".join(("# Plan", "", *numbered)))
+
+
 def reasoning(request: ChatRequest) -> Answer:
     text = _echoed(request)
     return Answer(reasoning=f"The last user message has {len(text)} characters; I repeat them.", text=text)
@@ -166,6 +172,7 @@ FIXED: Mapping[str, Callable[[ChatRequest], Answer]] = {
     "echo": echo,
     "tools": tools,
     "agent": agent,
+    "planner": planner,
     "json": structured,
     "reasoning": reasoning,
 }

@@ -38,8 +38,8 @@ MOST_WAITING = 10_000
 BATCH = 100
 LARGEST = 2**20
 MOST_CONNECTIONS = 32
-# The field of the table that changes with each change of it. No digest is empty.
-VERSION = b""
+# Fields of the table that are no digests: one changes with each change of it, one is made with it and stays.
+VERSION, ORIGIN = b"version", b"origin"
 
 Place = Literal["value", "entry"]
 
@@ -66,6 +66,7 @@ class RedisStore:
         self._lately = MemoryStore(clock, seconds, most)
         self.table: Mapping[str, bytes] = {}
         self._version: bytes | None = None
+        self._origin: bytes | None = None
         self._entered = 0
         self._waiting: OrderedDict[tuple[Place, str], bytes | None] = OrderedDict()
         self._wake = asyncio.Event()
@@ -231,6 +232,7 @@ class RedisStore:
                 else:
                     pipeline.set(self._key(name), value, px=self._milliseconds)
             if any(place == "entry" for (place, _), _ in batch):
+                pipeline.hsetnx(self._table, ORIGIN, secrets.token_bytes(8))
                 # Last: who sees the new version sees what it stands for.
                 pipeline.hset(self._table, VERSION, secrets.token_bytes(8))
                 pipeline.pexpire(self._table, 2 * self._milliseconds)
@@ -241,19 +243,22 @@ class RedisStore:
 
     async def _read_table(self) -> None:
         version: Any = await self._client.hget(self._table, VERSION)
-        if version is None and self.table:
-            # Redis has forgotten: whoever remembers tells it again.
-            for name, value in self.table.items():
-                self._write_later("entry", name, value)
-            return
-        if version is None or version == self._version:
+        if version == self._version:
             return
         entered = self._entered
         found: Any = await self._client.hgetall(self._table)
-        if entered == self._entered:
-            # Otherwise what was entered meanwhile is newer, and is looked at again in a second.
-            self._version = found.pop(VERSION, None)
-            self.table = {name.decode(): value for name, value in found.items()}
+        if entered != self._entered:
+            # What was entered meanwhile is newer: it is written next, and all is read again.
+            return
+        self._version, origin = found.pop(VERSION, None), found.pop(ORIGIN, None)
+        table = {name.decode(): value for name, value in found.items()}
+        if self._origin not in (None, origin):
+            # Redis has forgotten: whoever remembers tells it again.
+            for name, value in self.table.items():
+                if name not in table:
+                    table[name] = value
+                    self._write_later("entry", name, value)
+        self._origin, self.table = origin or self._origin, table
 
     # Names
 

@@ -24,7 +24,12 @@ import pytest
 
 Held = TypeVar("Held")
 
-PACKAGES = {"prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager"}
+PACKAGES = {
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "amtool": "prometheus-alertmanager",
+    "redis-server": "redis-server",
+}
 """Program -> the Debian package it is in."""
 
 LISTENING = re.compile(r'msg="?Listening on"? .*address=(\S+)')

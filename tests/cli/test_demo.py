@@ -24,6 +24,7 @@ from gateway.cli.demo import CONFIG, Tally, listener
 from gateway.cli.demo_agent import LONGEST, Agent
 from gateway.cli.demo_traffic import KINDS, Heard, Traffic
 from gateway.config.settings import Server
+from gateway.routing.strategies import STRATEGIES
 from gateway.simulator.models import find
 from tests.cli.conftest import Skein
 from tests.running import running_gateway
@@ -34,6 +35,8 @@ ENV = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
 # A kind -> how some of its requests end: in the summary's words.
 ENDS = {
     "agent": "ok",
+    "title of a session": "ok",
+    "chosen by hand": "ok",
     "chat": "ok",
     "embeddings": "ok",
     "over a connection": "ok",
@@ -141,6 +144,11 @@ def test_help_and_configuration_are_printed(skein: Skein) -> None:
     assert "--forever" in skein("demo", "--help").out
     assert skein("demo", "--print-config").out == CONFIG.read_text()
     assert skein("check", "--config", str(CONFIG)).code == 0
+
+
+def test_every_strategy_is_shown() -> None:
+    models: dict[str, Any] = yaml.safe_load(CONFIG.read_text())["models"]
+    assert {each.get("strategy", "priority") for each in models.values()} == set(STRATEGIES)
 
 
 def test_every_simulated_model_of_the_configuration_is_there() -> None:

@@ -13,7 +13,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.conduct import PREFIXES, SIGNS, Judged, judged, turns
+from gateway.dialects.conduct import Judged
+from gateway.dialects.conduct import judged as judged_in
+from gateway.dialects.openai_chat import conversation
+from gateway.dialects.signs import PREFIXES, SIGNS
+from gateway.routing.turns import read
 from tests.corpus import ROOT
 
 FILLER = "One goose, two geese, a skein of them.\n" * 30
@@ -35,6 +39,10 @@ def calls(*made: dict[str, Any]) -> dict[str, Any]:
 
 def result(id: str | None, content: Any = "fine", **more: Any) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": id, "content": content, **more}
+
+
+def judged(sent: bytes) -> tuple[Judged, ...]:
+    return judged_in(conversation(sent))
 
 
 USER = {"role": "user", "content": "go on"}
@@ -67,8 +75,9 @@ def test_an_agents_result(row: dict[str, Any]):
     assert bool(found.evidence) == (found.outcome != "ok")
     assert len(found.evidence) <= 80
     assert found.evidence == row.get("evidence", found.evidence)
-    if found.evidence != "arguments are no JSON object":
-        assert [turn.failed for turn in turns(sent)] == [found.outcome != "ok"]
+    [turn] = read(conversation(sent)).turns
+    [outcome] = turn.calls
+    assert (outcome.verdict, outcome.tool, outcome.evidence) == (found.outcome, found.tool, found.evidence)
 
 
 # Conversations --------------------------------------------------------------------------------------------------------

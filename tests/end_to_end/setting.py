@@ -29,6 +29,7 @@ QUICK: dict[str, Any] = {
     "backoff": {"initial": "2ms", "max": "5ms"},
     "timeouts": {"connect": "5s", "first_token": "10s", "whole": "10s", "idle": "10s", "total": "30s"},
     "breaker": {"consecutive": 1000, "min_requests": 1000},
+    "spike": {"error_rate": 1},
     "retry_budget": 1000,
 }
 # A clock that is to strike: soon, and late enough for everything that is well.

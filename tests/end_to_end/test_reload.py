@@ -106,6 +106,24 @@ def test_breakers_and_keys_of_what_stays_are_kept(tmp_path: Path) -> None:
         assert (s.keys("broke"), s.keys("limited")) == (["dead"], ["cooling"])
 
 
+def test_who_is_demoted_for_its_error_rate_stays_so(tmp_path: Path) -> None:
+    settings = {"resilience": {"retries": 0, "spike": {"min_requests": 2, "error_rate": 0.5, "trial": 1e-9}}}
+    with editable(tmp_path, "sick", "well", **settings) as s:
+        s.sick.otherwise = Status(500)
+        for _ in range(3):
+            assert s.ask().headers["x-skein-provider"] == "well"
+        assert s.sick.count == 2
+        s.write("sick", "well", **settings, aliases={"x": "m"})
+        assert s.reload()
+        assert s.ask().headers["x-skein-provider"] == "well"
+        assert s.sick.count == 2
+        s.sick.otherwise = Answer()
+        s.write("sick", "well", resilience={"retries": 0, "spike": {"error_rate": 1}})
+        assert s.reload()
+        assert s.ask().headers["x-skein-provider"] == "sick"
+        assert len(s.of(events.ProviderRestored)) == 1
+
+
 def test_a_new_key_is_not_held_to_what_the_old_one_did(tmp_path: Path) -> None:
     with editable(tmp_path, "only") as s:
         s.only.decide = lambda call: Status(401) if "new" not in call.headers["authorization"] else None

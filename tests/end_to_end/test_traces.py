@@ -417,7 +417,11 @@ def test_a_failover_to_the_letter() -> None:
         "langfuse.observation.level": "WARNING",
         "langfuse.observation.status_message": "answered after provider_overloaded, provider_rate_limited",
     }
-    assert call.event("skein.route.decision").attributes == {"policy": "priority", "chosen": "a/gpt-4.1"}
+    assert call.event("skein.route.decision").attributes == {
+        "policy": "priority",
+        "rule": "configured",
+        "chosen": "a/gpt-4.1",
+    }
     waited = call.event("skein.retry.scheduled")
     assert (waited.attributes["attempt"], waited.attributes["cause"]) == (2, "backoff")
     assert first.end <= waited.time <= second.start

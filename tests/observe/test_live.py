@@ -83,7 +83,21 @@ def test_everything_about_one():
     assert found["waterfall"][7]["first_output"] == 1.5
     assert found["plan"] == {
         "strategy": "lead_worker",
-        "reason": "role=lead; turn=1",
+        "reason": "role=lead; turn=6",
+        "rule": "tool_failures",
+        "rule_says": "tool calls of the worker failed",
+        "evidence": ["turn 4: shell: exit code 1", "turn 5: the user: still failing"],
+        "role": "lead",
+        "kind": "main",
+        "turn": 6,
+        "task": "code",
+        "asked": "gpt-4o",
+        "pinned": None,
+        "candidates": [
+            {"reference": "openai/gpt-5", "score": 0.83, "why": "code 0.83"},
+            {"reference": "cheap", "score": None, "why": ""},
+        ],
+        "consult": {"targets": ["claude/sonnet"], "why": "2 failed turns in a row"},
         "targets": ["openai/gpt-5", "claude/sonnet"],
         "left_out": [{"target": "azure/gpt-4.1", "reason": "breaker open"}],
     }

@@ -12,13 +12,13 @@ import pytest
 from gateway import events
 from gateway.chat import Called, Cost, Heard, Usage
 from gateway.errors import Fault, FaultKind, Problem
+from gateway.observe.effectiveness import Scored
 from gateway.observe.lines import written
 from gateway.observe.logs import LEVELS, LOUDEST, Logs
-from gateway.observe.record import Record
 from gateway.observe.sessions import Sessions
 from gateway.observe.telemetry import Telemetry
 from gateway.observe.vocabulary import ERROR_TYPES
-from gateway.routing import LeftOut
+from gateway.routing import Candidate, LeftOut
 from tests.observe.told import AZURE, BEGAN, BUSY, CLAUDE, LIMITED, OPENAI, SWITCH, TYPO, Memory, Tale, failover, kinds
 from tests.observe.told import TOOLS as JUDGED
 
@@ -166,6 +166,28 @@ FACTS: list[tuple[events.Event, Said]] = [
         },
     ),
     (
+        events.ProviderDemoted(**at, provider="openai", error_rate=1 / 3, calls=24, hold=30.0),
+        {
+            "level": "warning",
+            "event": "provider.demoted",
+            "provider": "openai",
+            "error_ratio": 0.3333,
+            "samples": 24,
+            "hold_s": 30.0,
+        },
+    ),
+    (
+        events.ProviderRestored(**at, provider="openai", error_rate=0.05, calls=20, seconds=61.23456),
+        {
+            "level": "warning",
+            "event": "provider.restored",
+            "provider": "openai",
+            "error_ratio": 0.05,
+            "samples": 20,
+            "demoted_s": 61.235,
+        },
+    ),
+    (
         events.HandlerCrashed(**at, exchange_id="r", traceback=TRACEBACK.format("no")),
         {
             "level": "error",
@@ -258,7 +280,8 @@ def test_request_finished():
     memory = Memory()
     memory.switches[1], memory.tools = [msgspec.structs.replace(SWITCH, number=2)], JUDGED
     tale = Tale().understood(facts={"model": "gpt-4o", "tools": True})
-    tale.plan(OPENAI, CLAUDE, role="lead").attempt().failed(BUSY, seconds=0.25)
+    plan = {"role": "lead", "rule": "lead_turns", "kind": "main", "task": "code", "pinned": "/model"}
+    tale.plan(OPENAI, CLAUDE, **plan).attempt().failed(BUSY, seconds=0.25)
     tale.attempt(CLAUDE, "fallback", delay=0.5).output().answered()
     heard = Heard(calls=(Called("c9", "edit", "x"),), finish_reasons=("tool_calls", "stop"), text="x")
     tale.finished(window=2400, overhead=0.0125, heard=heard, skipped=2)
@@ -284,8 +307,11 @@ def test_request_finished():
             "finish_reason": "tool_calls",
             "context_ratio": 0.5,
             "context_delta": 300,
-            "task_type": "tools",
+            "task_type": "code",
+            "kind": "main",
             "role": "lead",
+            "rule": "lead_turns",
+            "pinned": "/model",
             "tool_calls": {"made": 1, "judged": 2, "ok": 1, "error": 1},
             "skipped_events": 2,
         }
@@ -362,18 +388,41 @@ def test_what_was_left_out_is_named_and_no_more_of_it():
 
 def test_route_decided():
     left = (LeftOut(AZURE, "x-skein-no-fallback"), LeftOut(CLAUDE, "breaker open"))
-    tale = Tale().understood().plan(OPENAI, CLAUDE, strategy="lead_worker", role="lead", left_out=left)
+    weighed = (Candidate("smart", 0.83, "code 0.83"), Candidate("openai/gpt-5", 0.5123456, "code 0.51"))
+    tale = (
+        Tale()
+        .understood()
+        .plan(
+            *(OPENAI, CLAUDE),
+            strategy="lead_worker",
+            rule="tool_failures",
+            evidence=("turn 4: shell: exit code 1",),
+            role="lead",
+            kind="main",
+            turn=5,
+            candidates=weighed,
+            left_out=left,
+            note=CANARY,
+            remember={"plan": CANARY},
+        )
+    )
     assert said(tale, "route.decided") == [
         {
             **WHOSE,
             "level": "debug",
             "event": "route.decided",
             "policy": "lead_worker",
+            "rule": "tool_failures",
             "reason": "as listed",
+            "evidence": ["turn 4: shell: exit code 1"],
             "role": "lead",
+            "kind": "main",
+            "turn": 5,
+            "task_type": "chat",
             "chosen": "openai/gpt-5",
             "candidates": [
-                {"target": "openai/gpt-5"},
+                {"target": "smart", "score": 0.83, "why": "code 0.83"},
+                {"target": "openai/gpt-5", "score": 0.5123, "why": "code 0.51"},
                 # Shut: at the end of the plan, as the last resort.
                 {"target": "claude/sonnet", "rejected_because": "breaker open"},
                 {"target": "azure/gpt-4.1", "rejected_because": "x-skein-no-fallback"},
@@ -423,22 +472,34 @@ def test_tool_outcome_and_effectiveness():
         },
     ]
 
-    class Scoring(Memory):
-        def take(self, event: events.Event, record: Record | None) -> None:
-            assert record
-            record.tools, record.score, record.scored = [JUDGED[0]], 1.0, CLAUDE
 
-    assert said(tale, "effectiveness.observed", memory=Scoring()) == [
-        {
-            **WHOSE,
-            "level": "debug",
-            "event": "effectiveness.observed",
-            "target": "claude/sonnet",
-            "task_type": "tools",
-            "score": 1.0,
-            "signals": {"tools": 1, "ok": 1},
-        }
-    ]
+def test_the_score_of_an_answer_is_told_under_its_own_id():
+    desk = Desk()
+    scored = Scored(
+        at=BEGAN,
+        id="req-3",
+        session="ci:s-1",
+        target=CLAUDE,
+        task="tools",
+        score=1 / 3,
+        signals={"tools": 3.0, "ok": 1.0},
+    )
+    desk.logs.effective(scored)
+    Desk("info").logs.effective(scored)
+    desk.logs.settle()
+    (line,) = map(json.loads, desk.paper.lines)
+    assert line == {
+        "ts": line["ts"],
+        "version": "1.2.3",
+        "level": "debug",
+        "event": "effectiveness.observed",
+        "request_id": "req-3",
+        "session_id": "ci:s-1",
+        "target": "claude/sonnet",
+        "task_type": "tools",
+        "score": 0.3333,
+        "signals": {"tools": 3.0, "ok": 1.0},
+    }
 
 
 def test_what_telemetry_says_of_itself():

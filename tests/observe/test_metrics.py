@@ -15,6 +15,7 @@ from gateway import events
 from gateway.chat import Called, Cost, Heard, Usage
 from gateway.errors import Fault, FaultKind, Problem
 from gateway.observe import families as f
+from gateway.observe.effectiveness import Effectiveness
 from gateway.observe.metrics import MOST_ANSWERED, MOST_TOOLS, UNKNOWN, Known, Metrics, Reading
 from gateway.observe.record import Record, ToolOutcome
 from gateway.observe.series import CAP, Book
@@ -43,6 +44,7 @@ class Counting:
         self.metrics = Metrics(self.book, lambda: names, lambda: self.readings, "1.2.3")
         self.telemetry = Telemetry(lambda seconds, tell: None, lambda *lost: self.lost.append(lost), self.book.lock)
         self.telemetry.listen("sessions", sessions or Sessions())
+        self.telemetry.listen("effectiveness", Effectiveness(self.metrics.effective))
         self.telemetry.listen("metrics", self.metrics)
         self._seen = self._look()
 
@@ -91,7 +93,7 @@ def ended(outcome: str = "ok", tries: int = 1, stream: str = "true", model: str 
 
 
 def planned(target: str = "openai,gpt-5") -> Moved:
-    return {f"route_decisions{{priority,none,{target}}}": 1}
+    return {f"route_decisions{{priority,none,{target}}}": 1, "route_rules{priority,configured,unread}": 1}
 
 
 def tried(target: str, kind: str, outcome: str, seconds: float) -> Moved:
@@ -373,7 +375,6 @@ class Past:
         ({"growth": -900, "compacted": True}, {"context_compactions{coder}": 1}),
         # Less, but hardly: another way to count is no growth and no compaction.
         ({"growth": -9}, {}),
-        ({"score": 0.5, "scored": CLAUDE}, {"effectiveness_score{sonnet,chat}": (1, 0.5)}),
     ],
 )
 def test_what_a_session_moves(known: dict[str, Any], moves: Moved):
@@ -410,6 +411,8 @@ FACTS: list[tuple[events.Event, Moved]] = [
 IGNORED = (
     events.StrategyCrashed,  # counted as the rule of its plan: crashed
     events.HandlerCrashed,  # counted by the end of its exchange: gateway_internal
+    events.ProviderDemoted,  # a gauge that is looked up: provider_demoted
+    events.ProviderRestored,
     events.GatewayStopped,
     events.DrainStarted,
     events.ListingFailed,
@@ -448,6 +451,34 @@ def test_feedback_goes_to_who_answered(score: float, verdict: str):
         f"feedback{{sonnet,tools,ci,{verdict}}}": 1,
         "effectiveness_score{sonnet,tools}": (1, score),
     }
+    # Another verdict is another verdict, but the answer has its score.
+    assert counting.tell(given) == {f"feedback{{sonnet,tools,ci,{verdict}}}": 1}
+
+
+def test_tasks_are_a_closed_set():
+    counting = Counting()
+    for span, task in enumerate(("code", "of-a-strategy-of-their-own"), 1):
+        counting.tell(Tale(span).understood().plan(CLAUDE, task=task).attempt(CLAUDE).answered().finished())
+        given = events.FeedbackGiven(at=BEGAN, exchange_id=f"req-{span}", name="n", score=1.0, source="ci")
+        label = task if span == 1 else UNKNOWN
+        assert counting.tell(given)[f"effectiveness_score{{sonnet,{label}}}"] == (1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("plan", "repeats", "labels"),
+    [
+        ({"rule": "lead_turns", "strategy": "lead_worker", "kind": "main"}, None, "lead_worker,lead_turns,main"),
+        ({"rule": "auxiliary", "strategy": "lead_worker", "kind": "aux"}, None, "lead_worker,auxiliary,aux"),
+        ({"rule": "worker_turns", "strategy": "own", "kind": "subagent"}, None, "own,worker_turns,subagent"),
+        ({"rule": "worker_turns", "strategy": "own", "kind": "main"}, 7, "own,worker_turns,retry"),
+        ({"rule": "of_somebody_elses"}, None, f"priority,{UNKNOWN},unread"),
+        ({"kind": "odd"}, None, f"priority,configured,{UNKNOWN}"),
+    ],
+)
+def test_rules_are_counted_under_words_that_have_an_end(plan: dict[str, Any], repeats: int | None, labels: str):
+    counting = Counting(Past(repeats=repeats))
+    moved = counting.tell(*Tale().understood().plan(**plan).events)
+    assert {name: by for name, by in moved.items() if name.startswith("route_rules")} == {f"route_rules{{{labels}}}": 1}
 
 
 def test_a_new_configuration_takes_the_old_ones_place():

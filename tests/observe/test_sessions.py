@@ -12,7 +12,7 @@ from gateway.errors import Fault, FaultKind
 from gateway.observe import sessions as module
 from gateway.observe.record import Record
 from gateway.observe.sessions import OF_FAULT, REASONS, Sessions
-from gateway.resilience import BreakerSettings
+from gateway.resilience import BreakerSettings, SpikeSettings
 from gateway.resilience.health import Health
 from gateway.resilience.keys import Keys
 from gateway.routing import LeftOut, Plan, Target
@@ -73,7 +73,8 @@ def test_each_change_of_target_is_told_once_and_a_retry_is_none():
 
 def served(*targets: Target, fails: int = 0, **plan: Any) -> Tale:
     """A request of the session, its plan, and who served: the first that does not fail."""
-    tale = Tale().understood(pinned=plan.pop("pinned", False), facts=plan.pop("facts", None)).plan(*targets, **plan)
+    heard = {name: plan.pop(name) for name in ("facts", "session", "body") if name in plan}
+    tale = Tale().understood(**heard).plan(*targets, **plan)
     for number, target in enumerate(targets[: fails + 1]):
         tale.attempt(target, "fallback" if number else "primary")
         if number < fails:
@@ -97,8 +98,23 @@ def shut(kind: FaultKind) -> dict[str, Any]:
     return {"left_out": health.triage(Plan(model="m", targets=(OPENAI, CLAUDE), reason=""), 0.0).left_out}
 
 
+def demoted() -> dict[str, Any]:
+    """What health leaves out of a plan when the first target's provider fails too often."""
+    settings = BreakerSettings(consecutive=1000, min_requests=1000)
+    health = Health(lambda target: settings)
+    health.adopt(lambda target: settings, {"openai": Keys(("key",))})
+    for _ in range(SpikeSettings().min_requests):
+        ticket = health.begin(OPENAI, health.keys("openai"), 0.0, retry=False, streamed=True)
+        health.fail(ticket, fault(FaultKind.OVERLOADED), 0.0)
+    triaged = health.triage(Plan(model="m", targets=(OPENAI, CLAUDE), reason=""), 0.0)
+    return {"left_out": triaged.left_out}
+
+
 LEAD, WORKER, FAILING = roles(), roles(False, False, False), roles(False, False, False, True, True)
 OPEN, COOLING, DEAD = shut(FaultKind.OVERLOADED), shut(FaultKind.RATE_LIMITED), shut(FaultKind.BAD_CREDENTIALS)
+CORRECTED = {"role": "lead", "rule": "corrections", "reason": "role=lead; turn=6", "strategy": "lead_worker"}
+TOO_LONG, COMPACTED = CORRECTED | {"rule": "context"}, CORRECTED | {"rule": "compacted"}
+PINNED = {"pinned": "x-skein-model"}
 # As the planner words it: routing/planner.py.
 ALONE = {"left_out": (LeftOut(CLAUDE, "x-skein-no-fallback"),)}
 UNABLE = {"left_out": (LeftOut(OPENAI, "its vendor has no chat"),)}
@@ -117,6 +133,18 @@ BETWEEN: dict[str, tuple[list[Tale], str | None]] = {
         "worker_to_lead",
     ),
     "tool_failures": ([served(OPENAI, CLAUDE, **WORKER), served(CLAUDE, OPENAI, **FAILING)], "tool_failures"),
+    "corrections": ([served(OPENAI, CLAUDE, **WORKER), served(CLAUDE, OPENAI, **CORRECTED)], "tool_failures"),
+    "context_overflow": ([served(OPENAI, CLAUDE, **WORKER), served(CLAUDE, OPENAI, **TOO_LONG)], "context_overflow"),
+    "context_overflow, without roles": (
+        [served(OPENAI, CLAUDE), served(CLAUDE, OPENAI, rule="context")],
+        "context_overflow",
+    ),
+    "compacted": ([served(OPENAI, CLAUDE, **WORKER), served(CLAUDE, OPENAI, **COMPACTED)], "worker_to_lead"),
+    # What moved the work once is not what moves it within the lead's turns.
+    "shut in the lead's second turn": (
+        [served(OPENAI, CLAUDE, **FAILING), served(CLAUDE, OPENAI, **FAILING, **OPEN)],
+        "breaker_open",
+    ),
     "breaker_open": ([served(OPENAI, CLAUDE), served(CLAUDE, OPENAI, **OPEN)], "breaker_open"),
     "rate_limited": ([served(OPENAI, CLAUDE), served(CLAUDE, OPENAI, **COOLING)], "rate_limited"),
     "a dead key": ([served(OPENAI, CLAUDE), served(CLAUDE, OPENAI, **DEAD)], "rate_limited"),
@@ -125,15 +153,25 @@ BETWEEN: dict[str, tuple[list[Tale], str | None]] = {
         [served(OPENAI, CLAUDE), served(CLAUDE, OPENAI, **OPEN), served(OPENAI, CLAUDE)],
         "recovered",
     ),
+    "error_rate_spike": ([served(OPENAI, CLAUDE), served(CLAUDE, OPENAI, **demoted())], "error_rate_spike"),
+    "error_rate_spike, under another role": (
+        [served(OPENAI, CLAUDE, **LEAD), served(CLAUDE, OPENAI, **LEAD, **demoted())],
+        "error_rate_spike",
+    ),
+    "recovered after it was demoted": (
+        [served(OPENAI, CLAUDE), served(CLAUDE, OPENAI, **demoted()), served(OPENAI, CLAUDE)],
+        "recovered",
+    ),
     "balanced": (
         [served(OPENAI, CLAUDE, strategy="weighted"), served(CLAUDE, OPENAI, strategy="weighted")],
         "balanced",
     ),
-    "manual": ([served(OPENAI), served(CLAUDE, model="claude/sonnet", pinned=True)], "manual"),
-    "manual, and back": ([served(CLAUDE, model="claude/sonnet", pinned=True), served(OPENAI)], "manual"),
+    "manual": ([served(OPENAI), served(CLAUDE, model="claude/sonnet", pinned="/model")], "manual"),
+    "manual, and back": ([served(CLAUDE, model="claude/sonnet", pinned="admin"), served(OPENAI)], "manual"),
+    "another configuration": ([served(OPENAI), served(CLAUDE, model="claude/sonnet")], "manual"),
     # A client that says the same in a header each time has not changed its mind.
     "a role, by a header that stays": (
-        [served(OPENAI, CLAUDE, pinned=True, **LEAD), served(CLAUDE, OPENAI, pinned=True, **WORKER)],
+        [served(OPENAI, CLAUDE, **PINNED, **LEAD), served(CLAUDE, OPENAI, **PINNED, **WORKER)],
         "lead_to_worker",
     ),
     # Others leave targets out, too, and say nothing of their health.
@@ -159,8 +197,49 @@ def test_the_reason_for_another_target_than_last_time(story: str):
         assert each.why
 
 
-# Of the closed set, what nothing in the gateway does yet: no strategy watches error rates or money.
-UNUSED = {"error_rate_spike", "cost_cap"}
+def test_the_evidence_is_told_with_the_switch():
+    memory = Memory()
+    memory.tell(served(OPENAI, CLAUDE, **WORKER))
+    evidence = tuple(f"turn {number}: shell: exit code 1" for number in range(9))
+    record = memory.tell(served(CLAUDE, OPENAI, **FAILING, evidence=evidence))
+    assert record.switches[0].why == "; ".join((FAILING["reason"], *evidence[-5:]))
+
+
+def test_who_pinned_is_told_with_the_switch():
+    memory = Memory()
+    memory.tell(served(OPENAI))
+    record = memory.tell(served(CLAUDE, model="claude/sonnet", pinned="/model"))
+    assert record.switches[0].why == "pinned by /model: coder before, claude/sonnet now"
+
+
+ASIDE = {"kind": "aux", "role": "worker", "rule": "auxiliary"}
+
+
+@pytest.mark.parametrize("kind", ["aux", "subagent"])
+def test_what_is_no_turn_of_the_conversation_moves_nothing(kind: str):
+    """A title between two turns, and an agent that shares the session of the one that started it."""
+    memory = Memory()
+    memory.tell(served(OPENAI, CLAUDE, **LEAD, kind="main"))
+    between = memory.tell(served(CLAUDE, OPENAI, **ASIDE | {"kind": kind}, body=said("Other words.")))
+    after = memory.tell(served(OPENAI, CLAUDE, **LEAD, kind="main"))
+    assert (between.switches, after.switches) == ([], [])
+    assert (between.growth, after.growth) == (None, 0)
+
+
+def test_agents_that_share_a_session_are_told_apart_by_how_they_begin():
+    memory = Memory()
+    of = {"kind": "subagent"}
+    memory.tell(served(OPENAI, CLAUDE, **of, **LEAD, body=said("Look here.")))
+    memory.tell(served(CLAUDE, OPENAI, **of, **WORKER, body=said("Look there.")))
+    records = [
+        memory.tell(served(CLAUDE, OPENAI, **of, **WORKER, body=said("Look here.", "I did.", "Go on."))),
+        memory.tell(served(CLAUDE, OPENAI, **of, **WORKER, body=said("Look there.", "I did.", "Go on."))),
+    ]
+    assert [[each.reason for each in record.switches] for record in records] == [["lead_to_worker"], []]
+
+
+# Of the closed set, what nothing in the gateway does yet: no strategy watches money.
+UNUSED = {"cost_cap"}
 
 
 def test_every_reason_is_told_of_or_known_never_to_occur():
@@ -229,6 +308,64 @@ def test_growth_is_of_one_conversation(changes: dict[str, Any]):
     assert memory.tell(sized(1100)).growth == 100
 
 
+# Requests that come again -------------------------------------------------------------------------------------------
+
+
+def said(*texts: str, **more: Any) -> bytes:
+    """A conversation without tools: the user's and the model's words in turns."""
+    messages = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
+    return json.dumps({"messages": messages, **more}).encode()
+
+
+def asking(body: bytes, span: int, **changes: Any) -> Tale:
+    return Tale(span).understood(body=body, **changes).plan(kind="main").attempt().answered().finished()
+
+
+@pytest.mark.parametrize(
+    ("again", "changes", "same"),
+    [
+        (said("a", "b", "c"), {}, True),
+        (said("a", "b", "c", stream=True), {}, True),
+        (said("a", "b", "c"), {"facts": {"model": "other"}}, True),
+        (said("a", "b", "c", "d", "c"), {}, False),
+        (said("a", "b", "d"), {}, False),
+        (said("a", "x", "c"), {}, False),
+        (said("a"), {}, False),
+        (said("a", "b", "c"), {"session": "ci:s-2"}, False),
+        # Nobody knows whether two who say the same are one.
+        (said("a", "b", "c"), {"session": None}, False),
+        (said("a", "b", "c"), {"session": "ci:me", "facts": {"user": "me"}}, False),
+    ],
+    ids=repr,
+)
+def test_a_request_that_comes_again_is_known(again: bytes, changes: dict[str, Any], same: bool):
+    memory = Memory()
+    memory.tell(asking(said("a", "b", "c"), 1))
+    memory.tell(asking(said("title"), 2))
+    record = memory.tell(asking(again, 3, **changes))
+    assert (record.repeats, record.kind) == ((1, "retry") if same else (None, "main"))
+    if same:
+        assert memory.tell(asking(again, 4, **changes)).repeats == 3
+
+
+def test_of_a_long_conversation_the_end_and_the_length_tell():
+    memory = Memory()
+    words = [str(number) for number in range(99)]
+    memory.tell(asking(said(*words), 1))
+    assert memory.tell(asking(said("0", *words), 2)).repeats is None
+    assert memory.tell(asking(said(*words), 3)).repeats == 1
+    long = "a long text " * 1000
+    memory.tell(asking(said(long), 4))
+    assert memory.tell(asking(said(f"{long}."), 5)).repeats is None
+    assert memory.tell(asking(said(long), 6)).repeats == 4
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"messages": 3}', b'{"messages": [1, {}]}', b"\xff"])
+def test_what_cannot_be_read_is_no_repetition(body: bytes):
+    memory = Memory()
+    assert [memory.tell(asking(body, span)).repeats for span in (1, 2)] == [None, None]
+
+
 # Tools ---------------------------------------------------------------------------------------------------------------
 
 
@@ -267,7 +404,7 @@ def test_the_target_of_a_call_is_known_from_the_answer_that_made_it():
     assert [(each.tool, each.repeated) for each in record.tools] == [("shell", False), ("edit", False), ("rm", False)]
     # From the end of the answer, five events later than the request, to the request that brought the result.
     assert [each.seconds for each in record.tools] == [9.5, 9.5, None]
-    assert (record.score, record.scored) == (0.5, CLAUDE), "what nobody is known to have made is not scored"
+    assert [each.made for each in record.tools] == [1, 1, None]
 
 
 def test_a_call_is_judged_once_however_often_it_is_sent():
@@ -275,7 +412,7 @@ def test_a_call_is_judged_once_however_often_it_is_sent():
     memory.tell(calling(CLAUDE, "c1"))
     assert outcomes(memory.tell(bringing(GOOD))) == [("c1", "ok", CLAUDE)]
     again = memory.tell(bringing(GOOD))
-    assert (outcomes(again), again.score) == ([], None)
+    assert outcomes(again) == []
     assert outcomes(memory.tell(bringing(GOOD, BAD))) == [("c2", "error", None)]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from gateway import events
 from gateway.observe import telemetry as module
+from gateway.observe.effectiveness import Effectiveness
 from gateway.observe.families import IN_FLIGHT as FLIGHT
 from gateway.observe.live import Live
 from gateway.observe.logs import LOUDEST, Logs
@@ -312,6 +313,7 @@ def test_events_of_no_exchange_have_no_record():
 
 SINKS: dict[str, Collection[type[events.Event]]] = {
     "sessions": Sessions.hears,
+    "effectiveness": Effectiveness.hears,
     "metrics": Metrics(Book(), lambda: Known(bool, bool), tuple, "1").hears,
     "live": Live.hears,
     "logs": LOUDEST,
@@ -323,20 +325,22 @@ SINKS: dict[str, Collection[type[events.Event]]] = {
 # told of an exchange's later events has its earlier ones in the record.
 HEARD: dict[type[events.Event], str] = {
     events.RequestReceived: "metrics live",
-    events.RequestUnderstood: "sessions metrics logs",
+    events.RequestUnderstood: "sessions effectiveness metrics logs",
     events.StrategyCrashed: "logs",
-    events.PlanMade: "metrics logs",
+    events.PlanMade: "effectiveness metrics logs",
     events.AttemptStarted: "sessions metrics live",
     events.RequestReduced: "metrics",
     events.OutputStarted: "metrics",
     events.AttemptSucceeded: "metrics live logs",
     events.AttemptFailed: "metrics live logs",
     events.AttemptAbandoned: "metrics logs",
-    events.ExchangeFinished: "sessions metrics live logs traces otel",
+    events.ExchangeFinished: "sessions effectiveness metrics live logs traces otel",
     events.HandlerCrashed: "logs",
     events.RequestTurnedAway: "metrics logs",
-    events.FeedbackGiven: "metrics logs",
+    events.FeedbackGiven: "effectiveness metrics logs",
     events.BreakerMoved: "metrics live logs",
+    events.ProviderDemoted: "logs",
+    events.ProviderRestored: "logs",
     events.GatewayStarted: "metrics logs",
     events.GatewayStopped: "logs",
     events.DrainStarted: "logs",

@@ -123,6 +123,7 @@ CALLER = words("skein.key.alias user.id")
 CALL = words(
     "gen_ai.operation.name gen_ai.provider.name gen_ai.request.model gen_ai.request.stream skein.model skein.outcome"
     " skein.attempts skein.failovers skein.route.policy skein.route.reason skein.route.candidates skein.task.type"
+    " skein.route.rule skein.route.role skein.route.kind"
     " langfuse.observation.type user.id"
 )
 TRIED = words("langfuse.observation.model.name server.address server.port")
@@ -363,7 +364,12 @@ def test_failover_to_the_letter() -> None:
         "langfuse.observation.prompt.name": "reviewer",
         "langfuse.observation.prompt.version": 3,
     }
-    rejected = {"policy": "priority", "chosen": "acme/goose-1", "rejected": ("west/swan-2: breaker open",)}
+    rejected = {
+        "policy": "priority",
+        "rule": "configured",
+        "chosen": "acme/goose-1",
+        "rejected": ("west/swan-2: breaker open",),
+    }
     assert happened(call) == [
         ("skein.route.decision", 1000.2, rejected),
         ("skein.retry.scheduled", 1000.45, {"attempt": 2, "delay_s": 0.05, "cause": "retry_after"}),

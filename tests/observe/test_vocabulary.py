@@ -30,6 +30,7 @@ NO_EXCHANGE = {
     "the pages of operators": {
         *("operators_only", "request_not_found", "request_elsewhere", "too_many_watchers"),
         *("metrics_elsewhere", "invalid_parameter", "live_view_off"),
+        *("session_not_found", "invalid_session", "invalid_choice", "too_many_pins"),
     },
     "feedback": {"invalid_feedback"},
     "paths nobody serves": {"unknown_path", "method_not_allowed", "bad_request"},

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gateway.errors import Fault, FaultKind
-from gateway.resilience import BreakerSettings
+from gateway.resilience import BreakerSettings, SpikeSettings
 from gateway.resilience.breaker import State
 from gateway.resilience.health import COUNTS, KILLS_KEY, Health, Moved, Ticket
 from gateway.resilience.keys import Keys
+from gateway.resilience.spike import Swing
 from gateway.routing import LeftOut, Plan, Target
 
 A, B, C = Target("a", "m"), Target("b", "m"), Target("c", "m")
@@ -230,3 +232,138 @@ def test_a_reload_keeps_what_is_known_of_those_that_stay():
     assert made.latency(A, False, 2.0)
     assert list(made.breakers()) == [A]
     assert made.allows(B, 1.0), "a provider that comes back is a new one"
+
+
+# Providers that fail too often ---------------------------------------------------------------------------------------
+
+SPIKE = SpikeSettings(error_rate=0.25, recover_below=0.1, min_requests=4, window=60.0, hold=10.0, trial=0.05)
+A2 = Target("a", "other")
+NO_TRIAL, TRIAL = 0.05, 0.049
+
+
+class Watched:
+    """Health, and what it told of providers. Breakers never strike of themselves."""
+
+    def __init__(self, **settings: SpikeSettings) -> None:
+        self.swings: list[Swing] = []
+        self.settings = {name: settings.get(name, SPIKE) for name in "abc"}
+        never = BreakerSettings(consecutive=1000, min_requests=1000)
+        self.breakers = {A: never, A2: never, B: never, C: never}
+        self.health = Health(self.breakers.__getitem__, lambda _: None, self.settings.__getitem__, self.swings.append)
+        self.reload()
+
+    def reload(self, *changed: str, **settings: SpikeSettings) -> None:
+        self.settings |= settings
+        keys = {name: Keys(()) for name in "abc"}
+        self.health.adopt(self.breakers.__getitem__, keys, changed, self.settings.__getitem__)
+
+    def calls(self, target: Target, ended: str, now: float) -> None:
+        """``..x``: two answers and a failure, begun and ended at once."""
+        for each in ended:
+            ticket = call(self.health, target, now)
+            if each == ".":
+                self.health.succeed(ticket, now)
+            else:
+                self.health.fail(ticket, fault(FaultKind.OVERLOADED), now)
+
+    def order(self, *targets: Target, now: float = 0.0, chance: float = NO_TRIAL) -> tuple[Target, ...]:
+        plan = Plan(model="m", targets=targets, reason="in order")
+        return self.health.triage(plan, now, lambda: chance).targets
+
+
+def test_a_demoted_provider_stands_behind_the_others_and_is_told():
+    made = Watched()
+    made.calls(A, "..", 0.0)
+    made.calls(A2, ".x", 0.0)
+    assert made.swings == [Swing("a", True, 0.25, 4)], "all its targets together"
+    plan = made.health.triage(Plan(model="m", targets=(A, A2, B, C), reason="in order"), 0.0, lambda: NO_TRIAL)
+    assert plan.targets == (B, C, A, A2), "otherwise in the order they had"
+    why = "error rate 25 % of a over 60s"
+    assert plan.reason == f"in order; {why} (demoted)"
+    assert plan.left_out == (LeftOut(A, f"{why} (demoted)"), LeftOut(A2, f"{why} (demoted)"))
+    made.calls(A, "....", 1.0)
+    assert made.order(A, A2, B, C, now=10.0) == (A, A2, B, C)
+    assert [each.demoted for each in made.swings] == [True, False]
+
+
+def test_a_share_of_requests_are_trials():
+    made = Watched(b=msgspec.structs.replace(SPIKE, trial=0.5))
+    made.calls(A, "xxxx", 0.0)
+    plan = made.health.triage(PLAN, 0.0, lambda: TRIAL)
+    assert plan.targets == PLAN.targets
+    assert plan.left_out == ()
+    assert plan.reason == "in order; a trial of a (demoted)"
+    assert made.order(A, B, C, chance=NO_TRIAL) == (B, C, A)
+    made.calls(B, "xxxx", 0.0)
+    assert made.order(A, B, C, chance=0.2) == (C, A, B)
+    assert made.order(B, A, C, chance=0.2) == (B, A, C), "each has its own share"
+    assert made.health.triage(PLAN, 0.0).targets == (C, A, B), "none, unless chance says so"
+
+
+def test_nothing_changes_where_there_is_nobody_else():
+    made = Watched()
+    made.calls(A, "xxxx", 0.0)
+    for targets in ((A,), (A, A2), (B, A), (B, C)):
+        plan = Plan(model="m", targets=targets, reason="in order")
+        assert made.health.triage(plan, 0.0, lambda: NO_TRIAL) is plan
+    made.calls(B, "xxxx", 0.0)
+    assert made.order(A, B) == (A, B), "all are demoted"
+
+
+def test_chance_is_asked_only_where_it_decides():
+    def nobody_asks() -> float:
+        raise AssertionError
+
+    made = Watched()
+    assert made.health.triage(PLAN, 0.0, nobody_asks) is PLAN
+    made.calls(B, "xxxx", 0.0)
+    assert made.health.triage(PLAN, 0.0, nobody_asks).targets == (A, C, B), "it does not come first anyway"
+
+
+def test_shut_targets_stand_behind_demoted_ones_and_get_no_trial():
+    made = Watched()
+    made.calls(A, "xxxx", 0.0)
+    made.health.fail(call(made.health, C), fault(FaultKind.RATE_LIMITED, 20.0), 0.0)
+    assert made.order(A, C, B) == (B, A, C)
+    assert made.order(C, A) == (A, C), "the others are all shut"
+    made.breakers[A] = BreakerSettings(consecutive=1)
+    made.reload()
+    made.calls(A, "x", 1.0)
+    assert not made.health.allows(A, 1.0)
+    assert made.order(A, A2, B, C, now=1.0, chance=0.0) == (A2, B, C, A), "a trial, and not of the one that is open"
+    assert made.order(A, B, C, now=1.0, chance=0.0) == (B, C, A)
+
+
+@pytest.mark.parametrize(("kind", "effect"), HEALTH.items(), ids=lambda each: getattr(each, "value", ""))
+def test_what_the_breaker_counts_is_counted(kind: FaultKind, effect: str):
+    made = Watched()
+    for _ in range(4):
+        made.health.fail(call(made.health, A), fault(kind), 0.0)
+    assert bool(made.swings) == (effect == "counts")
+
+
+def test_what_an_open_breaker_lets_through_counts_too():
+    made = Watched()
+    made.breakers[A] = BreakerSettings(consecutive=1)
+    made.calls(A, "xxxx", 0.0)
+    assert made.order(A2, B) == (B, A2)
+
+
+def test_a_reload_keeps_who_is_demoted():
+    made = Watched()
+    made.calls(A, "xxxx", 0.0)
+    made.calls(B, "xxxx", 0.0)
+    early = call(made.health, B)
+    made.reload("b")
+    assert made.order(A, C) == (C, A)
+    assert made.order(B, C) == (B, C), "another place answers to the name now"
+    made.calls(B, "xxx", 1.0)
+    made.health.fail(early, fault(FaultKind.OVERLOADED), 1.0)
+    assert made.order(B, C, now=1.0) == (B, C), "that call went to the other place"
+    made.calls(B, "x", 1.0)
+    assert made.order(B, C, now=1.0) == (C, B)
+    made.reload(a=msgspec.structs.replace(SPIKE, error_rate=1.0))
+    assert made.order(A, C) == (A, C)
+    assert [(each.provider, each.demoted) for each in made.swings] == [
+        *(("a", True), ("b", True), ("b", True), ("a", False))
+    ]

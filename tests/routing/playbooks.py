@@ -19,14 +19,14 @@ be decided so: turn, role, rule and the first target's provider; or more of the 
     TOOL: TEXT             the model has called the tool, and this is what came of it (a list: several calls at once)
     TOOL fails: TEXT       the same, and the result is to be read as a failure
     broken: {tool: …, arguments: …, result: …}    a call that cannot be read; fails
-    again: true            the last call of this conversation is sent once more
+    again: true            the last call of this conversation is sent once more; `whole`: without asking for a stream
     aside: NAME            a call on the side, in the agent's own words; the conversation stays as it is
     summary: TEXT          the conversation goes on from a summary; `user` beside it: what is asked next
     subagent: TEXT         another agent has been started, in the conversation that `in` names
 
-beside any of them: ``in`` (another conversation, by a name), ``pin`` (the header x-skein-model), ``model`` (what is asked
-for in place of the playbook's own), ``arguments`` (of the tool call), ``max_tokens``, ``session`` (another session's name).
-``{filler 30}`` in a text makes it 30 kB longer. What a plan wants kept is kept.
+beside any of them: ``in`` (another conversation, by a name), ``pin`` (the header x-skein-model), ``model`` (what is
+asked for in place of the playbook's own), ``arguments`` (of the tool call), ``max_tokens``, ``session`` (another
+session's name). ``{filler 30}`` in a text makes it 30 kB longer. What a plan wants kept is kept.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ class _Conversation:
         self.agent, self.session = agent, session
         self.messages: list[Message] = []
         self.subagent = False
+        self.asked = False
+        """The user has said something that waits for an answer."""
         self.calls = 0
         self.tools: list[str] = list(agent.get("tools", ()))
         self._say("system", agent["system"], agent.get("role", "system"))
@@ -88,11 +90,15 @@ class _Conversation:
     def _content(self, text: str) -> Any:
         return [{"type": "text", "text": text}] if self.agent.get("parts") else text
 
-    def user(self, text: str) -> None:
+    def user(self, text: str) -> bool:
+        """Had the model answered before?"""
         worded = self.agent["user"].replace("{text}", text)
-        if self.messages[-1]["role"] not in ("system", "developer", "user"):
+        answers = self.messages[-1]["role"] == "tool" or self.asked
+        if answers:
             self.messages.append({"role": "assistant", "content": DONE})
         self.messages.append({"role": "user", "content": self._content(worded)})
+        self.asked = True
+        return answers
 
     def called(self, made: list[tuple[str, Any, Any]]) -> None:
         """(tool, arguments, result) of calls made at once; no result: none has come."""
@@ -103,14 +109,15 @@ class _Conversation:
             for id, (tool, arguments, _) in zip(ids, made, strict=True)
         ]
         self.messages.append({"role": "assistant", "content": None, "tool_calls": calls})
+        self.asked = False
         for id, (_, _, result) in zip(ids, made, strict=True):
             if result is not None:
                 self.messages.append({"role": "tool", "tool_call_id": id, "content": self._content(result)})
 
     def summarised(self, text: str) -> None:
         kept = [message for message in self.messages if message["role"] in ("system", "developer")]
-        told = [{**each, "content": each["content"].replace("{text}", text)} for each in self.agent["summary"]]
-        self.messages = [*kept[:1], *told]
+        self.messages = [*kept[:1], *_worded(self.agent["summary"], text)]
+        self.asked = False
 
 
 def _arguments(given: Any) -> str:
@@ -138,38 +145,47 @@ def world(books: dict[str, dict[str, Any]]) -> str:
 
 
 def calls_of(name: str, book: dict[str, Any], run: str = "") -> Iterator[Call]:
-    """The requests of a playbook in order. ``run`` tells one run of it from another: it is part of the session's name."""
+    """The requests of a playbook in order. ``run``: tells this run's session from another's."""
     made: dict[str, _Conversation] = {}
     sent: dict[str, Call] = {}
-    agent = AGENTS[book["agent"]]
     for number, step in enumerate(book["script"], 1):
         where = step.get("in", "main")
-        session = f"caller:{name}{run}"
         if where not in made:
-            made[where] = _conversation(agent, step, session, where)
-        conversation = made[where]
-        messages, last_turn = _played(conversation, agent, step)
+            made[where] = _conversation(AGENTS[book["agent"]], step, f"caller:{name}{run}", where)
         if "again" in step:
-            call = msgspec.structs.replace(sent[where], step=f"{number}", expect=_expected(step["expect"]))
-        else:
-            body = {"model": step.get("model", name), "messages": messages, "stream": True}
-            if conversation.tools and "aside" not in step:
-                body["tools"] = [{"type": "function", "function": {"name": tool}} for tool in conversation.tools]
-            if "max_tokens" in step:
-                body["max_tokens"] = step["max_tokens"]
-            call = Call(
-                playbook=name,
-                step=f"{number}",
-                body=json.dumps(body, ensure_ascii=False).encode(),
-                session=step.get("session", conversation.session),
-                pin=step.get("pin"),
-                subagent=conversation.subagent,
-                expect=_expected(step["expect"]),
-                last_turn=last_turn,
-            )
-            if "aside" not in step:
-                sent[where] = call
+            yield _again(sent[where], step, number)
+            continue
+        call = _call(made[where], step, name, number)
+        if "aside" not in step:
+            sent[where] = call
         yield call
+
+
+def _call(conversation: _Conversation, step: dict[str, Any], name: str, number: int) -> Call:
+    messages, last_turn = _played(conversation, step)
+    body: dict[str, Any] = {"model": step.get("model", name), "messages": messages, "stream": True}
+    if conversation.tools and "aside" not in step:
+        body["tools"] = [{"type": "function", "function": {"name": tool}} for tool in conversation.tools]
+    if "max_tokens" in step:
+        body["max_tokens"] = step["max_tokens"]
+    return Call(
+        playbook=name,
+        step=str(number),
+        body=json.dumps(body, ensure_ascii=False).encode(),
+        session=step.get("session", conversation.session),
+        pin=step.get("pin"),
+        subagent=conversation.subagent,
+        expect=_expected(step["expect"]),
+        last_turn=last_turn,
+    )
+
+
+def _again(call: Call, step: dict[str, Any], number: int) -> Call:
+    body = json.loads(call.body)
+    if step["again"] == "whole":
+        del body["stream"]
+    said = json.dumps(body, ensure_ascii=False).encode()
+    return msgspec.structs.replace(call, step=str(number), body=said, expect=_expected(step["expect"]))
 
 
 def _conversation(agent: dict[str, Any], step: dict[str, Any], session: str, where: str) -> _Conversation:
@@ -182,36 +198,39 @@ def _conversation(agent: dict[str, Any], step: dict[str, Any], session: str, whe
     return made
 
 
-def _played(conversation: _Conversation, agent: dict[str, Any], step: dict[str, Any]) -> tuple[list[Message], str | None]:
+def _played(conversation: _Conversation, step: dict[str, Any]) -> tuple[list[Message], str | None]:
     """The messages of the call the step ends with, and how its last turn is to be read."""
-    [deed, *more] = [(key, value) for key, value in step.items() if key not in BESIDE]
-    match deed:
-        case "again", _:
-            return conversation.messages, None
-        case "aside", name:
-            text = json.dumps(conversation.messages, ensure_ascii=False)
-            told = agent["aside"][name]
-            return [{**each, "content": each["content"].replace("{text}", text)} for each in told], None
-        case "summary", text:
-            conversation.summarised(filled(text))
-            for _, asked in more:
-                conversation.user(filled(asked))
-            return list(conversation.messages), None
-        case ("user" | "subagent" | "corrects") as kind, text:
-            before = len(conversation.messages)
-            conversation.user(filled(text))
-            first = len(conversation.messages) == before + 1
-            return list(conversation.messages), None if first else "corrected" if kind == "corrects" else "well"
-        case "broken", call:
-            conversation.called([(call["tool"], call["arguments"], call["result"])])
-            return list(conversation.messages), "failed"
-        case tool, results:
-            name, _, fails = tool.partition(" ")
-            assert fails in ("", "fails"), f"no such step: {tool}"
-            several = results if isinstance(results, list) else [results]
-            arguments = step.get("arguments", {})
-            conversation.called([(name, arguments, None if each is None else filled(each)) for each in several])
-            return list(conversation.messages), "failed" if fails else "well"
+    (deed, said), *more = [(key, value) for key, value in step.items() if key not in BESIDE]
+    if deed == "aside":
+        text = json.dumps(conversation.messages, ensure_ascii=False)
+        return _worded(conversation.agent["aside"][said], text), None
+    if deed == "summary":
+        conversation.summarised(filled(said))
+        for _, asked in more:
+            conversation.user(filled(asked))
+        return list(conversation.messages), None
+    last_turn = _followed(conversation, deed, said, step)
+    return list(conversation.messages), last_turn
+
+
+def _followed(conversation: _Conversation, deed: str, said: Any, step: dict[str, Any]) -> str | None:
+    """Puts into the conversation what was answered, and what followed; how that is to be read."""
+    if deed in ("user", "subagent", "corrects"):
+        answered = conversation.user(filled(said))
+        return None if not answered else "corrected" if deed == "corrects" else "well"
+    if deed == "broken":
+        conversation.called([(said["tool"], said["arguments"], said["result"])])
+        return "failed"
+    tool, _, fails = deed.partition(" ")
+    assert fails in ("", "fails"), f"no such step: {deed}"
+    results = said if isinstance(said, list) else [said]
+    arguments = step.get("arguments", {})
+    conversation.called([(tool, arguments, None if each is None else filled(each)) for each in results])
+    return "failed" if fails else "well"
+
+
+def _worded(messages: list[Message], text: str) -> list[Message]:
+    return [{**each, "content": each["content"].replace("{text}", text)} for each in messages]
 
 
 def _expected(expect: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ SAID: dict[str, Callable[[], Any]] = {
     "targets alone": lambda: (A, B),
     "no targets": lambda: Ordered(targets=(), reason="", rule="odd"),
     "names for targets": lambda: Ordered(targets=("a/m",), reason="", rule="odd"),  # type: ignore[arg-type]
+    "a memory nobody can keep": lambda: Ordered(targets=(A,), reason="", rule="odd", remember={"seen": object()}),
     "a stranger": lambda: Ordered(targets=(B, Target("gone", "m")), reason="", rule="odd"),
 }
 

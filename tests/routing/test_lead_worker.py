@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.chat import Facts
-from gateway.routing import RULES, LeftOut, Ordered, Plan, Target
+from gateway.routing import RULES, Consult, LeftOut, Ordered, Plan, Target
 from gateway.routing.lead_worker import MOST_EVIDENCE, LeadWorker
 from gateway.routing.planner import Entry, Owner, Planner, Senses
 from gateway.routing.priority import Priority
@@ -292,6 +293,28 @@ def test_what_two_of_them_leave_out_is_told_once():
     )
     plan = made.plan(FACTS, senses)
     assert [names(plan.targets), *(names([each.target]) for each in plan.left_out)] == ["b", "a"]
+
+
+class Remembering(msgspec.Struct, frozen=True):
+    """A strategy that keeps what it is told to, asks a planner, and has a note for the context."""
+
+    target: str
+
+    def references(self) -> tuple[str, ...]:
+        return (self.target,)
+
+    def order(self, facts: Facts, fleet: Any) -> Ordered:
+        found = fleet.ordered(self.target, facts)
+        kept = {"by": self.target}
+        return msgspec.structs.replace(found, consult=Consult(found.targets, "why"), note=self.target, remember=kept)
+
+
+def test_what_a_strategy_inside_wants_is_done_when_it_is_its_turn():
+    made = planner(m=LeadWorker(lead="smart", worker="fast"), smart=Remembering("a/x"), fast=Remembering("b/x"))
+    for history, name in (("", "a/x"), ("...", "b/x")):
+        plan = planned(made, history)
+        assert plan.consult
+        assert (plan.remember, plan.note, plan.consult.targets) == ({"by": name}, name, plan.targets[:1])
 
 
 # the same everywhere

@@ -9,9 +9,11 @@ import asyncio
 import random
 from typing import Any
 
+import msgspec
 import pytest
 
-from gateway.routing import Plan
+from gateway.dialects import openai_chat
+from gateway.routing.turns import read
 from tests.routing.playbooks import Call, Replica, calls_of, playbooks, told, world
 
 BOOKS = playbooks()
@@ -76,9 +78,17 @@ def test_a_session_may_be_asked_for_in_any_order():
 
     async def play() -> None:
         for call in calls:
-            plan = await replica.decide(call)
-            check(call, plan)
-            if isinstance(plan, Plan) and call.last_turn:
-                assert plan.strategy == "lead_worker" or call.expect.get("strategy"), call
+            check(call, await replica.decide(call))
 
     asyncio.run(play())
+
+
+CALLS = [call for name, book in BOOKS.items() for call in calls_of(name, book) if call.last_turn]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.playbook}, step {call.step}")
+def test_a_step_is_read_as_it_is_meant(call: Call):
+    """What a playbook calls a failure, a correction, or neither, is read as that."""
+    last = read(openai_chat.conversation(call.body), subagent=call.subagent).turns[-1]
+    by_tools = msgspec.structs.replace(last, corrected="").failed
+    assert ("failed" if by_tools else "corrected" if last.corrected else "well") == call.last_turn, last
