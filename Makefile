@@ -1,6 +1,6 @@
 # Needs a Python >= 3.11 with its venv module, and nothing else. PYTHON=... chooses one; ARGS=... goes to the command.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint format bench schema dashboards lock clean
+.PHONY: help run demo test lint format bench picture schema dashboards lock clean
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -36,6 +36,9 @@ format: $(DEV) ## Put the code into its format
 
 bench: $(RUNTIME) ## Measure the gateway's own overhead
 	@exec $(BIN)/python -m gateway bench $(ARGS)
+
+picture: $(RUNTIME) ## Write docs/dynamic.svg: the strategy dynamic in its simulated world
+	$(BIN)/skein bench --routing --picture docs/dynamic.svg
 
 schema: $(RUNTIME) ## Write docs/skein.schema.json from the settings' types
 	@mkdir -p docs

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from dashboards.board import Annotation, Board, Row
-from dashboards.panels import GREEN, ORANGE, RED, Ask, Column, Panel, bars, figure, lines, matrix, stacked, table, timeline
+from dashboards.panels import (
+    GREEN,
+    ORANGE,
+    RED,
+    Ask,
+    Column,
+    Panel,
+    bars,
+    figure,
+    lines,
+    matrix,
+    stacked,
+    table,
+    timeline,
+)
 from dashboards.promql import AS_SHOWN, AS_ZOOMED, TARGET, counted, mean, quantile, rate, share, worst
 
 SWITCHES, FAILOVERS, PER_REQUEST = "skein_model_switches_total", "skein_failovers_total", "skein_request_attempts"
@@ -146,9 +160,9 @@ def failover() -> tuple[Panel, ...]:
         stacked(
             "Retries and fallbacks",
             "ops",
-            "Calls that were not the first of their request, by target.",
+            "Calls for an answer that were not the first, by target.",
             Ask(
-                rate("skein_attempts_total", 'kind!="primary"', by=(*TARGET, "kind")),
+                rate("skein_attempts_total", 'kind!~"primary|planner"', by=(*TARGET, "kind")),
                 "{{kind}} {{provider}}/{{target_model}}",
             ),
             empty=NONE,

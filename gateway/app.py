@@ -45,7 +45,9 @@ from gateway.resilience.breaker import State
 from gateway.resilience.health import Health, Moved
 from gateway.resilience.spike import Swing
 from gateway.routing import Target
-from gateway.routing.planner import Entry, Owner, Planner
+from gateway.routing.evidence import Evidence
+from gateway.routing.planner import Entry, Owner, Planner, Senses
+from gateway.routing.scores import scores
 from gateway.simulator import Simulator
 from gateway.stores import Store
 from gateway.stores.memory import MemoryStore
@@ -109,7 +111,8 @@ class Runtime:
             resolve=lambda name: self.planner.resolve(name),
         )
         self.media: Media | None = None
-        self.gateway, self.planner = self._compose(config, {})
+        self.evidence = Evidence()
+        self.gateway, self.planner, self._world = self._compose(config, {})
         self.service = Service(
             gateway=self.gateway,
             doorkeeper=doorkeeper(config),
@@ -119,6 +122,7 @@ class Runtime:
             max_body=config.server.max_body,
             client_timeout=config.server.client_timeout,
             providers=self.providers,
+            scores=self.scores,
             pins=self.pinned,
             admin=admin(config),
             live=self.observability.live,
@@ -132,9 +136,10 @@ class Runtime:
             self.service.metrics, self.service.metrics_elsewhere = None, elsewhere(config)
         self._cut = 0
         self.observability.readings = self._readings
+        self.observability.learned = self.evidence.learn
         self._expect()
 
-    def _compose(self, config: Config, before: Mapping[str, Provider]) -> tuple[Gateway, Planner]:
+    def _compose(self, config: Config, before: Mapping[str, Provider]) -> tuple[Gateway, Planner, World]:
         """Everything is made before anything is put to work."""
         providers = {
             name: provider(
@@ -148,8 +153,9 @@ class Runtime:
             latency=lambda target, stream: self.health.latency(target, stream, self.clock()),
             window=lambda target: self._window(providers, book, target),
             price=lambda target, read, written: self._price(providers, book, target, read, written),
+            measured=lambda target, task: self.evidence.measured(target, task, self.clock()),
         )
-        decider = Decider(planner, world, self.store, self.pinned.of)
+        decider = Decider(planner, world, self.store, self.pinned.of, config.turns)
         gateway = Gateway(
             providers=providers,
             plan=decider.plan,
@@ -171,7 +177,7 @@ class Runtime:
         keys = {name: each.keys for name, each in providers.items()}
         self.health.adopt(config.breaker_for, keys, changed, config.spike_for)
         self.listings.adopt(providers)
-        return gateway, planner
+        return gateway, planner, world
 
     def _media(self, config: Config) -> Media:
         """What was brought before a reload is still there after it, if the same may be brought."""
@@ -227,7 +233,7 @@ class Runtime:
             self._refuse_empty_file()
             self._refuse_open_doors(config)
             keeper = doorkeeper(config)
-            gateway, planner = self._compose(config, self.gateway.providers)
+            gateway, planner, world = self._compose(config, self.gateway.providers)
         except OperatorError as error:
             self.emit(events.ConfigRefused(at=self.clock(), source=self.config.source, problems=error.problems))
             return False
@@ -246,7 +252,7 @@ class Runtime:
         )
         if config.sessions != self._started.sessions:
             needs_restart += ("sessions",)
-        self.config, self.gateway, self.planner = config, gateway, planner
+        self.config, self.gateway, self.planner, self._world = config, gateway, planner, world
         service = self.service
         service.gateway, service.doorkeeper = gateway, keeper
         service.local_only = config.access.mode == "open"
@@ -407,6 +413,18 @@ class Runtime:
             return counts
         return {**counts, "why": spike.why, "seconds": round(now - spike.demoted_at, 1)}
 
+    def scores(self) -> list[dict[str, Any]]:
+        """Of every configured model."""
+        world = self._world
+        senses = Senses(
+            latency=lambda target: world.latency(target, True),
+            chance=world.chance,
+            window=world.window,
+            price=world.price,
+            measured=world.measured,
+        )
+        return scores(self.planner, senses, self.config.models)
+
     def providers(self) -> Mapping[str, Any]:
         now = self.clock()
         return {
@@ -498,7 +516,7 @@ def elsewhere(config: Config) -> str:
 def digest(config: Config) -> str:
     """Tells one configuration from another; secrets are dots in it."""
     parts = (config.server, config.providers, config.models, config.aliases, config.resilience, config.observe)
-    rest = (config.access, config.media, config.custom, config.sessions)
+    rest = (config.access, config.media, config.custom, config.sessions, config.turns)
     return hashlib.sha256(repr((parts, rest)).encode()).hexdigest()[:12]
 
 

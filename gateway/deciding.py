@@ -72,11 +72,9 @@ class Decider:
         typed = reading if facts.operation == "chat" and b"/model " in exchange.body else None
         return pins_of(exchange.pin, by_operator, typed)
 
-    async def _planned(
-        self, exchange: Exchange, facts: Facts, reading: Callable[[], Reading], pin: Pin | None
-    ) -> Plan:
+    async def _planned(self, exchange: Exchange, facts: Facts, reading: Callable[[], Reading], pin: Pin | None) -> Plan:
         name = pin.model if pin else facts.model
-        key, remembered = await self._remembered(exchange, name, reading)
+        key, remembered = await self._remembered(exchange, facts, name, reading)
         senses = Senses(
             latency=lambda target: self._world.latency(target, facts.stream),
             chance=self._world.chance,
@@ -92,17 +90,18 @@ class Decider:
         return msgspec.structs.replace(plan, memory=key) if key else plan
 
     async def _remembered(
-        self, exchange: Exchange, name: str, reading: Callable[[], Reading]
+        self, exchange: Exchange, facts: Facts, name: str, reading: Callable[[], Reading]
     ) -> tuple[str | None, Mapping[str, Any]]:
         """The key of what is kept for this session's model, and what is kept. Raises ``CallerError`` (404)."""
         if not self._planner.remembers(name):
             return None, {}
-        session = exchange.session
-        if session is None:
+        session, origin = exchange.session, ""
+        if session is None or session == f"{exchange.caller}:{facts.user}":
+            # One user has many conversations: their beginnings tell them apart.
             origin = reading().origin
-            if not origin:
-                return None, {}
-            session = f"{exchange.caller}:{origin}"
+        if session is None and not origin:
+            return None, {}
+        session = f"{session or exchange.caller}:{origin}" if origin else session
         key = f"{session}\0{self._planner.resolve(name).name}"
         kept = await self._store.get(key)
         with suppress(ValueError):

@@ -111,6 +111,7 @@ class Observing:
     def adopt(self, config: Config) -> None:
         """What a new configuration may change while the process runs: how much is told, not to whom."""
         self.observability.live.content = config.observe.content != "off"
+        self.observability.sessions.words = config.turns
         if self._traces:
             self._traces.content = config.observe.content
 

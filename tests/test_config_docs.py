@@ -67,7 +67,8 @@ def written(value: Any, unit: str | None) -> str:
     if unit == "size":
         return f"{value // 2**20}MiB"
     if unit == "duration":
-        return f"{value * 1000:g}ms" if value < 1 else f"{value / 3600:g}h" if value >= 3600 else f"{value / 60:g}m" if value >= 60 else f"{value:g}s"
+        whole = next(((size, name) for size, name in ((3600, "h"), (60, "m"), (1, "s")) if value >= size), None)
+        return f"{value / whole[0]:g}{whole[1]}" if whole else f"{value * 1000:g}ms"
     if isinstance(value, tuple) and value:
         return f"[{', '.join(value)}]"
     return str(value)

@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway import config
+from gateway import config, consulting
 from gateway.chat import Facts
-from gateway.routing import RULES
+from gateway.routing import RULES, evidence, weighing
+from gateway.routing.capabilities import BELIEVED, GUESSED, TOLD
 from gateway.routing.lead_worker import LeadWorker
 from gateway.routing.strategies import STRATEGIES
 from gateway.routing.tasks import TASKS
-from gateway.routing.turns import Turn
+from gateway.routing.turns import BYTES_PER_TOKEN, Turn
 from tests.routing.fleet import FAILED, WENT_WELL, Fleet
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -77,8 +78,22 @@ def test_session_on_the_page_is_what_the_strategy_says() -> None:
             turns.append(FAILED if "exited with code 1" in came_back else WENT_WELL)
         said = coder.order(Facts(model="coder"), Fleet(turns=turns))
         assert f"`lead_worker; {said.reason}`" == route, number
-        if number == "6":
+        if number == "6":  # as the text below the table says
             assert (said.rule, said.evidence[0]) == ("tool_failures", "turn 4: shell: Command exited with code 1")
+
+
+def test_numbers_on_the_page_are_those_of_the_code() -> None:
+    page = " ".join(PAGE.split())
+    assert (evidence.HALF_LIFE, weighing.WARM, evidence.MOST) == (3 * 86400, 1 / 4, 200)
+    for said in (
+        f"as much as {BELIEVED:g} measured answers (an unknown name's {GUESSED:g}, an operator's `skills` {TOLD:g})",
+        f"an answer of {weighing.ANSWER} tokens",
+        "by half in three days, and the last 200 or so count",
+        "is charged a quarter of it",
+        f"More than {consulting.MOST:,} characters",
+        f"about {('no', 'one', 'two', 'three', 'four')[BYTES_PER_TOKEN]} bytes to a token",
+    ):
+        assert said in page, said
 
 
 def test_links_lead_somewhere() -> None:

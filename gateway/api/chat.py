@@ -54,7 +54,7 @@ _SESSIONS = (
     "session-id",
 )
 # What the agents that another agent has started say of themselves.
-_SUBAGENTS = ("x-claude-code-agent-id", "x-openai-subagent", "x-codex-parent-thread-id", "x-parent-session-id")
+SUBAGENTS = ("x-claude-code-agent-id", "x-openai-subagent", "x-codex-parent-thread-id", "x-parent-session-id")
 
 
 class Passage:
@@ -206,7 +206,7 @@ class Passage:
             session=session_of(headers, caller),
             pin=headers.get("x-skein-model") or None,
             deployment=scope.get("skein.deployment"),
-            subagent=any(name in headers for name in _SUBAGENTS),
+            subagent=any(name in headers for name in SUBAGENTS),
             timeout=_timeout(headers.get("x-skein-timeout")),
             no_fallback=headers.get("x-skein-no-fallback", "").lower() in ("1", "true", "yes"),
             allowed=caller.may_use,

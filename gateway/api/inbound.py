@@ -19,12 +19,12 @@ MODELS = "/v1/models"
 FEEDBACK = "/v1/feedback"
 METRICS = "/metrics"
 REQUESTS, PROVIDERS, SWITCHES, EVENTS = "/admin/requests", "/admin/providers", "/admin/switches", "/admin/events"
-SESSIONS = "/admin/sessions"
+SESSIONS, SCORES = "/admin/sessions", "/admin/models"
 
 ROUTES = (
     *(CHAT, EMBEDDINGS, MODELS, FEEDBACK),
     *("/health/live", "/health/ready", "/health/providers", METRICS, "/schema", "/"),
-    *(REQUESTS, PROVIDERS, SWITCHES, EVENTS, SESSIONS),
+    *(REQUESTS, PROVIDERS, SWITCHES, EVENTS, SESSIONS, SCORES),
 )
 
 _DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")

@@ -14,12 +14,13 @@ from litestar.params import FromPath
 
 from gateway.api.feedback import MOST_BYTES, take_feedback
 from gateway.api.guard import refuse_foreign_page, require_operator
-from gateway.api.inbound import EVENTS, FEEDBACK, METRICS, PROVIDERS, REQUESTS, SWITCHES
+from gateway.api.inbound import EVENTS, FEEDBACK, METRICS, PROVIDERS, REQUESTS, SCORES, SWITCHES
 from gateway.api.replies import lower, unauthorised
 from gateway.api.service import Live, Service
 from gateway.api.sessions import sessions
 from gateway.api.tail import Tail
 from gateway.errors import CallerError, did_you_mean
+from gateway.routing.scores import request as request_of_scores
 from gateway.units import parse_duration
 
 OUTCOMES = ("ok", "error", "timeout", "cancelled", "rejected", "running")
@@ -61,6 +62,11 @@ def admin(service: Service) -> list[Any]:
         live = looked_at(request)
         return told({"providers": merged(service.providers(), live.targets())})
 
+    @get(SCORES, summary="Every configured model: its candidates, and how well they do each kind of work")
+    async def models(request: Request[Any, Any, Any]) -> Response[Mapping[str, Any]]:
+        require_operator(service, request.scope)
+        return told({"models": service.scores(), "of": request_of_scores()})
+
     @get(SWITCHES, summary="Changes of target, newest first")
     async def switches(request: Request[Any, Any, Any]) -> Response[Mapping[str, Any]]:
         return told({"switches": looked_at(request).switches()})
@@ -78,7 +84,7 @@ def admin(service: Service) -> list[Any]:
             raise CallerError(503, "too_many_watchers", said, type="server_error", origin="gateway", retry_after=5.0)
         return Tail(service, watcher)
 
-    return [requests, one_request, providers, switches, happening]
+    return [requests, one_request, providers, models, switches, happening]
 
 
 def metrics(service: Service) -> Any:

@@ -118,6 +118,8 @@ class Service(msgspec.Struct, kw_only=True):
     client_timeout: float
     providers: Callable[[], Mapping[str, Any]]
     """What ``/health/providers`` shows."""
+    scores: Callable[[], list[dict[str, Any]]] = list
+    """Of every configured model: its candidates, and what they are expected to do."""
     sample_ratio: float = 0.0
     """The share of traces that is recorded, where the client has not decided."""
     prompts: Prompts | None = None

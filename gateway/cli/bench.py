@@ -30,7 +30,8 @@ DESCRIPTION = "Measures CPU microseconds per request and per streamed event, bes
 EXAMPLES = """\
   skein bench
   skein bench --requests 300 --rounds 1 --json
-  skein bench --translation"""
+  skein bench --translation
+  skein bench --routing --picture docs/dynamic.svg"""
 
 
 NGINX = """
@@ -76,6 +77,10 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--translation", action="store_true", help="instead: what reading and writing each vendor's dialect costs"
     )
+    command.add_argument(
+        "--routing", action="store_true", help="instead: how well the strategy dynamic chooses, in a simulated world"
+    )
+    command.add_argument("--picture", metavar="FILE", help="of --routing: also write the curves, as SVG")
     command.set_defaults(act=bench)
 
 
@@ -85,6 +90,14 @@ def bench(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
 
         costs = bench_translation.bench(arguments)
         print(msgspec.json.encode(costs).decode()) if arguments.json else bench_translation.show(costs)
+        return OK
+    if arguments.routing:
+        from gateway.cli import bench_routing
+
+        chosen = bench_routing.bench()
+        if arguments.picture:
+            bench_routing.write(chosen, arguments.picture)
+        print(msgspec.json.encode(chosen).decode()) if arguments.json else bench_routing.show(chosen)
         return OK
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)

@@ -31,7 +31,7 @@ from gateway.routing.turns import Outcome, Reading, Turn
 from gateway.routing.weighing import Contender, Skills
 
 SCORED, MISTAKEN, CACHED = 0.7, 0.05, 0.5
-SESSIONS, LONGEST = 1500, 6
+SESSIONS, LONGEST = 3000, 6
 FIRST, MORE, ANSWER = 3000, 1500, 700
 """Tokens: of a session's first request, that each turn adds, of an answer."""
 APART = 60.0
@@ -176,8 +176,7 @@ class World:
         """Per task the model with the best rate over the whole run, known beforehand, the task known too."""
         ends = (0, len(self.jobs))
         best = {
-            task: max(self.models, key=lambda model: sum(self.rate(model, task, end) for end in ends))  # noqa: B023
-            for task in ASKED
+            task: max(self.models, key=lambda model: sum(self.rate(model, task, end) for end in ends)) for task in ASKED
         }
         return self.run("best fixed", lambda job, turns, world: best[job.task])
 

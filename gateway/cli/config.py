@@ -69,7 +69,18 @@ def show(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
 
 def shown(config: Config) -> dict[str, Any]:
     """The settings as a file would say them."""
-    sections = ("server", "providers", "models", "aliases", "resilience", "observe", "access", "media")
+    sections = (
+        "server",
+        "providers",
+        "models",
+        "aliases",
+        "resilience",
+        "observe",
+        "access",
+        "media",
+        "sessions",
+        "turns",
+    )
     shown = {name: _shown(getattr(config, name)) for name in sections}
     # What a vendor of the file leaves out is as in another one: said as nothing, it would be a problem in some places.
     vendors = {name: _said(each) for name, each in config.custom.items()}

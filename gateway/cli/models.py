@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   skein models                         what the configuration offers
   skein models --listed                also what the providers say they have
-  skein models --json | jq -r '.[].id'"""
+  skein models --json | jq -r '.[].id'
+  skein models --scores                what the strategy dynamic expects of each candidate, as the gateway has measured
+  skein models --scores auto           the same of one model"""
 
 
 def add(commands: Any) -> None:
@@ -36,11 +38,24 @@ def add(commands: Any) -> None:
     )
     add_config(command)
     command.add_argument("--listed", action="store_true", help="also ask the providers' listings (5 s at most)")
+    command.add_argument(
+        "--scores",
+        metavar="MODEL",
+        nargs="?",
+        const="",
+        help="how well candidates do each kind of work, and how sure it is",
+    )
+    command.add_argument("--url", metavar="URL", help="of --scores: where the gateway is (default: as configured)")
+    command.add_argument("--admin-key", metavar="KEY", help="of --scores: access.admin_key (default: $SKEIN_ADMIN_KEY)")
     add_json(command)
     command.set_defaults(act=models)
 
 
 def models(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    if arguments.scores is not None:
+        from gateway.cli.scores import scores
+
+        return scores(arguments, env)
     config = load(arguments.config, env)
     runtime = quiet_runtime(config, env)
     if arguments.listed:

@@ -17,13 +17,17 @@ from gateway.config.names import Names, follow, why_not
 from gateway.config.settings import Access, Config, Model, Observe, Provider, Server, Sessions
 from gateway.config.signing_in import MASK, is_installed, secrets
 from gateway.config.vendors import installed
+from gateway.dialects.words import Words
+from gateway.dialects.wrappers import LONGEST_TAG
 from gateway.errors import did_you_mean
 from gateway.resilience import Resilience, SpikeSettings
 from gateway.routing import Strategy
+from gateway.routing.corrections import CORRECTIONS
 from gateway.vendors import Vendor, routes
 
 SHORTEST_KEY = 8
 LAST_PORT = 65535
+MOST_PHRASES, LONGEST_PHRASE = 100, 200
 CACHES_WHEN_TOLD = ("anthropic_messages", "bedrock_converse")
 """The dialects in which a prompt cache has to be asked for."""
 
@@ -40,6 +44,7 @@ OWN_HEADERS = frozenset(
 )
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_TAG = re.compile(rf"[A-Za-z][A-Za-z0-9._-]{{0,{LONGEST_TAG - 1}}}")
 _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _NOT_IN_A_NAME = re.compile(r"[^\x21-\x7e]")
 _HOST_GLOB = re.compile(r"[A-Za-z0-9*?._-]{1,253}|[0-9A-Fa-f:]{2,45}|\[[0-9A-Fa-f:]{2,45}\]")
@@ -66,10 +71,30 @@ def check(config: Config, names: Names, found: Findings) -> None:
     _access(config, names, found)
     _hosts(config.media.allow, "media.allow", found)
     _sessions(config.sessions, found)
+    _turns(config.turns, found)
     if config.media.timeout == 0:
         found.add(
             "media.timeout", "is zero, in which nothing can be fetched", "leave it out, or set media.download: false"
         )
+
+
+def _turns(words: Words, found: Findings) -> None:
+    for index, language in enumerate(words.languages):
+        if language not in CORRECTIONS:
+            known = ", ".join(CORRECTIONS)
+            found.add(f"turns.languages[{index}]", f"{quoted(language)} is not a language known here", f"write {known}")
+    for index, name in enumerate(words.wrappers):
+        if not _TAG.fullmatch(name):
+            remedy = "write what stands in the brackets: a letter, then also digits and . _ -"
+            found.add(f"turns.wrappers[{index}]", f"{quoted(name)} is not the name of a tag", remedy)
+    for name in ("corrections", "failures", "not_failures", "auxiliary"):
+        phrases: tuple[str, ...] = getattr(words, name)
+        if len(phrases) > MOST_PHRASES:
+            found.add(f"turns.{name}", f"has more than {MOST_PHRASES} phrases", "each is looked for in every request")
+        for index, phrase in enumerate(phrases):
+            if not 2 <= len(phrase.strip()) <= LONGEST_PHRASE:
+                remedy = f"write 2 to {LONGEST_PHRASE} characters"
+                found.add(f"turns.{name}[{index}]", "is too short or too long for a phrase", remedy)
 
 
 def _server(server: Server, found: Findings) -> None:
@@ -230,7 +255,7 @@ def _references(strategy: Strategy, path: str, names: Names, found: Findings) ->
             found.add(where, "holds a space or another character no model id has")
         elif not names.leads_to_target(reference):
             found.add(where, why_not(reference, names), names.remedy(reference))
-        elif reference in seen and where.endswith(("]", ".target")):
+        elif reference in seen and where.endswith(("]", ".target", "].model")):
             found.add(where, f"{quoted(reference)} is listed twice")
         seen.add(reference)
 

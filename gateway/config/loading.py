@@ -17,6 +17,7 @@ from gateway.config.fitting import WRONG, fit
 from gateway.config.names import follow, names_of
 from gateway.config.reading import MAX_BYTES, Node, Unreadable, lines, named, read, sources
 from gateway.config.settings import Access, Config, CustomVendor, Media, Model, Observe, Provider, Server, Sessions
+from gateway.dialects.words import Words
 from gateway.errors import OperatorError, Problem
 from gateway.resilience import Resilience
 from gateway.vendors import VENDORS, Vendor
@@ -34,6 +35,7 @@ SECTIONS: Mapping[str, Any] = {
     "access": Access,
     "media": Media,
     "sessions": Sessions,
+    "turns": Words,
 }
 
 STANDBY = {"simulator": Provider(vendor="simulator")}

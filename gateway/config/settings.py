@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import inspect
 
+from gateway.dialects.words import Words
 from gateway.resilience import BreakerSettings, Resilience, SpikeSettings
 from gateway.routing import Strategy, Target
 from gateway.units import Duration, Size
@@ -320,6 +321,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     access: Access = Access()
     media: Media = Media()
     sessions: Sessions = Sessions()
+    turns: Words = Words()
     custom: dict[str, CustomVendor] = {}
     """The section ``vendors`` as it was said."""
     vendors: Mapping[str, Vendor] = msgspec.field(default_factory=lambda: VENDORS)

@@ -41,7 +41,7 @@ class Call(NamedTuple):
     """The arguments are a JSON object, or free text where the tool wants that."""
 
 
-class Message(msgspec.Struct):
+class Message(msgspec.Struct, gc=False):
     """One message; a tool's result is a message of its own, in whatever way a dialect packs several together.
 
     A dialect fills in what it takes to decode one later. Reading it twice costs as much as once.
@@ -77,7 +77,7 @@ class Message(msgspec.Struct):
         raise NotImplementedError
 
 
-class Conversation(msgspec.Struct, frozen=True):
+class Conversation(msgspec.Struct, frozen=True, gc=False):
     """``messages`` in order, without those that are none; ``tools``: names of those on offer."""
 
     messages: Sequence[Message] = ()

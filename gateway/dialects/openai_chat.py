@@ -131,8 +131,18 @@ def _session(asked: _Peek) -> str | None:
     """What the body calls the conversation, for clients that send no header for it."""
     metadata = _told(asked.metadata)
     metadata = metadata if isinstance(metadata, dict) else {}
-    named = (_told(asked.prompt_cache_key), metadata.get("user_id"), metadata.get("session_id"), _told(asked.user))
+    user = metadata.get("user_id")
+    named = (_told(asked.prompt_cache_key), _within(user) or user, metadata.get("session_id"), _told(asked.user))
     return next(filter(None, map(short, named)), None)
+
+
+def _within(user: Any) -> Any:
+    """Claude Code packs device and session into the user's id, as JSON."""
+    if isinstance(user, str) and user.startswith("{"):
+        with suppress(ValueError, RecursionError):
+            packed = msgspec.json.decode(user)
+            return packed.get("session_id") if isinstance(packed, dict) else None
+    return None
 
 
 def short(value: Any) -> str | None:

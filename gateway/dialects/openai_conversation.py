@@ -93,7 +93,7 @@ def conversation(body: bytes) -> Conversation:
     return Conversation(made, named, sum(len(memoryview(raw)) for raw in tools))
 
 
-class _Lazy(Message, kw_only=True):
+class _Lazy(Message, kw_only=True, gc=False):
     raw: _Message
 
     def read(self) -> Said:
@@ -105,7 +105,9 @@ class _Lazy(Message, kw_only=True):
         content = decoded(_content, raw.content)
         if isinstance(content, str):
             return Said(content, flag=flag)
-        return _of_parts(content, flags) if content else Said(text_of(_value(raw.content), "\n"), flag=flag)
+        if content is None and bytes(raw.content) != b"null":  # a list with something else in it than parts
+            return Said(text_of(_value(raw.content), "\n"), flag=flag)
+        return _of_parts(content or [], flags)
 
     def calls(self, place: int) -> list[Call]:
         if isinstance(made := _value(self.raw.tool_calls), list) and made:

@@ -89,6 +89,9 @@ SIGNS: dict[tuple[Verdict, Place], tuple[str, ...]] = {
     ),
 }
 
+TAIL_HINTS = ("error", "fail", "timed out", "terminated", "*** ", "npm", "exception", "try again")
+"""One of these is in every tail that a row for the tail or the last line matches: looking for words is quicker."""
+
 # What may stand before the words that tell: the agent's and the protocol's own. Each is skipped in turn.
 PREFIXES = (
     r"<[a-z_]{1,40}>",
@@ -125,6 +128,8 @@ EXIT_TAIL = re.compile(
     r"(?:\n(?:signal|background pids|process group pgid|wall time|duration)\b[^\n]{0,80}\s*){0,4}\Z",
     re.IGNORECASE,
 )
+EXIT_BEGINS = frozenset("<cdefprstw")
+"""The letters with which a head begins that tells an exit code."""
 EXIT_HINTS = ("code", "status", "exited with")
 
 # Tools that show what somebody else wrote, by their names.

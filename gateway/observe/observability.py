@@ -80,7 +80,8 @@ class Observability:
         """Told of every answer's score: who answered, what kind of work, the score, when (epoch seconds)."""
         self._crashes: dict[tuple[str, str], float] = {}
         # First what adds to the record, then what reads it.
-        self.add("sessions", Sessions())
+        self.sessions = Sessions()
+        self.add("sessions", self.sessions)
         self.add("effectiveness", Effectiveness(self._scored))
         self.add("metrics", self.metrics)
         self.add("live", self.live)

@@ -208,8 +208,9 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
 
     @property
     def kind(self) -> str:
-        """One of ``decisions.KINDS``."""
-        return "retry" if self.repeats is not None else (self.plan and self.plan.kind) or UNREAD
+        """One of ``decisions.KINDS``. A call on the side is one however often it is made."""
+        kind = (self.plan and self.plan.kind) or UNREAD
+        return "retry" if self.repeats is not None and kind != "aux" else kind
 
     @property
     def task(self) -> str:

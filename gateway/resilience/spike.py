@@ -58,7 +58,7 @@ class Spike:
     @property
     def hold(self) -> float:
         """Seconds for which it stays demoted at least, from the last time that the share was too high."""
-        return self.settings.hold * 2**self._doublings
+        return self.settings.hold * (1 << self._doublings)
 
     @property
     def off(self) -> bool:

@@ -95,7 +95,7 @@ RULES: Mapping[str, str] = {
     "tool_failures": "tool calls of the worker failed",
     "corrections": "the user corrected the worker",
     "auxiliary": "a call on the side: a title, a summary",
-    "context": "the history does not fit the worker's window",
+    "context": "the conversation does not fit the window of whose turn it is",
     "compacted": "the conversation was summarised",
     "first_turn": "a plan is made",
     "replan": "a plan is made anew",

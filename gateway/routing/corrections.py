@@ -59,7 +59,8 @@ CORRECTIONS: Mapping[str, Corrections] = {
             r"wrong(?=\s*[,.!:;]|\s*$| (?:again|file|one|answer|approach|way|direction|place|function|directory|folder"
             r"|branch|tests?|line|version)\b)",
             r"incorrect(?=\s*[,.!:;]|\s*$)",
-            rf"actually,(?! (?:{_WELCOME}))|actually (?=no\b|you\b|it should|that should|i (?:asked|meant|wanted|said))",
+            rf"actually,(?! (?:{_WELCOME}))",
+            r"actually (?=no\b|you\b|it should|that should|i (?:asked|meant|wanted|said))",
             r"(?:please )?(?:undo|revert|roll ?back) (?:that|this|it|your|those|these)\b",
             r"(?:please )?(?:re-?do (?:it|this|that)|do (?:it|this|that) (?:again|over))\b",
             r"(?:please )?don'?t do (?:that|this)\b|stop doing\b",
@@ -75,13 +76,14 @@ CORRECTIONS: Mapping[str, Corrections] = {
             r"not (?:quite|right|correct|what i)\b(?! away| now)|nope?,? (?:that|it|this)(?:'s| is) (?:wrong|not)\b",
         ),
         denials=(
-            rf"no(?=\s*[,.!:;-]|\s*$| (?:that|it|this|you|not|don'?t|stop|wait|i)\b)(?!{_HARMLESS})",
+            rf"no(?=\s*[,.!:;*_-]|\s*$| (?:that|it|this|you|not|don'?t|stop|wait|i)\b)(?!{_HARMLESS})",
             rf"(?:nope|nah)\b(?!{_HARMLESS})",
         ),
         within=(
-            rf"that{_IS}(?:wrong|incorrect|broken|not (?:right|correct|what i|it\b|true|how|working|the (?:right|correct"
-            r"|one))|the wrong)",
-            rf"(?:this|it|output|result|answer|code){_IS}(?:wrong|incorrect|broken|not (?:right|correct|working|what i))\b",
+            rf"that{_IS}(?:wrong|incorrect|broken|not (?:right|correct|what i|it\b|true|how|working"
+            r"|the (?:right|correct|one))|the wrong)",
+            rf"(?:this|it|output|result|answer|code){_IS}"
+            r"(?:wrong|incorrect|broken|not (?:right|correct|working|what i))\b",
             rf"(?:this|that|it|which) {_NOT_DOING} (?:work|compile|help|fix|solve|build|pass|make sense|do anything"
             r"|change anything|run)\b",
             r"still (?:fail(?:s|ing)?|broken|not (?:working|right|correct|fixed|there)|(?:doesn'?t|does not|isn'?t"
@@ -93,7 +95,9 @@ CORRECTIONS: Mapping[str, Corrections] = {
             r"same (?:error|problem|issue|bug|failure) (?:again|as before|still)|the same error\b",
             r"you (?:broke|misunderstood|ignored)\b|(?:fail(?:s|ed|ing)|crash(?:es|ed)|broke) again\b",
         ),
-        hints=r"wrong|incorrect|broke|not |n'?t |still |again|same error|misunderstood|ignored",
+        hints=r"wrong|incorrect|broke|still |again|same error|misunderstood|ignored"
+        r"|not (?:right|correct|what i|it\b|true|how|working|the )|(?:n'?t|not) (?:work|compile|help|fix|solve|build"
+        r"|pass|make sense|do any|change|run)",
         unless=r"\b(?:if|whether|when|unless|until|in case|ensure|make sure|check (?:that|why|for)|what to do|should"
         r"|so that|says?|said|message|test (?:that|for)|explain|assume|suppose|why does|users?|would)\b",
         ascii=True,
@@ -109,7 +113,7 @@ CORRECTIONS: Mapping[str, Corrections] = {
             r"[没沒](?:用|成功|效果|反应|有用)|[还還]是(?:不|[没沒]|[报報]|[错錯]|失|有|那)",
             r"我(?:[说說]的|要的|想要的)(?:不)?是|我是[说說要让讓]",
         ),
-        denials=(r"不行(?!的[话話])|不是(?:这|這|那|我|[说說]|的)|不(?=[，,。！!])|[并並]不是",),
+        denials=(r"不行(?!的[话話])|不是(?=[，,。！!]|$)|不是(?:这|這|那|我|[说說]|的)|不(?=[，,。！!])|[并並]不是",),
         within=(
             r"[还還]是(?:不行|不[对對]|不能|不可以|不[成]功|[报報][错錯]|[错錯]|失[败敗]|[没沒]|有[问問][题題]|有[错錯]"
             r"|[无無]法|一[样樣]的?[错錯问問]|同[样樣]的)",

@@ -21,6 +21,8 @@ from gateway.routing.weighing import Contender, Share, Weighed, needs_of, weighe
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 MOST_EVIDENCE = 10
+DOUBT = 1.0
+"""Standard deviations by which a candidate may be better than it is thought to be, for new sessions."""
 EXPLORED, STICKY, BEST = "explored", "sticky", "best_score"
 
 
@@ -53,12 +55,13 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     REMEMBERS: ClassVar[bool] = True
 
     candidates: Annotated[tuple[str | Contender, ...], msgspec.Meta(min_length=1)]
-    cost_weight: Weight = 0.1
+    cost_weight: Weight = 0.08
     """How much cost counts beside quality: 0 is quality alone; 1 is quality per dollar, which favours the cheap."""
     speed_weight: Weight = 0.02
     """How much the time to first output counts: 0 is not at all."""
     explore: Share = 0.05
-    """The share of new sessions that are given to a candidate drawn by how likely it is the best, to learn of it."""
+    """The share of new sessions that are given to a candidate drawn by how likely it is the best, to learn of it. 0: no
+    session is, and who is little known has no benefit of the doubt either."""
     failure_threshold: Annotated[int, msgspec.Meta(ge=1)] = 2
     """Failed turns in a row after which a session is given to another candidate."""
     switch_margin: Weight = 0.1
@@ -126,14 +129,22 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return self._going_on(here, able, task, reading, kept)
 
     def _begun(self, able: Sequence[Weighed], task: str, reading: Reading, fleet: Fleet) -> Choice:
-        """Drawn in a bounded share of new sessions, and never where turns show that it is none."""
-        best, rule, why = able[0], BEST, f"the best score for {task}"
+        """1. Drawn, in a bounded share of new sessions. 2. Less known, and perhaps better. 3. The best score.
+
+        Where turns show that it is no new session, nothing is tried.
+        """
+        first, rule, why = able[0], BEST, f"the best score for {task}"
         new = not reading.turns and reading.kind == "main" and not reading.compacted
-        if new and len(able) > 1 and self.explore and fleet.chance() < self.explore:
-            best, rule = _drawn(able, fleet.chance()), EXPLORED
-            why = f"drawn for {task}, to learn more of it"
-        kept = Kept(at=best.reference, task=task, seen=len(reading.turns), explored=rule == EXPLORED, kind=reading.kind)
-        return Choice(best, rule, why, kept)
+        if new and self.explore and len(able) > 1:
+            promising = max(able, key=_at_best)
+            if fleet.chance() < self.explore:
+                first, rule, why = _drawn(able, fleet.chance()), EXPLORED, f"drawn for {task}, to learn more of it"
+            elif promising is not first:
+                why = f"less is known of it for {task}, and it may be better than {first.reference}"
+                first, rule = promising, EXPLORED
+        explored, seen = rule == EXPLORED, len(reading.turns)
+        kept = Kept(at=first.reference, task=task, seen=seen, explored=explored, kind=reading.kind)
+        return Choice(first, rule, why, kept)
 
     def _going_on(self, here: Weighed, able: Sequence[Weighed], task: str, reading: Reading, kept: Kept) -> Choice:
         """1. It cannot serve this. 2. It failed. 3. Another is better by the margin. 4. It stays."""
@@ -155,7 +166,7 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         best = next((each for each in others if each.reference not in left), None)
         margin = self.switch_margin if changed else 2 * self.switch_margin
         if best and (changed or not kept.explored) and best.score > here.score * (1 + margin):
-            why = f"{'for ' + task if changed else 'it'} is better than {here.reference} by more than {margin:.0%}"
+            why = f"better{f' for {task}' if changed else ''} than {here.reference} by more than {margin:.0%}"
             return self._moved(best, BEST, why, task, reading, left)
         stays = msgspec.structs.replace(kept, task=task, left=left)
         return Choice(here, STICKY, "the session stays", stays)
@@ -174,6 +185,11 @@ def _failures(reading: Reading, since: int) -> tuple[str, ...]:
             break
         found.append(f"turn {number}: {turn.evidence}")
     return tuple(reversed(found))
+
+
+def _at_best(each: Weighed) -> float:
+    """Its score with the benefit of the doubt."""
+    return each.score / each.quality * min(1.0, each.quality + DOUBT * each.deviation)
 
 
 def _drawn(able: Sequence[Weighed], chance: float) -> Weighed:

@@ -30,9 +30,8 @@ class _Row(msgspec.Struct):
 
 
 class Estimate(msgspec.Struct, frozen=True, gc=False):
-    """``n`` answers' worth of evidence, the mean score, and the interval that holds it nine times in ten."""
+    """The mean score, and the interval that holds it nine times in ten."""
 
-    n: float
     mean: float
     low: float
     high: float
@@ -78,11 +77,11 @@ NINETY = 1.6448536269514722
 """Standard deviations to either side that hold nine in ten of a normal distribution."""
 
 
-def estimate(good: float, bad: float, n: float) -> Estimate:
-    """Of a Beta distribution: ``good`` and ``bad`` above 0, what was believed included; ``n`` without it."""
+def estimate(good: float, bad: float) -> Estimate:
+    """Of a Beta distribution: ``good`` and ``bad`` are above 0, with what was believed before there was evidence."""
     centre, spread = _digamma(good) - _digamma(bad), math.sqrt(_trigamma(good) + _trigamma(bad))
     low, high = (_share(centre + side * NINETY * spread) for side in (-1, 1))
-    return Estimate(n, good / (good + bad), low, high)
+    return Estimate(good / (good + bad), low, high)
 
 
 def deviation(good: float, bad: float) -> float:

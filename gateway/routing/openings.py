@@ -13,8 +13,10 @@ from typing import Literal, NamedTuple
 
 from gateway.dialects.words import SHIPPED, Words
 
-Place = Literal["system", "user"]
-"""A line of the system prompt's head begins so; the user's last words do, or the first where no tools are on offer."""
+Place = Literal["system", "user", "last"]
+"""A line of the system prompt's head begins so; the user's first or last words do, where no tools are on offer (with
+tools, what a user says is the job, whatever it reads like); the last words do, with tools or without.
+"""
 
 HEAD = 600
 """Characters of a text in which its opening is looked for: some agents put a line about themselves first."""
@@ -33,7 +35,7 @@ AUXILIARY: Sequence[Opening] = (
     Opening("user", "---BEGIN HINTS", "goose: a title"),
     Opening("user", "---BEGIN USER MESSAGES---", "goose: a title"),
     Opening("system", "## Task Context\n- An llm context limit was reached", "goose: a summary"),
-    Opening("user", "Please summarize the conversation history provided in the system prompt", "goose: a summary"),
+    Opening("last", "Please summarize the conversation history provided in the system prompt", "goose: a summary"),
     Opening("system", "Your task is to summarize a tool call & response pair", "goose: a summary of a tool call"),
     Opening("system", 'You are a specialized "planner" AI', "goose: a plan"),
     Opening("system", "Reply only with the classification label", "goose: is it a plan?"),
@@ -46,18 +48,18 @@ AUXILIARY: Sequence[Opening] = (
     Opening("user", "Please write a 5-10 word title", "Claude Code: a title"),
     Opening("system", "Analyze if this message indicates a new conversation topic", "Claude Code: a title"),
     Opening("system", "You are a helpful AI assistant tasked with summarizing conversations", "a summary"),
-    Opening("user", "Your task is to create a detailed summary of the conversation so far", "Claude Code: a summary"),
-    Opening("user", "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools", "Claude Code: a summary"),
+    Opening("last", "Your task is to create a detailed summary of the conversation so far", "Claude Code: a summary"),
+    Opening("last", "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools", "Claude Code: a summary"),
     Opening("system", "Extract any file paths that this command reads or modifies", "Claude Code: a command's files"),
     Opening(
         "system", "Your task is to process Bash commands that an AI coding agent", "Claude Code: a command's prefix"
     ),
     Opening("system", "You are a security monitor for autonomous AI coding agents", "Claude Code: may it run?"),
     Opening("system", "You are an assistant for performing a web search tool use", "Claude Code: a web search"),
-    Opening("user", "[SUGGESTION MODE:", "Claude Code: what the user may say next"),
-    Opening("user", "The user stepped away and is coming back. Recap", "Claude Code: a recap"),
+    Opening("last", "[SUGGESTION MODE:", "Claude Code: what the user may say next"),
+    Opening("last", "The user stepped away and is coming back. Recap", "Claude Code: a recap"),
     # Codex, and pi which says the same
-    Opening("user", "You are performing a CONTEXT CHECKPOINT COMPACTION", "Codex: a summary"),
+    Opening("last", "You are performing a CONTEXT CHECKPOINT COMPACTION", "Codex: a summary"),
     Opening("system", "You are performing a CONTEXT CHECKPOINT COMPACTION", "Codex: a summary"),
     Opening("user", "Generate a concise, single-line task title", "Codex: a title"),
     Opening("system", "You are a context summarization assistant", "pi: a summary"),
@@ -66,14 +68,14 @@ AUXILIARY: Sequence[Opening] = (
     Opening("user", "Generate a title for this conversation:", "opencode: a title"),
     Opening("system", "You are an anchored context summarization assistant", "opencode: a summary"),
     Opening("system", "Summarize what was done in this conversation", "opencode: a summary"),
-    Opening("user", "Provide a detailed prompt for continuing our conversation above", "opencode: a summary"),
+    Opening("last", "Provide a detailed prompt for continuing our conversation above", "opencode: a summary"),
     # Gemini CLI, qwen-code
     Opening("system", "You are the component that summarizes internal chat history", "qwen-code: a summary"),
     Opening(
-        "user", "Analyze *only* the content and structure of your immediately preceding", "qwen-code: who is next?"
+        "last", "Analyze *only* the content and structure of your immediately preceding", "qwen-code: who is next?"
     ),
     # Cline
-    Opening("user", '<explicit_instructions type="summarize_task">', "Cline: a summary"),
+    Opening("last", '<explicit_instructions type="summarize_task">', "Cline: a summary"),
     # aider
     Opening(
         "system", "You are an expert software engineer that generates concise, one-line Git commit", "aider: a commit"
@@ -112,10 +114,9 @@ def auxiliary(system: str, first: str, last: str, tools: bool, words: Words = SH
     ``system``, ``first``, ``last``: the system prompt, the user's first and last words. ``tools``: some are on offer.
     """
     known = _known(words)
-    found = known.system.search(system[:HEAD]) or known.user.match(last[:HEAD])
+    found = known.system.search(system[:HEAD]) or known.last.match(last[:HEAD])
     if not found and not tools:
-        # With tools on offer what the user said first is the job, whatever it reads like.
-        found = known.user.match(first[:HEAD])
+        found = known.user.match(last[:HEAD]) or known.user.match(first[:HEAD])
     return known.what[found.lastgroup] if found and found.lastgroup else ""
 
 
@@ -132,20 +133,25 @@ def is_summary(text: str, whole: bool) -> bool:
     return text.startswith(tuple(SUMMARIES)) or (whole and text in WHOLE_SUMMARIES)
 
 
+_OWN: tuple[Place, ...] = ("system", "last")
+
+
 class _Known(NamedTuple):
     system: re.Pattern[str]
     user: re.Pattern[str]
+    last: re.Pattern[str]
     what: dict[str, str]
     """By the group that matched."""
 
 
 @lru_cache(maxsize=8)
 def _known(words: Words) -> _Known:
-    own = (Opening(place, phrase, "as configured") for phrase in words.auxiliary for place in ("system", "user"))
+    own = (Opening(place, phrase, "as configured") for phrase in words.auxiliary for place in _OWN)
     rows = {f"g{number}": each for number, each in enumerate((*AUXILIARY, *own))}
     return _Known(
         _pattern((name, each) for name, each in rows.items() if each.place == "system"),
         _pattern((name, each) for name, each in rows.items() if each.place == "user"),
+        _pattern((name, each) for name, each in rows.items() if each.place == "last"),
         {name: each.what for name, each in rows.items()},
     )
 

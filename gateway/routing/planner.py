@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.chat import LONGEST_NAME, Facts, Operation
 from gateway.errors import CallerError, nearest
-from gateway.routing import Crash, Latency, LeftOut, Measured, Ordered, PinnedBy, Plan, Strategy, Target, joined
+from gateway.routing import Crash, Fleet, Latency, LeftOut, Measured, Ordered, PinnedBy, Plan, Strategy, Target, joined
 from gateway.routing.pins import Pin
 from gateway.routing.turns import NOTHING, Reading
 
@@ -138,6 +138,10 @@ class Planner:
             return False
         strategy = self.models[resolved.name].strategy
         return getattr(strategy, "REMEMBERS", False) or any(map(self.remembers, strategy.references()))
+
+    def view(self, senses: Senses, reading: Reading) -> Fleet:
+        """The fleet as a strategy sees it, for a conversation that is given."""
+        return _View(self, msgspec.structs.replace(senses, reading=lambda: reading))
 
     def plan(self, facts: Facts, senses: Senses, *, pin: Pin | None = None, no_fallback: bool = False) -> Plan:
         """Raises ``CallerError``: 404 for an unknown model, 400 when no target has the operation."""

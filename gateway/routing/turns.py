@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -22,7 +21,7 @@ Kind = Literal["main", "aux", "subagent"]
 """An agent's own turn; a call on the side (a title, a summary); a turn of an agent that another one has started."""
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """One tool call of a turn and what came of it. ``evidence`` is the marker that told, never content."""
 
     tool: str
@@ -30,7 +29,7 @@ class Outcome(msgspec.Struct, frozen=True):
     evidence: str = ""
 
 
-class Turn(msgspec.Struct, frozen=True, kw_only=True):
+class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One assistant message, and what followed it."""
 
     calls: tuple[Outcome, ...] = ()
@@ -171,35 +170,38 @@ class _Walk:
         self._commands: list[Command] = []
         self._silent = False  # nothing was said since the last command
         self._begun: int | None = None
-        self._asked = False
+        self._answered = ""  # its last characters
         self._calls: list[Call] = []
         self._results: list[Message] = []
         self._reports: list[Outcome] = []
 
     def take(self, place: int, message: Message) -> None:
         said = message.said()
-        calls = message.size_of_calls() if message.role == "assistant" else 0
-        self.tokens += TOKENS_PER_MESSAGE + (said.size + calls) // BYTES_PER_TOKEN
-        self.tokens += TOKENS_PER_FILE * (said.images + said.files)
-        self.images = self.images or said.images > 0
+        size = said.size
+        if said.images or said.files:
+            self.images = self.images or said.images > 0
+            size += BYTES_PER_TOKEN * TOKENS_PER_FILE * (said.images + said.files)
+        self.tokens += TOKENS_PER_MESSAGE + size // BYTES_PER_TOKEN
         match message.role:
-            case "assistant":
-                self._answer(place, message, said, calls > 0)
             case "tool":
                 self._silent = False
                 if len(self._results) < MOST_OUTCOMES:
                     self._results.append(message)
+            case "assistant":
+                self._answer(place, message, said)
             case "user":
                 self._user(place, said)
             case "system" if self._begun is None and len(self.system) < openings.HEAD:
                 self.system = f"{self.system}\n{said.text[: openings.HEAD]}".strip()
 
-    def _answer(self, place: int, message: Message, said: Said, calling: bool) -> None:
+    def _answer(self, place: int, message: Message, said: Said) -> None:
+        calling = message.size_of_calls()
+        self.tokens += calling // BYTES_PER_TOKEN
         if self._begun is None and place < FIRST_MESSAGES:
             self.compacted = self.compacted or openings.is_summary(said.text.lstrip(), False)
         self.close()
         self._begun, self._silent = self.tokens, False
-        self._asked = said.text[-20:].rstrip(" \n*_\"')").endswith(("?", "？"))
+        self._answered = said.text[-20:]
         if calling:
             self._calls = message.calls(place)[:MOST_OUTCOMES]
             self.called = self.called or bool(self._calls)
@@ -219,8 +221,11 @@ class _Walk:
         if self._begun is None and place < FIRST_MESSAGES:
             self.compacted = self.compacted or openings.is_summary(text, not self.first)
         elif not self.corrected:
-            self.corrected = corrects(text, self._asked, self._words)
+            self.corrected = corrects(text, self._has_asked(), self._words)
         self.first, self.last = self.first or text, text
+
+    def _has_asked(self) -> bool:
+        return self._answered.rstrip(" \n*_\"')").endswith(("?", "？"))
 
     def _report(self, told: Report, text: str) -> None:
         if len(self._reports) == MOST_OUTCOMES:
@@ -234,22 +239,21 @@ class _Walk:
     def close(self) -> None:
         """The turn under way is over: what came of it is known."""
         if self._begun is not None:
-            self.turns.append(
-                Turn(calls=(*self._outcomes(), *self._reports), corrected=self.corrected, tokens=self._begun)
-            )
+            calls = (*self._outcomes(), *self._reports)
+            self.turns.append(Turn(calls=calls, corrected=self.corrected, tokens=self._begun))
         self._calls, self._results, self._reports, self.corrected = [], [], [], ""
 
-    def _outcomes(self) -> Iterator[Outcome]:
+    def _outcomes(self) -> list[Outcome]:
         """Of its calls in order, then of results that are nobody's."""
         if not self._calls and not self._results:
-            return
+            return []
         results, left = answered(self._calls, self._results)
-        for call, result in zip(self._calls, results, strict=True):
-            found = self._judge.of(call, result.said() if result else None)
-            yield Outcome(call.tool[:LONGEST_NAME], found.verdict, found.evidence)
-        for result in left:
-            found = self._judge.told(NOBODYS, result.said())
-            yield Outcome("", found.verdict, found.evidence)
+        judged = [
+            (call, self._judge.of(call, result.said() if result else None))
+            for call, result in zip(self._calls, results, strict=True)
+        ]
+        judged += [(NOBODYS, self._judge.told(NOBODYS, result.said())) for result in left]
+        return [Outcome(call.tool[:LONGEST_NAME], found.verdict, found.evidence) for call, found in judged]
 
     def commands(self) -> tuple[Command, ...]:
         if self._silent:

@@ -110,12 +110,16 @@ class Weighed(msgspec.Struct, frozen=True, kw_only=True):
         return self.good / (self.good + self.bad)
 
     @property
+    def deviation(self) -> float:
+        return deviation(self.good, self.bad)
+
+    @property
     def outgrown(self) -> bool:
         return any(why.startswith("window") for why in self.unmet)
 
     def why(self, task: str) -> str:
         """What the score is made of, in one line."""
-        facts = [f"{task} {self.quality:.2f}±{deviation(self.good, self.bad):.2f} (n={self.n:.0f})"]
+        facts = [f"{task} {self.quality:.2f}±{self.deviation:.2f} (n={self.n:.0f})"]
         facts += [f"${self.cost:.2g}" if self.cost is not None else "no price"]
         facts += [f"{self.seconds:.1f} s"] if self.seconds is not None else []
         return ", ".join([*facts, *self.unmet])

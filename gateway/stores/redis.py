@@ -69,7 +69,7 @@ class RedisStore:
         self._origin: bytes | None = None
         self._entered = 0
         self._waiting: OrderedDict[tuple[Place, str], bytes | None] = OrderedDict()
-        self._wake = asyncio.Event()
+        self._wake, self._ended = asyncio.Event(), asyncio.Event()
         self._asking: set[asyncio.Task[Any]] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._failed_at: float | None = None
@@ -112,13 +112,12 @@ class RedisStore:
 
     async def close(self) -> None:
         """Writes what still waits, if that is soon done; what is lost is told."""
+        self._ended.set()
+        self._wake.set()
         if self._keeper:
+            # Asked to end, not cancelled: the client may swallow that.
+            await asyncio.wait({self._keeper}, timeout=LAST_WORDS)
             self._keeper.cancel()
-            await asyncio.wait({self._keeper})
-        if self._failed_at is None:
-            with suppress(Exception):
-                async with asyncio.timeout(LAST_WORDS):
-                    await self._write()
         if missed := self._missed + len(self._waiting):
             self._tell("closed", missed, again=self._failed_at is not None)
         for task in list(self._asking):
@@ -178,13 +177,11 @@ class RedisStore:
     async def _keep_up(self) -> None:
         while True:
             if self._failed_at is None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._every):
-                        await self._wake.wait()
-            if self._failed_at is not None:
-                await asyncio.sleep(self._pause)
+                await _happens(self._wake, self._every)
             self._wake.clear()
             trying = self._failed_at is not None
+            if trying and await _happens(self._ended, self._pause):
+                return
             try:
                 await self._catch_up(trying)
             except Exception as error:
@@ -193,6 +190,8 @@ class RedisStore:
                 # What failed for a request meanwhile is another failure.
                 if trying or self._failed_at is None:
                     self._well()
+            if self._ended.is_set():
+                return
 
     def _not_yet(self, error: Exception) -> None:
         if self._failed_at is None:
@@ -242,10 +241,10 @@ class RedisStore:
                     del self._waiting[key]
 
     async def _read_table(self) -> None:
+        entered = self._entered
         version: Any = await self._client.hget(self._table, VERSION)
         if version == self._version:
             return
-        entered = self._entered
         found: Any = await self._client.hgetall(self._table)
         if entered != self._entered:
             # What was entered meanwhile is newer: it is written next, and all is read again.
@@ -276,6 +275,14 @@ class RedisStore:
     @staticmethod
     def _digest(name: str) -> str:
         return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+async def _happens(event: asyncio.Event, seconds: float) -> bool:
+    """Within the time?"""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False
 
 
 def why(error: Exception) -> events.StoreWhy:

@@ -136,6 +136,34 @@ def test_the_conversation_decides_the_role_and_its_cap(skein: Skein) -> None:
     assert not [change for change in found["targets"][1]["changes"] if "max_tokens" in change]
 
 
+def test_the_rule_and_its_evidence_are_told_in_words(skein: Skein) -> None:
+    def call(number: int) -> list[Any]:
+        made = {"id": f"c{number}", "type": "function", "function": {"name": "shell", "arguments": "{}"}}
+        failed = {"role": "tool", "tool_call_id": f"c{number}", "content": "Command exited with code 127"}
+        return [{"role": "assistant", "content": None, "tool_calls": [made]}, failed]
+
+    messages = [*MESSAGES, *call(1), *call(2), *call(3)]
+    tools = [{"type": "function", "function": {"name": "shell"}}]
+    body = json.dumps({"model": "coder", "messages": messages, "tools": tools}).encode()
+    lines = skein("explain", "-", config=CONFIG, stdin=body).out.splitlines()
+    assert lines[1].startswith("lead_worker: role=lead; turn=4")
+    assert [" ".join(line.split()) for line in lines[2:6]] == [
+        "rule tool_failures: tool calls of the worker failed",
+        "evidence turn 2: shell: Command exited with code 127",
+        "evidence turn 3: shell: Command exited with code 127",
+        "request main, turn 4",
+    ]
+
+
+def test_what_kind_of_request_it_is_follows_from_its_words_and_headers(skein: Skein) -> None:
+    title = [{"role": "system", "content": "Generate a short title (four words or less)."}, *MESSAGES]
+    body = json.dumps({"model": "coder", "messages": title}).encode()
+    found = skein("explain", "-", "--json", config=CONFIG, stdin=body).json
+    assert (found["kind"], found["rule"], found["role"]) == ("aux", "auxiliary", "worker")
+    header = ("--header", "x-claude-code-agent-id: a1")
+    assert skein("explain", "-", *header, "--json", stdin=request("coder")).json["kind"] == "subagent"
+
+
 def test_headers_pin_and_stop_the_failover(skein: Skein) -> None:
     headers = ("--header", "x-skein-model: fast", "--header", "X-Skein-No-Fallback: true")
     ran = skein("explain", "-", *headers, config=CONFIG, stdin=request("whatever"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from gateway.dialects.conduct import Judged
 from gateway.dialects.conduct import judged as judged_in
 from gateway.dialects.openai_chat import conversation
-from gateway.dialects.signs import PREFIXES, SIGNS
+from gateway.dialects.signs import EXIT_BEGINS, EXIT_HEAD, EXIT_HINTS, EXIT_TAIL, PREFIXES, SIGNS, TAIL_HINTS
 from gateway.routing.turns import read
 from tests.corpus import ROOT
 
@@ -262,6 +263,19 @@ def test_the_tables_hold_what_is_documented():
     assert {verdict for verdict, _ in SIGNS} == VERDICTS - {"ok", "unanswered"}
     assert all(SIGNS.values())
     assert len(set(PREFIXES)) == len(PREFIXES)
+
+
+def test_what_is_looked_for_first_is_in_all_that_is_matched():
+    for [row] in (param.values for param in corpus()):
+        for text in (row["content"], str(row["content"]) + "\nmake: *** x\nnpm ERR! y\nFix the errors and try again."):
+            if not isinstance(text, str):
+                continue
+            assert not EXIT_HEAD.match(text) or text[0].lower() in EXIT_BEGINS
+            assert not EXIT_TAIL.search(text) or any(hint in text.lower() for hint in EXIT_HINTS)
+            for line in text.splitlines():
+                for pattern in (*SIGNS["error", "tail"], *SIGNS["error", "last"]):
+                    found = re.match(pattern, line, re.IGNORECASE)
+                    assert not found or any(hint in line.lower() for hint in TAIL_HINTS), pattern
 
 
 # Laws -----------------------------------------------------------------------------------------------------------------

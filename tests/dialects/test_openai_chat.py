@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.chat import Facts, Turn, Usage
+from gateway.chat import Facts, Usage
 from gateway.dialects import DIALECTS
+from gateway.dialects.conversation import NO_CONVERSATION, Conversation
 from gateway.dialects.glimpse import Whole
 from gateway.dialects.openai_chat import read_usage
 from gateway.errors import CallerError, Fault, FaultKind
+from gateway.routing.turns import Turn, read
 
 CHAT = DIALECTS["openai_chat"]
 EMBEDDINGS = DIALECTS["openai_embeddings"]
@@ -107,12 +109,18 @@ def test_peek_raises_nothing_else(body: bytes):
     for dialect in DIALECTS.values():
         with contextlib.suppress(CallerError):
             dialect.peek(body)
-        dialect.turns(body)
+        assert isinstance(dialect.conversation(body), Conversation)
 
 
 # Turns ----------------------------------------------------------------------------------------------------------------
 
 LONG = "All went well. " * 60
+
+
+def turns_of(body: bytes) -> tuple[Turn, ...]:
+    return read(CHAT.conversation(body)).turns
+
+
 RESULTS: dict[str, tuple[Any, bool]] = {
     "an error of the agent": ("The tool call returned the following error:\n-32602: no such tool", True),
     "an error": ("Error: no such file", True),
@@ -150,7 +158,7 @@ RESULTS: dict[str, tuple[Any, bool]] = {
 @pytest.mark.parametrize(("content", "failed"), RESULTS.values(), ids=RESULTS)
 def test_a_failed_tool_result(content: Any, failed: bool):
     messages = [{"role": "assistant", "tool_calls": []}, {"role": "tool", "content": content}]
-    [turn] = CHAT.turns(json.dumps({"messages": messages}).encode())
+    [turn] = turns_of(json.dumps({"messages": messages}).encode())
     assert turn.failed == failed
     assert bool(turn.evidence) == failed
     assert len(turn.evidence) <= 80
@@ -175,19 +183,20 @@ CONVERSATIONS: dict[str, tuple[list[Any], str]] = {
 
 @pytest.mark.parametrize(("messages", "turns"), CONVERSATIONS.values(), ids=CONVERSATIONS)
 def test_turns(messages: list[Any], turns: str):
-    found = CHAT.turns(json.dumps({"messages": messages}).encode())
+    found = turns_of(json.dumps({"messages": messages}).encode())
     assert "".join("x" if turn.failed else "." for turn in found) == turns
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"5", b"{}", b'{"messages":5}', b'{"messages":[', b'{"messages":"\xff"}'])
 def test_a_conversation_that_cannot_be_read_has_no_turns(body: bytes):
-    assert CHAT.turns(body) == []
-    assert EMBEDDINGS.turns(body) == []
+    assert turns_of(body) == ()
+    assert EMBEDDINGS.conversation(body) == NO_CONVERSATION
 
 
 def test_the_evidence_is_kept():
     messages = [{"role": "assistant"}, {"role": "tool", "content": "no rule\nCommand exited with code 2\n"}]
-    assert CHAT.turns(json.dumps({"messages": messages}).encode()) == [Turn(True, "Command exited with code 2")]
+    [turn] = turns_of(json.dumps({"messages": messages}).encode())
+    assert turn.evidence == "Command exited with code 2"
 
 
 # Answers --------------------------------------------------------------------------------------------------------------

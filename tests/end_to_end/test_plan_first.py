@@ -225,6 +225,18 @@ def test_without_a_name_for_the_session_its_beginning_stands_for_it() -> None:
         assert all(PLAN in system(call) for call in s.executor.received)
 
 
+def test_one_users_conversations_have_plans_of_their_own() -> None:
+    with planning() as s:
+        s.planner.decide = lambda call: Answer(f"# Plan {call.number}")
+        for result in ("", "done", "done"):
+            for task in ("one", "two"):
+                history = called(result) if result else []
+                s.ask(messages=[SYSTEM, {"role": "user", "content": task}, *history], tools=TOOLS, user="ann")
+        plans = ["# Plan 1" in system(call) for call in s.executor.received]
+        assert plans == [True, False] * 3
+        assert s.planner.count == 2
+
+
 # --- questions
 
 
@@ -238,8 +250,8 @@ def test_questions_are_handed_on_as_they_came(stream: bool) -> None:
         assert (told.text, told.finish, told.status) == (ASKS, "stop", 200)
         said = [told.chunks, as_it_came.chunks] if stream else [[told.json], [as_it_came.json]]
         for chunk in (*said[0], *said[1]):
-            for name in ("id", "created"):
-                chunk.pop(name)
+            for name in ("id", "created", "usage"):
+                chunk.pop(name, None)
         assert said[0] == said[1]
         if stream:
             assert told.done
@@ -341,6 +353,18 @@ def test_when_all_fail_the_executors_fault_is_told() -> None:
         assert [each["provider"] for each in told.error["attempts"]] == ["planner", "executor"]
         assert [each["number"] for each in told.error["attempts"]] == [1, 2]
         s.keeps_its_secrets(told)
+
+
+@BOTH
+def test_a_plan_is_no_answer(stream: bool) -> None:
+    with planning(retries=0) as s:
+        s.planner.otherwise, s.executor.otherwise = Answer(PLAN), Status(500)
+        told = ask(s, stream=stream)
+        assert (told.status, told.headers["x-skein-attempts"]) == (502, "2")
+        ended = s.finished()
+        assert (ended.begun, ended.target, ended.heard.id, ended.heard.bytes) == (False, None, None, 0)
+        assert not s.of(events.OutputStarted)
+        assert s.metrics().total("skein_time_to_first_token_seconds_count") == 0
 
 
 def test_no_fallback_asks_one_planner_and_one_executor() -> None:
@@ -509,15 +533,25 @@ def test_a_reload_while_it_is_planned_changes_nothing_of_it(tmp_path: Path) -> N
 
 def test_neither_plan_nor_questions_are_told_to_anybody_else() -> None:
     marked = "# Plan\nThe secret word is Rumpelstilzchen"
-    with planning() as s:
+    replan = {"role": "user", "content": "/replan"}
+    with planning(model={"prompt": "Our own Rumpelstilzchen."}) as s:
         s.planner.otherwise = Answer(marked)
-        ask(s)
-        (said,) = advice(s)
-        finished = s.finished()
-        assert "Rumpelstilzchen" not in repr(said)
-        assert "Rumpelstilzchen" not in repr(finished)
-        rows = s.gateway.call(lambda: repr(s.gateway.runtime.observability.live.__dict__))
-        assert "Rumpelstilzchen" not in rows
+        history: list[Any] = []
+        for messages in ([], called("done"), [*called("done", 1), replan]):
+            history += messages
+            assert ask(s, *history).status == 200
+        assert "Rumpelstilzchen" in system(s.executor.received[-1])
+        finished = s.finished(3)
+        said = [*advice(s), finished, *s.of(events.AttemptSucceeded)]
+        observability = s.gateway.runtime.observability
+
+        def kept() -> str:
+            observability.settle()
+            return repr([observability.live.request(each.exchange_id) for each in advice(s)]) + repr(
+                vars(observability.live)
+            )
+
+        assert "Rumpelstilzchen" not in repr(said) + s.gateway.call(kept)
         assert "Rumpelstilzchen" not in s.gateway.page()
 
 

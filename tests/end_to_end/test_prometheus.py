@@ -40,6 +40,8 @@ SHOWN = (
     ("skein_attempts_total", "outcome", ("ok", "error", "timeout", "cancelled")),
     ("skein_failovers_total", "result", ("ok", "failed")),
     ("skein_model_switches_total", "reason", ("failover", "rate_limited", "timeout", "lead_to_worker")),
+    ("skein_route_rules_total", "rule", ("configured", "lead_turns", "worker_turns")),
+    ("skein_route_rules_total", "kind", ("main", "unread")),
     ("skein_breaker_transitions_total", "to", ("open", "half_open")),  # what closes again takes a minute
     ("skein_tool_calls_total", "outcome", ("ok", "error", "invalid_args", "unknown_tool", "unanswered")),
     ("skein_tokens_total", "type", TOKEN_TYPES),

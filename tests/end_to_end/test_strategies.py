@@ -268,6 +268,7 @@ def test_a_bare_name_alias_and_glob_find_their_target() -> None:
 
 def test_lead_and_worker() -> None:
     model = {"strategy": "lead_worker", "lead": "lead/gpt-4.1", "worker": "worker/gpt-4.1", "lead_turns": 2}
+    tools = [{"type": "function", "function": {"name": "shell"}}]
     with stand("lead", "worker", model=model) as s:
 
         def turns(count: int, result: str = "fine") -> list[Any]:
@@ -278,11 +279,12 @@ def test_lead_and_worker() -> None:
             ]
             return [{"role": "user", "content": "go"}, *one * count]
 
-        assert [provider_of(s, messages=turns(count)) for count in range(4)] == ["lead", "lead", "worker", "worker"]
+        found = [provider_of(s, messages=turns(count), tools=tools) for count in range(4)]
+        assert found == ["lead", "lead", "worker", "worker"]
         failed = [*turns(2), *turns(2, "Error: no such file")[1:]]
-        assert provider_of(s, messages=failed) == "lead"
+        assert provider_of(s, messages=failed, tools=tools) == "lead"
         s.worker.otherwise = Status(404)
-        told = s.ask(messages=turns(3))
+        told = s.ask(messages=turns(3), tools=tools)
         assert told.headers["x-skein-provider"] == "lead"
         assert "role=worker" in told.headers["x-skein-route"]
 

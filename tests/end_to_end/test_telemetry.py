@@ -296,7 +296,31 @@ def test_the_tools_of_a_session_are_judged_once(stream: bool) -> None:
         }  # fmt: skip
         assert metrics.by("skein_tool_call_retries_total", "tool") == {"read": 1}
         scores = metrics.by("skein_effectiveness_score_sum", "task_type"), metrics.by("skein_effectiveness_score_count")
-        assert scores == ({"tools": 1.5}, {(): 2})
+        # A half, one, and none for the last answer, which was asked for again.
+        assert scores == ({"tools": 1.5}, {(): 3})
+
+
+def test_an_answer_that_the_user_corrects_has_no_points_and_feedback_comes_first() -> None:
+    """In the words of the configuration, too. What is learned is what is counted."""
+    learned: list[tuple[str, str, float]] = []
+    with stand("primary", extra={"turns": {"corrections": ["nope, not like this"]}}) as s:
+        s.gateway.runtime.observability.learned = lambda target, task, score, at: learned.append(
+            (str(target), task, score)
+        )
+        question, answer = {"role": "user", "content": "go"}, {"role": "assistant", "content": "Hello"}
+        turns: list[Any] = [question]
+        for said in ("and on", "Nope, not like this.", "that's wrong", "thanks", "and the last one"):
+            turn(s, *turns)
+            turns += [answer, {"role": "user", "content": said}]
+        last = turn(s, *turns).headers["x-request-id"]
+        page(s)
+        assert [score for _, _, score in learned] == [1.0, 0.0, 0.0, 1.0, 1.0]
+        with s.client() as client:
+            client.post({"request_id": last, "verdict": "neutral"}, "/v1/feedback")
+            assert client.reply().status == 202
+        metrics = page(s)
+        assert learned == [("primary/gpt-4.1", "tools", score) for score in (1.0, 0.0, 0.0, 1.0, 1.0, 0.5)]
+        assert metrics.by("skein_effectiveness_score_sum", "target_model", "task_type") == {("gpt-4.1", "tools"): 3.5}
 
 
 def test_a_context_that_grows_and_one_that_was_compacted() -> None:

@@ -24,7 +24,20 @@ from gateway.observe.record import Record
 from tests.scripted import ScriptedVendor, hanging, refusing
 
 from .setting import Page, Stand, at, eventually, secret, stand
-from .traffic import FAILING, KEY, LIMITED_KEY, MODEL, TURNS, Asked, Book, Call, Clients, kinds_of, stories
+from .traffic import (
+    FAILING,
+    KEY,
+    LIMITED_KEY,
+    MODEL,
+    RULES,
+    TURNS,
+    Asked,
+    Book,
+    Call,
+    Clients,
+    kinds_of,
+    stories,
+)
 
 SEED = 20_25
 AT_ONCE = 150
@@ -35,6 +48,9 @@ PREFIX = {
     "hanging": [("hang", "provider_timeout_connect")],
 }
 KINDS_TOLD = {"a", "b", "c", "locked", "quiet", "drip", "closing", "lead", "work", "dead", "hang"}
+
+
+OF_STRATEGY = {"weighted": "drawn", "priority": "configured", "direct": "direct"}
 
 
 def targets(*providers: str, **settings: Any) -> dict[str, Any]:
@@ -220,9 +236,34 @@ class Truth:
         gone = [seen for seen in self.seen if seen.outcome == "cancelled"]
         return Counter("mid_stream" if seen.begun else "before_first_token" for seen in gone)
 
+    def rules(self) -> Counter[Any]:
+        """By strategy and rule: of agents as their turns have it; nobody has read what the others said."""
+        found = Counter[Any]()
+        for name, asked in self.asked.items():
+            kind, turn = name.partition("-")[0], name.rpartition("-")[2]
+            if kind == "session":
+                found["lead_worker", RULES[int(turn)], "main"] += 1
+            elif kind == "title":
+                found["lead_worker", "auxiliary", "aux"] += 1
+            elif kind == "again":
+                found["lead_worker", RULES[-1], "retry"] += 1
+            elif self.chains[name]:
+                model = asked.headers.get("x_skein_model", asked.model)
+                strategy = MODELS.get(model, {"strategy": "direct"}).get("strategy", "priority")
+                found[strategy, OF_STRATEGY[strategy], "unread"] += 1
+        return found
+
+    def scores(self) -> Counter[Any]:
+        """Each turn of an agent by the result of its call, the last one by being asked for again."""
+        sessions = self._sessions()
+        return Counter({("tools", "count"): TURNS * sessions, ("tools", "sum"): (TURNS - 1 - len(FAILING)) * sessions})
+
+    def _sessions(self) -> int:
+        return len({name.rpartition("-")[0] for name in self.asked if name.startswith("session-")})
+
     def tools(self) -> Counter[Any]:
         """Every turn but the last has its result judged, under the name of who called."""
-        sessions = len({name.rpartition("-")[0] for name in self.asked if name.startswith("session-")})
+        sessions = self._sessions()
         judged = Counter[Any]()
         for turn in range(TURNS - 1):
             judged["shell", "error" if turn in FAILING else "ok"] += sessions
@@ -262,6 +303,12 @@ def metrics(page: Page) -> dict[str, Counter[Any]]:
         "requests": page.by("skein_requests_total", "model", "outcome", "stream"),
         "disconnects": page.by("skein_client_disconnects_total", "stage"),
         "tool calls": page.by("skein_tool_calls_total", "tool", "outcome"),
+        "rules": page.by("skein_route_rules_total", "policy", "rule", "kind"),
+        "scores": Counter({
+            (task, each): count
+            for each in ("count", "sum")
+            for task, count in page.by(f"skein_effectiveness_score_{each}", "task_type").items()
+        }),
     }  # fmt: skip
 
 
@@ -278,6 +325,8 @@ def truth_of(truth: Truth, broken: Counter[Any]) -> dict[str, Counter[Any]]:
         "requests": truth.requests(),
         "disconnects": truth.disconnects(),
         "tool calls": truth.tools(),
+        "rules": truth.rules(),
+        "scores": truth.scores(),
     }
 
 
@@ -344,6 +393,13 @@ def assert_lines(lines: dict[str, list[dict[str, Any]]], true: dict[str, Counter
     assert Counter((line["provider"], line["error_type"]) for line in failed) == true["errors"]
     assert Counter((line["from"], line["to"], line["reason"]) for line in lines["model.switched"]) == true["switches"]
     assert Counter((line["tool"], line["outcome"]) for line in lines["tool.outcome"]) == true["tool calls"]
+    planned = [line for line in finished if "rule" in line]
+    decided = lines["route.decided"]
+    assert Counter((line["policy"], line["rule"], line["kind"]) for line in decided) == true["rules"]
+    assert Counter(line["rule"] for line in planned) == by(true["rules"], 1)
+    assert Counter(line["kind"] for line in planned) == by(true["rules"], 2)
+    scored = lines["effectiveness.observed"]
+    assert len({line["request_id"] for line in scored}) == len(scored) == true["scores"]["tools", "count"]
     tokens = Counter[str]()
     for line in finished:
         tokens.update(line.get("tokens", {}))

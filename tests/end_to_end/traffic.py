@@ -476,14 +476,24 @@ def _requests(number: int, kind: Kind) -> Iterator[Asked]:
 TURNS = 8
 # Two failures in a row bring the lead back for a turn.
 FAILING = (3, 4)
+# The rule of each turn: lead_turns 2, failure_threshold 2, fallback_turns 1.
+RULES = (*["lead_turns"] * 2, *["worker_turns"] * 3, "tool_failures", *["worker_turns"] * 2)
+# Turns before which the agent asks for a title.
+TITLED = (1, 6)
+TITLE = ({"role": "system", "content": "Generate a short title (four words or less) for this."}, *MESSAGES)
 
 
 def session(number: int) -> list[Asked]:
-    """An agent's conversation: each turn calls a tool, and the next brings its result."""
+    """An agent's conversation: each turn calls a tool, and the next brings its result. Titles are asked for in between,
+    and the last request is sent once more.
+    """
     made: list[Asked] = []
     messages: list[Any] = list(MESSAGES)
     for turn in range(TURNS):
         call = ToolCall("shell", {"command": "make"}, id=f"call_{number}_{turn}")
+        if turn in TITLED:
+            title = Asked(f"title-{number}-{turn}", "agent", headers={"x_skein_session": f"session-{number}"})
+            made.append(title._replace(messages=TITLE))
         made.append(
             Asked(
                 name=f"session-{number}-{turn}",
@@ -504,4 +514,4 @@ def session(number: int) -> list[Asked]:
             },
             {"role": "tool", "tool_call_id": call.id, "content": result},
         ]
-    return made
+    return [*made, made[-1]._replace(name=f"again-{number}")]

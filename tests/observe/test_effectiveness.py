@@ -11,9 +11,12 @@ from gateway import events
 from gateway.chat import Called, Heard
 from gateway.observe import effectiveness as module
 from gateway.observe.effectiveness import Effectiveness, Scored
+from gateway.observe.metrics import UNKNOWN
 from gateway.observe.record import Record
 from gateway.observe.sessions import Sessions
 from gateway.routing import Target
+from tests.observe.test_logs import Desk
+from tests.observe.test_metrics import Counting
 from tests.observe.told import BEGAN, BUSY, CLAUDE, OPENAI, TYPO, Tale
 
 
@@ -273,3 +276,41 @@ def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch):
     judges.ask(GO, calling("c1"), result("c1"), session="ci:1")
     judges.ask(GO, calling("c1"), result("c1"), session="ci:49")
     assert judges.told == [("req-50", 1.0)]
+
+
+def test_the_score_of_an_answer_is_told_under_its_own_id():
+    desk = Desk()
+    scored = Scored(
+        at=BEGAN,
+        id="req-3",
+        session="ci:s-1",
+        target=CLAUDE,
+        task="tools",
+        score=1 / 3,
+        signals={"tools": 3.0, "ok": 1.0},
+    )
+    desk.logs.effective(scored)
+    Desk("info").logs.effective(scored)
+    desk.logs.settle()
+    (line,) = map(json.loads, desk.paper.lines)
+    assert line == {
+        "ts": line["ts"],
+        "version": "1.2.3",
+        "level": "debug",
+        "event": "effectiveness.observed",
+        "request_id": "req-3",
+        "session_id": "ci:s-1",
+        "target": "claude/sonnet",
+        "task_type": "tools",
+        "score": 0.3333,
+        "signals": {"tools": 3.0, "ok": 1.0},
+    }
+
+
+def test_tasks_are_a_closed_set():
+    counting = Counting()
+    for span, task in enumerate(("code", "of-a-strategy-of-their-own"), 1):
+        counting.tell(Tale(span).understood().plan(CLAUDE, task=task).attempt(CLAUDE).answered().finished())
+        given = events.FeedbackGiven(at=BEGAN, exchange_id=f"req-{span}", name="n", score=1.0, source="ci")
+        label = task if span == 1 else UNKNOWN
+        assert counting.tell(given)[f"effectiveness_score{{sonnet,{label}}}"] == (1, 1.0)

@@ -12,13 +12,11 @@ import pytest
 from gateway import events
 from gateway.chat import Called, Cost, Heard, Usage
 from gateway.errors import Fault, FaultKind, Problem
-from gateway.observe.effectiveness import Scored
 from gateway.observe.lines import written
 from gateway.observe.logs import LEVELS, LOUDEST, Logs
 from gateway.observe.sessions import Sessions
 from gateway.observe.telemetry import Telemetry
 from gateway.observe.vocabulary import ERROR_TYPES
-from gateway.routing import Candidate, LeftOut
 from tests.observe.told import AZURE, BEGAN, BUSY, CLAUDE, LIMITED, OPENAI, SWITCH, TYPO, Memory, Tale, failover, kinds
 from tests.observe.told import TOOLS as JUDGED
 
@@ -120,6 +118,14 @@ STORIES: dict[str, tuple[Tale, list[tuple[str, str]]]] = {
         Tale().understood().strategy_crashed().plan().attempt().output().answered().finished(),
         [("error", "strategy.crashed"), PLAN, DONE, INFO],
     ),
+    "planned first": (
+        Tale().asked().attempt(CLAUDE, "planner").answered().advised().attempt().output().answered().finished(),
+        [PLAN, DONE, ("info", "planner.answered"), DONE, INFO],
+    ),
+    "no plan to be had": (
+        Tale().asked().attempt(CLAUDE, "planner").failed(BUSY).advised("failed").attempt().answered().finished(),
+        [PLAN, FAILED, ("warning", "planner.answered"), DONE, INFO],
+    ),
     "crashed in the middle": (
         Tale().asked().attempt().output().crashed().left().finished("broken", 500, code="internal_error", begun=True),
         [PLAN, CRASHED, DONE, ERROR],
@@ -164,6 +170,26 @@ FACTS: list[tuple[events.Event, Said]] = [
             "to": "half_open",
             "samples": 0,
         },
+    ),
+    (
+        events.StoreFailed(**at, store="redis", why="unreachable", missed=1),
+        {"level": "warning", "event": "store.failed", "store": "redis", "why": "unreachable", "missed": 1},
+    ),
+    (
+        events.StoreFailed(**at, store="redis", why="timeout", missed=7, again=True),
+        {"level": "debug", "event": "store.failed", "store": "redis", "why": "timeout", "missed": 7},
+    ),
+    (
+        events.StoreRecovered(**at, store="redis", seconds=61.23456, missed=7),
+        {"level": "warning", "event": "store.recovered", "store": "redis", "failed_s": 61.235, "missed": 7},
+    ),
+    (
+        events.SessionPinned(**at, session="ci:s-1", model="smart"),
+        {"level": "info", "event": "session.pinned", "session_id": "ci:s-1", "model": "smart"},
+    ),
+    (
+        events.SessionPinned(**at, session="ci:s-1", model=None),
+        {"level": "info", "event": "session.unpinned", "session_id": "ci:s-1"},
     ),
     (
         events.ProviderDemoted(**at, provider="openai", error_rate=1 / 3, calls=24, hold=30.0),
@@ -276,6 +302,14 @@ def test_what_nobody_would_read_is_not_even_heard(level: str, deaf_to: set[type[
 # Fields --------------------------------------------------------------------------------------------------------------
 
 
+def test_planner_answered():
+    tale = Tale().asked().attempt(CLAUDE, "planner").failed(BUSY).advised("failed", None, "overloaded")
+    (line,) = said(tale, "planner.answered")
+    fields = {name: line[name] for name in ("advice", "reason", "duration_s")}
+    assert fields == {"advice": "failed", "reason": "overloaded", "duration_s": 0.5}
+    assert "target" not in line
+
+
 def test_request_finished():
     memory = Memory()
     memory.switches[1], memory.tools = [msgspec.structs.replace(SWITCH, number=2)], JUDGED
@@ -386,51 +420,6 @@ def test_what_was_left_out_is_named_and_no_more_of_it():
     assert "dropped" not in said(Tale().asked().attempt().answered().finished(), "request.finished")[0]
 
 
-def test_route_decided():
-    left = (LeftOut(AZURE, "x-skein-no-fallback"), LeftOut(CLAUDE, "breaker open"))
-    weighed = (Candidate("smart", 0.83, "code 0.83"), Candidate("openai/gpt-5", 0.5123456, "code 0.51"))
-    tale = (
-        Tale()
-        .understood()
-        .plan(
-            *(OPENAI, CLAUDE),
-            strategy="lead_worker",
-            rule="tool_failures",
-            evidence=("turn 4: shell: exit code 1",),
-            role="lead",
-            kind="main",
-            turn=5,
-            candidates=weighed,
-            left_out=left,
-            note=CANARY,
-            remember={"plan": CANARY},
-        )
-    )
-    assert said(tale, "route.decided") == [
-        {
-            **WHOSE,
-            "level": "debug",
-            "event": "route.decided",
-            "policy": "lead_worker",
-            "rule": "tool_failures",
-            "reason": "as listed",
-            "evidence": ["turn 4: shell: exit code 1"],
-            "role": "lead",
-            "kind": "main",
-            "turn": 5,
-            "task_type": "chat",
-            "chosen": "openai/gpt-5",
-            "candidates": [
-                {"target": "smart", "score": 0.83, "why": "code 0.83"},
-                {"target": "openai/gpt-5", "score": 0.5123, "why": "code 0.51"},
-                # Shut: at the end of the plan, as the last resort.
-                {"target": "claude/sonnet", "rejected_because": "breaker open"},
-                {"target": "azure/gpt-4.1", "rejected_because": "x-skein-no-fallback"},
-            ],
-        }
-    ]
-
-
 def test_model_switched_between_and_within_requests():
     desk = Desk()
     desk.tell(Tale(1).asked(AZURE).attempt(AZURE).answered().finished())
@@ -471,35 +460,6 @@ def test_tool_outcome_and_effectiveness():
             "repeated": True,
         },
     ]
-
-
-def test_the_score_of_an_answer_is_told_under_its_own_id():
-    desk = Desk()
-    scored = Scored(
-        at=BEGAN,
-        id="req-3",
-        session="ci:s-1",
-        target=CLAUDE,
-        task="tools",
-        score=1 / 3,
-        signals={"tools": 3.0, "ok": 1.0},
-    )
-    desk.logs.effective(scored)
-    Desk("info").logs.effective(scored)
-    desk.logs.settle()
-    (line,) = map(json.loads, desk.paper.lines)
-    assert line == {
-        "ts": line["ts"],
-        "version": "1.2.3",
-        "level": "debug",
-        "event": "effectiveness.observed",
-        "request_id": "req-3",
-        "session_id": "ci:s-1",
-        "target": "claude/sonnet",
-        "task_type": "tools",
-        "score": 0.3333,
-        "signals": {"tools": 3.0, "ok": 1.0},
-    }
 
 
 def test_what_telemetry_says_of_itself():
@@ -632,7 +592,7 @@ def test_the_whole_failover():
         ("attempt.finished", "primary"),
         ("attempt.finished", "retry"),
         ("model.switched", None),
-        ("request.finished", None),
+        ("request.finished", "main"),
     ]
     assert {line["request_id"] for line in lines} == {"req-1"}
     assert len({line["trace_id"] for line in lines}) == 1

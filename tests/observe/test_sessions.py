@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway import events
 from gateway.chat import Called, Heard, Usage
 from gateway.errors import Fault, FaultKind
 from gateway.observe import sessions as module
@@ -69,6 +70,30 @@ def test_each_change_of_target_is_told_once_and_a_retry_is_none():
         ("openai/gpt-5", "azure/gpt-4.1", "failover", "request"),
         ("azure/gpt-4.1", "claude/sonnet", "rate_limited", "request"),
     ]
+
+
+def planned(served: Target = OPENAI, read: int = 0) -> Tale:
+    """Claude has made a plan, having read so many tokens, before another answered."""
+    tale = Tale().asked(served).attempt(CLAUDE, "planner").answered(Usage(input_tokens=read)).advised()
+    tale.attempt(served).answered(Usage(input_tokens=100))
+    return tale.finished(spent=events.Spent(usage=Usage(input_tokens=100 + read)))
+
+
+def test_a_planner_that_was_asked_first_has_changed_places_with_nobody():
+    memory = Memory()
+    for tale in (planned(), served(OPENAI), planned(), planned()):
+        record = memory.tell(tale)
+        assert (record.switches, record.failovers) == ([], 0)
+    # Another executor is another target, and so is another planner.
+    assert memory.tell(planned(AZURE)).switches[0].reason == "balanced"
+    failing = Tale().asked(AZURE).attempt(CLAUDE, "planner").failed(BUSY).attempt(OPENAI, "planner").answered()
+    record = memory.tell(failing.advised().attempt(AZURE).answered().finished())
+    assert (told(record), record.failovers) == ([("claude/sonnet", "openai/gpt-5", "failover", "request")], 1)
+
+
+def test_what_a_planner_has_read_is_not_the_size_of_the_conversation():
+    memory = Memory()
+    assert [memory.tell(planned(read=read)).growth for read in (5000, 0, 7000)] == [None, 0, 0]
 
 
 def served(*targets: Target, fails: int = 0, **plan: Any) -> Tale:
@@ -357,7 +382,8 @@ def test_of_a_long_conversation_the_end_and_the_length_tell():
     long = "a long text " * 1000
     memory.tell(asking(said(long), 4))
     assert memory.tell(asking(said(f"{long}."), 5)).repeats is None
-    assert memory.tell(asking(said(long), 6)).repeats == 4
+    assert memory.tell(asking(said(f"{long[:-1]}."), 6)).repeats is None
+    assert memory.tell(asking(said(long), 7)).repeats == 4
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"messages": 3}', b'{"messages": [1, {}]}', b"\xff"])

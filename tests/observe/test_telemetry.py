@@ -334,6 +334,7 @@ HEARD: dict[type[events.Event], str] = {
     events.AttemptSucceeded: "metrics live logs",
     events.AttemptFailed: "metrics live logs",
     events.AttemptAbandoned: "metrics logs",
+    events.PlannerAnswered: "logs",
     events.ExchangeFinished: "sessions effectiveness metrics live logs traces otel",
     events.HandlerCrashed: "logs",
     events.RequestTurnedAway: "metrics logs",

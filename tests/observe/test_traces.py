@@ -18,7 +18,7 @@ from gateway.observe.content import LONGEST, input_messages, redacted
 from gateway.observe.protobuf import encode
 from gateway.observe.record import Record, Switch
 from gateway.observe.traces import PROVIDER_NAMES, Audience, Traces, provider_name, resource
-from gateway.routing import LeftOut, Plan, Target
+from gateway.routing import Candidate, LeftOut, Plan, Target
 from gateway.trace_context import Trace
 from gateway.vendors import VENDORS as ALL_VENDORS
 
@@ -403,6 +403,55 @@ def test_failover_to_the_letter() -> None:
     ]
 
 
+def test_a_decision_is_told_with_its_evidence() -> None:
+    plan = Plan(
+        model="fast",
+        targets=(ACME, EAST),
+        reason="role=lead; turn=6",
+        strategy="lead_worker",
+        rule="tool_failures",
+        evidence=("turn 4: shell: exit code 1", "turn 5: shell: exit code 1"),
+        role="lead",
+        kind="main",
+        turn=6,
+        task="code",
+        pinned="admin",
+        candidates=(Candidate("acme/goose-1", 0.8342, "code 0.83"),),
+        left_out=(LeftOut(WEST, "breaker open"),),
+        note="the plan's words",
+        remember={"plan": "the plan's words"},
+    )
+    story = Story().understood(plan=False)
+    story.tell(events.PlanMade, plan=plan)
+    call = spans(story.attempt().output().answered().finished())[1]
+    attributes = dict(call.attributes or {})
+    assert {name: value for name, value in attributes.items() if name.startswith("skein.route.")} == {
+        "skein.route.policy": "lead_worker",
+        "skein.route.rule": "tool_failures",
+        "skein.route.reason": "role=lead; turn=6",
+        "skein.route.role": "lead",
+        "skein.route.kind": "main",
+        "skein.route.turn": 6,
+        "skein.route.pinned": "admin",
+        "skein.route.evidence": plan.evidence,
+        "skein.route.candidates": ("acme/goose-1", "azure-east/goose-1-east"),
+        "skein.route.scores": ("acme/goose-1 0.834: code 0.83",),
+    }
+    assert attributes["skein.task.type"] == "code"
+    name, _, decision = happened(call)[0]
+    assert (name, decision) == (
+        "skein.route.decision",
+        {
+            "policy": "lead_worker",
+            "rule": "tool_failures",
+            "chosen": "acme/goose-1",
+            "evidence": plan.evidence,
+            "rejected": ("west/swan-2: breaker open",),
+        },
+    )
+    assert "the plan's words" not in str([attributes, happened(call)])
+
+
 def test_langfuse_reads_what_it_prices() -> None:
     story = Story().understood(facts={"parameters": {"max_tokens": 64}}).attempt().output().answered().finished()
     call = spans(story)[1]
@@ -604,3 +653,11 @@ def test_import_costs_no_opentelemetry() -> None:
         " if n in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_planner_is_told_as_what_happened_before_the_answer():
+    told = Story().understood().attempt(EAST, "planner").answered()
+    told.tell(events.PlannerAnswered, advice="plan", target=EAST, seconds=0.25, why="")
+    call = spans(told.attempt().output().answered().finished())[1]
+    (said,) = [attributes for name, _, attributes in happened(call) if name == "skein.planner.answered"]
+    assert said == {"advice": "plan", "seconds": 0.25, "planner": str(EAST)}

@@ -266,6 +266,9 @@ class Tale:
     def left(self, **told: Any) -> Tale:
         return self._add(events.AttemptAbandoned, **self._of(), **{"seconds": 0.25} | told)
 
+    def advised(self, advice: str = "plan", target: Target | None = CLAUDE, why: str = "") -> Tale:
+        return self._add(events.PlannerAnswered, advice=advice, target=target, seconds=0.5, why=why)
+
     def crashed(self, traceback: str = "Traceback: no") -> Tale:
         return self._add(events.HandlerCrashed, traceback=traceback)
 

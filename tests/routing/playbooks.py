@@ -24,9 +24,12 @@ be decided so: turn, role, rule and the first target's provider; or more of the 
     summary: TEXT          the conversation goes on from a summary; `user` beside it: what is asked next
     subagent: TEXT         another agent has been started, in the conversation that `in` names
 
-beside any of them: ``in`` (another conversation, by a name), ``pin`` (the header x-skein-model), ``model`` (what is
+beside any of them: ``in`` (another conversation, by a name), ``pin`` (the header x-skein-model), ``operator`` (sets
+the model of this session before the call), ``model`` (what is
 asked for in place of the playbook's own), ``arguments`` (of the tool call), ``max_tokens``, ``session`` (another
-session's name). ``{filler 30}`` in a text makes it 30 kB longer. What a plan wants kept is kept.
+session's name), ``planner`` (what it answers if it is asked: ``plan TEXT``, ``questions`` or ``failed``). ``{filler
+30}`` in a text makes it 30 kB longer. What a plan wants kept is kept. ``remembers: true`` beside ``script``: decisions
+depend on what is kept.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ import yaml
 from gateway.app import Runtime
 from gateway.attempt import Exchange
 from gateway.config import parse
+from gateway.consulting import Advised, kept
 from gateway.dialects import openai_chat
 from gateway.errors import CallerError
 from gateway.routing import Plan
@@ -51,7 +55,7 @@ from tests.corpus import ROOT
 PLAYBOOKS = ROOT / "playbooks"
 AGENTS: dict[str, Any] = yaml.safe_load((PLAYBOOKS / "_agents.yaml").read_text())
 DONE = "I have looked into it and changed what had to be changed."
-BESIDE = frozenset(("expect", "in", "pin", "model", "arguments", "max_tokens", "session"))
+BESIDE = frozenset(("expect", "in", "pin", "operator", "model", "arguments", "max_tokens", "session", "planner"))
 LINE = "The geese flew north, one after the other, and nobody said a word of it.\n"
 
 Message = dict[str, Any]
@@ -65,8 +69,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     session: str
     pin: str | None
+    operator: str | None
     subagent: bool
     expect: dict[str, Any]
+    planner: str
     last_turn: str | None
     """How the last turn is to be read: failed, corrected, well; None where the step says nothing of it."""
 
@@ -174,8 +180,10 @@ def _call(conversation: _Conversation, step: dict[str, Any], name: str, number: 
         body=json.dumps(body, ensure_ascii=False).encode(),
         session=step.get("session", conversation.session),
         pin=step.get("pin"),
+        operator=step.get("operator"),
         subagent=conversation.subagent,
         expect=_expected(step["expect"]),
+        planner=step.get("planner", "failed"),
         last_turn=last_turn,
     )
 
@@ -250,7 +258,11 @@ class Replica:
         self.runtime = Runtime(parse(config, {}, "playbooks"), None, {}, told=False)
 
     async def decide(self, call: Call) -> Plan | CallerError:
-        gateway = self.runtime.gateway
+        gateway, pinned = self.runtime.gateway, self.runtime.pinned
+        if call.operator == "auto":
+            pinned.free(call.session)
+        elif call.operator:
+            pinned.pin(call.session, call.operator)
         exchange = Exchange(
             id="playbook",
             dialect=openai_chat,
@@ -266,6 +278,10 @@ class Replica:
             return refused
         if plan.memory and plan.remember is not None:
             gateway.keep(plan.memory, plan.remember)
+        advice, _, text = call.planner.partition(" ")
+        advised = Advised(advice, text=text)  # type: ignore[arg-type]
+        if plan.memory and (found := kept(plan, advised)) is not None:
+            gateway.keep(plan.memory, found)
         return plan
 
 

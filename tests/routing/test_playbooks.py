@@ -14,6 +14,7 @@ import pytest
 
 from gateway.dialects import openai_chat
 from gateway.routing.turns import read
+from gateway.stores.memory import MemoryStore
 from tests.routing.playbooks import Call, Replica, calls_of, playbooks, told, world
 
 BOOKS = playbooks()
@@ -59,15 +60,17 @@ def test_sessions_may_be_interleaved_over_two_replicas(seed: int):
         if not book.get("remembers")
     ]
 
-    async def play() -> None:
-        while waiting:
-            session = chance.choice(waiting)
-            call = session.pop(0)
-            check(call, await chance.choice(replicas).decide(call))
-            if not session:
-                waiting.remove(session)
+    asyncio.run(interleaved(waiting, replicas, chance))
 
-    asyncio.run(play())
+
+async def interleaved(waiting: list[list[Call]], replicas: list[Replica], chance: random.Random) -> None:
+    """The calls of each session in order, the sessions and the replicas as chance has it."""
+    while waiting:
+        session = chance.choice(waiting)
+        call = session.pop(0)
+        check(call, await chance.choice(replicas).decide(call))
+        if not session:
+            waiting.remove(session)
 
 
 def test_a_session_may_be_asked_for_in_any_order():
@@ -81,6 +84,17 @@ def test_a_session_may_be_asked_for_in_any_order():
             check(call, await replica.decide(call))
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_kept_of_a_session_is_kept_of_that_one(seed: int, monkeypatch: pytest.MonkeyPatch):
+    """Three runs at once of every session, those too that are remembered, over two gateways with one store."""
+    shared = MemoryStore(lambda: 0.0, 3600.0, 1000)
+    monkeypatch.setattr("gateway.app.store", lambda *_: shared)
+    chance, replicas = random.Random(seed), [Replica(CONFIG), Replica(CONFIG)]
+    assert replicas[0].runtime.store is replicas[1].runtime.store is shared
+    waiting = [list(calls_of(name, book, f"#{run}")) for run in range(3) for name, book in BOOKS.items()]
+    asyncio.run(interleaved(waiting, replicas, chance))
 
 
 CALLS = [call for name, book in BOOKS.items() for call in calls_of(name, book) if call.last_turn]

@@ -346,7 +346,7 @@ def test_what_is_told_adds_up_to_what_was_missed(redis: RedisServer):
 
 
 def test_a_slow_redis_is_left_alone_and_its_late_answers_harm_nobody():
-    slow, first = 0.4, True
+    slow = 0.4
 
     def answer(said: bytes) -> bytes:
         time.sleep(slow)

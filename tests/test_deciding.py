@@ -1,0 +1,255 @@
+"""Who chooses the model, and what becomes of a choice that cannot be followed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+
+from gateway.app import Runtime
+from gateway.attempt import Exchange
+from gateway.chat import Facts
+from gateway.config import parse
+from gateway.deciding import Decider
+from gateway.dialects import openai_chat, openai_embeddings
+from gateway.errors import CallerError
+from gateway.relay import for_header, route_of
+from gateway.routing import Plan
+from gateway.routing.pins import MOST_OLDER
+
+CONFIG = """
+providers:
+  openai: {api_key: sk-0123456789}
+  claude: {vendor: anthropic, api_key: sk-0123456789}
+models:
+  fast: openai/gpt-5-mini
+  smart: claude/claude-sonnet-4-5
+  coder: {strategy: lead_worker, lead: smart, worker: fast}
+aliases: {gpt-4o: fast}
+"""
+SESSION = "ci:s-1"
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+ANSWER = {"role": "assistant", "content": "Done."}
+CALL = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "shell", "arguments": "{}"}}],
+}
+RESULT = {"role": "tool", "tool_call_id": "c1", "content": "ok"}
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.runtime = Runtime(parse(CONFIG, {}), None, {}, told=False)
+
+    def plan(
+        self,
+        *messages: dict[str, Any],
+        model: str = "coder",
+        header: str | None = None,
+        operator: str | None = None,
+        only: str | None = None,
+        body: bytes | None = None,
+    ) -> Plan:
+        """``only``: the models the caller may use, a glob."""
+        if operator:
+            self.runtime.pinned.pin(SESSION, operator)
+        sent = body or json.dumps({"model": model, "messages": messages or [user("Go.")]}).encode()
+        restricted: dict[str, Any] = {}
+        if only:
+            allowed = only
+            restricted["allowed"] = lambda asked, resolved: any(
+                fnmatchcase(name, allowed) for name in (asked, resolved)
+            )
+        exchange = Exchange(
+            id="r",
+            dialect=openai_chat,
+            body=sent,
+            caller="ci",
+            session=SESSION,
+            pin=header,
+            restricted=bool(only),
+            **restricted,
+        )
+        return asyncio.run(self.runtime.gateway.plan(exchange, openai_chat.peek(sent, header)))
+
+    def refused(self, *messages: dict[str, Any], **how: Any) -> tuple[int, str, str]:
+        with pytest.raises(CallerError) as refused:
+            self.plan(*messages, **how)
+        return refused.value.status, refused.value.code, refused.value.message
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+TYPED = (user("/model fast"), ANSWER, user("Go on."))
+WHO: dict[str, tuple[dict[str, Any], tuple[str | None, str]]] = {
+    "nobody": ({}, (None, "coder")),
+    "the header": ({"header": "smart"}, ("x-skein-model", "smart")),
+    "the header over the operator": ({"header": "smart", "operator": "fast"}, ("x-skein-model", "smart")),
+    "the operator": ({"operator": "openai/gpt-5"}, ("admin", "openai/gpt-5")),
+    "the operator over the conversation": ({"operator": "smart", "messages": TYPED}, ("admin", "smart")),
+    "the conversation": ({"messages": TYPED}, ("/model", "fast")),
+    "the header over all": ({"header": "smart", "operator": "fast", "messages": TYPED}, ("x-skein-model", "smart")),
+}
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_who_chooses(who: str, desk: Desk):
+    how, expected = WHO[who]
+    plan = desk.plan(*how.pop("messages", ()), **how)
+    assert (plan.pinned, plan.asked) == expected
+    said = for_header(route_of(plan))
+    if plan.pinned:
+        assert plan.reason.startswith(f"pinned by {plan.pinned}; ")
+        assert said.startswith(f"pinned by {plan.pinned}; {plan.strategy}; ")
+        assert said.count("pinned") == 1
+    else:
+        assert said.startswith("lead_worker; role=lead; turn=1")
+
+
+NAMES = {
+    "a configured model": ("smart", "smart", "claude/claude-sonnet-4-5"),
+    "an alias": ("gpt-4o", "fast", "openai/gpt-5-mini"),
+    "a target": ("openai/gpt-5", "openai/gpt-5", "openai/gpt-5"),
+    "a bare name of one provider": ("claude-opus-4-1", "claude/claude-opus-4-1", "claude/claude-opus-4-1"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("by", ["header", "operator", "/model"])
+def test_what_may_be_named(name: str, by: str, desk: Desk):
+    asked, model, target = NAMES[name]
+    plan = desk.plan(user(f"/model {asked}")) if by == "/model" else desk.plan(**{by: asked})
+    assert (plan.asked, plan.model, str(plan.targets[0])) == (asked, model, target)
+
+
+def test_a_command_in_the_middle_of_a_tool_loop_holds(desk: Desk):
+    loop = (user("Build it."), CALL, RESULT, user("/model fast"), ANSWER, user("Now."), CALL, RESULT)
+    assert desk.plan(*loop).asked == "fast"
+    assert desk.plan(*loop[:4]).asked == "fast"
+    assert desk.plan(*loop, user("/model auto")).pinned is None
+    # Said between a call and its result, as agents queue what users type.
+    assert desk.plan(user("Build it."), CALL, user("/model fast"), RESULT).asked == "fast"
+
+
+def test_json_may_escape_the_slash(desk: Desk):
+    said = b'{"model": "coder", "messages": [{"role": "user", "content": "\\/model fast"}]}'
+    assert desk.plan(body=said).asked == "fast"
+
+
+def test_nobody_reads_a_conversation_without_commands(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    read: list[bytes] = []
+    conversation = openai_chat.conversation
+    monkeypatch.setattr(openai_chat, "conversation", lambda body: read.append(body) or conversation(body))
+    desk.plan(user("What is a model?"), model="fast")
+    assert read == []
+    desk.plan(user("/model smart"), model="fast")
+    desk.plan(user("What does /model smart do?"), model="fast")
+    assert len(read) == 2
+    desk.plan(user("/model smart"), model="fast", header="fast")
+    assert len(read) == 2, "nor where the header has chosen"
+
+
+# What cannot be followed
+
+
+def test_an_unknown_model_is_refused_where_it_is_named(desk: Desk):
+    status, code, said = desk.refused(user("/model smrat"))
+    assert (status, code) == (404, "model_not_found")
+    assert said.startswith("/model smrat: ")
+    assert '"smart"' in said or "smart" in said.partition("nearest")[2]
+    assert desk.refused(header="smrat")[:2] == (404, "model_not_found")
+    with pytest.raises(CallerError) as refused:
+        desk.runtime.pinned.pin(SESSION, "smrat")
+    assert refused.value.status == 404
+
+
+def test_later_it_is_passed_over_and_what_was_said_before_holds(desk: Desk):
+    after = (user("/model smrat"), user("Go on."))
+    plan = desk.plan(*after)
+    assert (plan.pinned, plan.model) == (None, "coder")
+    assert plan.evidence == ("/model: passed over, model_not_found",)
+    plan = desk.plan(user("/model fast"), ANSWER, *after)
+    assert (plan.pinned, plan.asked) == ("/model", "fast")
+    assert desk.plan(user("/model fast"), ANSWER, user("/model auto"), ANSWER, *after).pinned is None
+
+
+def test_however_many_cannot_be_followed_few_are_tried(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    tried: list[str] = []
+    resolve = desk.runtime.planner.resolve
+    monkeypatch.setattr(desk.runtime.planner, "resolve", lambda name: tried.append(name) or resolve(name))
+    told = [message for number in range(500) for message in (user(f"/model none-{number}"), ANSWER)]
+    assert desk.plan(*told, user("Go on.")).pinned is None
+    assert len([name for name in set(tried) if name.startswith("none-")]) == MOST_OLDER
+
+
+def test_what_the_caller_may_not_use_is_refused_by_every_way_to_say_it(desk: Desk):
+    assert desk.refused(header="smart", only="fast")[:2] == (403, "model_not_allowed")
+    status, code, said = desk.refused(user("/model smart"), model="fast", only="fast")
+    assert (status, code) == (403, "model_not_allowed")
+    assert said.startswith("/model smart: ")
+    # Whoever is restricted learns of nothing: neither what there is nor what an operator has chosen.
+    assert desk.refused(user("/model smrat"), model="fast", only="fast")[1] == "model_not_allowed"
+    status, code, said = desk.refused(model="fast", only="fast", operator="smart")
+    assert (status, code) == (403, "model_not_allowed")
+    assert "smart" not in said
+
+
+def test_a_forbidden_model_of_long_ago_is_passed_over(desk: Desk):
+    plan = desk.plan(user("/model smart"), ANSWER, user("Go on."), model="fast", only="fast")
+    assert (plan.pinned, plan.model) == (None, "fast")
+    assert plan.evidence == ("/model: passed over, model_not_allowed",)
+
+
+def test_an_operators_model_that_is_gone_since_a_reload_is_passed_over(desk: Desk):
+    desk.runtime.pinned.pin(SESSION, "smart")
+    del desk.runtime.planner.models["smart"]  # type: ignore[attr-defined]
+    plan = desk.plan(model="fast")
+    assert (plan.pinned, plan.model) == (None, "fast")
+    assert plan.evidence == ("admin: passed over, model_not_found",)
+    plan = desk.plan(model="fast", only="fast")
+    assert (plan.pinned, plan.model) == (None, "fast")
+
+
+def test_a_model_without_the_operation_is_no_reason_to_refuse_the_session(desk: Desk):
+    """A session may ask for vectors too; of these an operator has said nothing."""
+    desk.runtime.pinned.pin(SESSION, "smart")
+    sent = b'{"model": "openai/text-embedding-3-small", "input": "hi"}'
+    exchange = Exchange(id="r", dialect=openai_embeddings, body=sent, caller="ci", session=SESSION)
+    plan = asyncio.run(desk.runtime.gateway.plan(exchange, openai_embeddings.peek(sent)))
+    assert (plan.pinned, str(plan.targets[0])) == (None, "openai/text-embedding-3-small")
+    assert plan.evidence == ("admin: passed over, unsupported_operation",)
+
+
+def test_facts_without_a_session_ask_no_operator(desk: Desk):
+    planner, asked = desk.runtime.planner, list[str]()
+    decider = Decider(planner, None, desk.runtime.store, lambda session: asked.append(session))  # type: ignore[arg-type]
+    exchange = Exchange(id="r", dialect=openai_chat, body=b"{}", caller="ci")
+    assert list(decider._pins(exchange, Facts(model="fast"), lambda: None)) == []  # type: ignore[arg-type,return-value]
+    assert asked == []
+
+
+# How the conversation is read -----------------------------------------------------------------------------------------
+
+
+def test_an_operators_own_words_and_a_subagents_header_are_heard():
+    turns = "turns: {corrections: [that is rubbish], failures: [BUILD BROKEN]}\n"
+    runtime = Runtime(parse(CONFIG + turns, {}), None, {}, told=False)
+    broken = RESULT | {"content": "Build broken"}
+    messages = [user("Go."), *[CALL, RESULT] * 3, CALL, broken, ANSWER, user("That is rubbish!")]
+    body = json.dumps({"model": "coder", "messages": messages, "tools": [{"name": "shell"}]}).encode()
+    exchange = Exchange(id="r", dialect=openai_chat, body=body, caller="ci", session=SESSION, subagent=True)
+    plan = asyncio.run(runtime.gateway.plan(exchange, openai_chat.peek(body)))
+    assert (plan.kind, plan.role, plan.rule) == ("subagent", "lead", "tool_failures")
+    assert plan.evidence == ("turn 4: shell: Build broken", "turn 5: the user: that is rubbish")
