@@ -58,7 +58,7 @@ class Pinned:
         return sorted((each for each in self._all().values() if each.until > now), key=lambda each: -each.since)
 
     def pin(self, session: str, model: str) -> Pinning:
-        """From the session's next request on. Raises ``CallerError``: 404 for an unknown model, 409 for one too many."""
+        """From the session's next request on. Raises ``CallerError``: 404 for an unknown model, 409 for too many."""
         self._resolve(model)
         if self.find(session) is None and len(self.pins()) >= self._most:
             said = f"{self._most} sessions are pinned already (sessions.max): take one back first"

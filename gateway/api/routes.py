@@ -22,6 +22,7 @@ from gateway.api.inbound import (
     MODELS,
     PROVIDERS,
     REQUESTS,
+    SCORES,
     SESSIONS,
     SWITCHES,
     nearest_route,
@@ -133,6 +134,7 @@ def health(service: Service) -> list[Any]:
             "providers": PROVIDERS,
             "switches": SWITCHES,
             "sessions": SESSIONS,
+            "scores": SCORES,
             "events": EVENTS,
         }
 

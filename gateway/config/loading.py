@@ -141,8 +141,8 @@ def _session_notes(config: Config) -> Iterator[str]:
     sessions = config.sessions
     if config.server.workers > 1 and sessions.store == "memory":
         yield (
-            "server.workers is more than 1 with sessions.store: memory: each worker knows only the sessions it has served,"
-            " and an operator's model for a session holds in one of them (set sessions.store: redis)"
+            "server.workers is more than 1 with sessions.store: memory: each worker knows only the sessions it has"
+            " served, and an operator's model for a session holds in one of them (set sessions.store: redis)"
         )
     if sessions.store == "memory" and sessions.url is not None:
         yield "sessions.url is set, but sessions.store is memory: it is not used (set sessions.store: redis)"

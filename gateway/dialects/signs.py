@@ -131,6 +131,8 @@ EXIT_TAIL = re.compile(
 EXIT_BEGINS = frozenset("<cdefprstw")
 """The letters with which a head begins that tells an exit code."""
 EXIT_HINTS = ("code", "status", "exited with")
+EXIT_HINTED = re.compile(r"(?:code|status|exited with)[ :=]{1,3}-?\d")
+"""At the last hint of a tail that tells an exit code."""
 
 # Tools that show what somebody else wrote, by their names.
 SHOWING_TOOL = re.compile(

@@ -19,6 +19,7 @@ from gateway.dialects.signs import (
     ENDS,
     EXIT_BEGINS,
     EXIT_HEAD,
+    EXIT_HINTED,
     EXIT_HINTS,
     EXIT_TAIL,
     LAST_LINES,
@@ -176,8 +177,9 @@ def _exit_code(said: _Result, call: Call) -> tuple[int | None, str]:
     if told is None and _holds(said.tail, EXIT_HINTS) and not _shows(said, call):
         # Counted from the end: lower() may make a text longer.
         hint = max(map(said.tail.rfind, EXIT_HINTS))
-        tail = said.text[-ENDS:]
-        told = EXIT_TAIL.search(tail, max(0, len(tail) - len(said.tail) + hint - 60))
+        if EXIT_HINTED.match(said.tail, hint):
+            tail = said.text[-ENDS:]
+            told = EXIT_TAIL.search(tail, max(0, len(tail) - len(said.tail) + hint - 60))
     return (int(told["code"]), told["marker"].strip()) if told else (None, "")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -111,7 +111,7 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     crashed: str | None = None
     # What memory of the session adds.
     switches: list[Switch] = []
-    tools: list[ToolOutcome] = []
+    tools: Sequence[ToolOutcome] = ()
     growth: int | None = None
     """Input tokens more than in the session's last request."""
     compacted: bool = False

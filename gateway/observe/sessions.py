@@ -6,7 +6,7 @@ Memory, bounded: sessions and calls that were not heard of for long are forgotte
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -122,10 +122,10 @@ class Sessions:
 
     # Tools
 
-    def _tools(self, event: events.RequestUnderstood, conversation: Conversation) -> list[ToolOutcome]:
+    def _tools(self, event: events.RequestUnderstood, conversation: Conversation) -> Sequence[ToolOutcome]:
         """The calls whose results this request brings, each once however often it is sent."""
         if not event.facts.tools:
-            return []
+            return ()
         found = []
         for call in judged(conversation, self.words):
             key = (_owner(event), call.id)
@@ -145,7 +145,7 @@ class Sessions:
                     seconds=event.at - made.at if made else None,
                 )
             )
-        return found
+        return tuple(found)
 
     def _repeats(self, record: Record) -> int | None:
         """The session's last exchange with the same messages. Of users it is only known that they have many."""

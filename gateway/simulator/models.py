@@ -154,7 +154,11 @@ def agent(request: ChatRequest) -> Answer:
 
 
 def planner(request: ChatRequest) -> Answer:
-    steps = ("Look at what is there.", "Do what is asked, a step at a time.", "See that it works, and say what was done.")
+    steps = (
+        "Look at what is there.",
+        "Do what is asked, a step at a time.",
+        "See that it works, and say what was done.",
+    )
     numbered = (f"{number}. {step}" for number, step in enumerate(steps, 1))
     return Answer(text="\n".join(("# Plan", "", *numbered)))
 

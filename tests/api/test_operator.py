@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from gateway import events
-from gateway.api.inbound import REQUESTS, ROUTES, SESSIONS, Route, normalise
+from gateway.api.inbound import REQUESTS, ROUTES, SCORES, SESSIONS, Route, normalise
 from gateway.api.operator import takes_gzip
 from gateway.api.tail import Tail
 from gateway.app import Runtime, build_app
@@ -226,6 +226,24 @@ def test_providers_with_how_they_did(gateway: RunningGateway):
     assert "claude" not in found, "a provider that is gone is not shown"
 
 
+def test_models_and_what_they_are_expected_to_do(gateway: RunningGateway):
+    found = get(gateway, "/admin/models").json()
+    assert found["of"] == {"input_tokens": 8000, "output_tokens": 800}
+    [model] = found["models"]
+    assert (model["model"], model["strategy"], len(model["candidates"])) == ("coder", "priority", 1)
+    assert model["candidates"][0]["tasks"]["code"].keys() == {
+        "quality",
+        "low",
+        "high",
+        "n",
+        "believed",
+        "score",
+        "unmet",
+    }
+    gateway.runtime.service.live = None
+    assert get(gateway, "/admin/models").status_code == 200, "it is no part of the live view"
+
+
 def test_no_secret_is_in_any_answer(gateway: RunningGateway):
     gateway.runtime.service.metrics = page
     for path in (*ROUTES, "/admin/requests/req-7", "/schema/openapi.json"):
@@ -236,7 +254,7 @@ def test_no_secret_is_in_any_answer(gateway: RunningGateway):
 
 def test_without_a_live_view_it_says_so(gateway: RunningGateway):
     gateway.runtime.service.live = None
-    for path in set(ADMIN_PATHS) - {SESSIONS}:
+    for path in set(ADMIN_PATHS) - {SESSIONS, SCORES}:
         answer = get(gateway, path)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "live_view_off")
 

@@ -17,7 +17,7 @@ from tests.backends.prometheus import located
 
 
 class RedisServer:
-    """``with RedisServer() as redis``: ready when entered. ``stop`` and ``start`` keep its port, ``stop`` loses its data."""
+    """``with RedisServer() as redis``: ready when entered. ``stop`` loses its data, ``start`` takes its port again."""
 
     def __init__(self, password: str | None = None) -> None:
         self.password, self.port = password, free_port()

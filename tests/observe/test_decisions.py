@@ -78,7 +78,7 @@ def test_what_was_weighed_comes_before_what_stands_by():
     assert decisions.scores(weighed) == ("smart 0.9: code 0.90", "openai/gpt-5: no evidence")
 
 
-# In lines and counters -------------------------------------------------------------------------------------------------
+# In lines and counters ------------------------------------------------------------------------------------------------
 
 
 def test_route_decided():

@@ -471,7 +471,7 @@ def test_without_a_session_calls_are_the_callers():
 
 
 def test_requests_without_tools_are_not_read():
-    assert Memory().tell(bringing(GOOD, facts={"tools": False})).tools == []
+    assert Memory().tell(bringing(GOOD, facts={"tools": False})).tools == ()
 
 
 def test_a_request_that_is_refused_has_been_judged_all_the_same():
@@ -479,7 +479,7 @@ def test_a_request_that_is_refused_has_been_judged_all_the_same():
     memory.tell(calling(CLAUDE, "c1"))
     refused = bringing(GOOD).plan().attempt().failed(TYPO).finished("error", 400, fault=TYPO)
     assert len(memory.tell(refused).tools) == 1
-    assert memory.tell(bringing(GOOD)).tools == []
+    assert memory.tell(bringing(GOOD)).tools == ()
 
 
 # Memory --------------------------------------------------------------------------------------------------------------

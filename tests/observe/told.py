@@ -46,7 +46,7 @@ class Memory:
 
     def take(self, event: events.Event, record: Record | None) -> None:
         if record is not None and isinstance(event, events.RequestUnderstood):
-            record.tools, record.growth = list(self.tools), 300
+            record.tools, record.growth = tuple(self.tools), 300
         if record is not None and isinstance(event, events.AttemptStarted):
             record.switches += [each for each in self.switches.get(record.span, []) if each.number == event.number]
 
