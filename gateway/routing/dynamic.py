@@ -27,7 +27,7 @@ EXPLORED, STICKY, BEST = "explored", "sticky", "best_score"
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is kept of a session."""
+    """What is kept of a session, beside what a candidate's own strategy keeps of it."""
 
     at: str
     """The candidate that serves it."""
@@ -39,6 +39,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     left: tuple[str, ...] = ()
     """Candidates that failed at this task in this session."""
     kind: Kind = "main"
+    began: str = ""
+    """How its conversation begins: a session may hold several, one after the other."""
 
 
 class Choice(NamedTuple):
@@ -80,9 +82,14 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         weighed = self.weigh(task, facts, fleet, warm=kept.at if kept else None)
         able = [each for each in weighed if not each.unmet] or _least_unfit(weighed)
         choice = self._chosen(able, weighed, task, reading, kept, fleet)
-        # An agent within the session of another leaves what is kept to that one, and so does a call on the side.
-        foreign = reading.kind == "aux" or bool(fleet.remembered() and kept is None and reading.kind == "subagent")
-        return _ordered(choice, able, weighed, task, None if foreign else choice.kept)
+        remember = _beside(fleet.remembered(), choice) if self._is_own(kept, fleet, reading) else None
+        return _ordered(choice, able, weighed, task, remember)
+
+    def _is_own(self, kept: Kept | None, fleet: Fleet, reading: Reading) -> bool:
+        """An agent within the session of another leaves what is kept to that one, and so does a call on the side."""
+        if reading.kind == "aux":
+            return False
+        return reading.kind == "main" or kept is not None or not fleet.remembered()
 
     def weigh(self, task: str, facts: Facts, fleet: Fleet, warm: str | None = None) -> list[Weighed]:
         """Every candidate, the best score first; equal ones in the order written."""
@@ -105,7 +112,8 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             kept = msgspec.convert(remembered, Kept)
         except msgspec.ValidationError:  # kept when the model had another strategy
             return None
-        if kept.at not in self.references() or (reading.kind != "aux" and kept.kind != reading.kind):
+        anew = not reading.turns and not reading.compacted and kept.began != reading.origin
+        if kept.at not in self.references() or (reading.kind != "aux" and (anew or kept.kind != reading.kind)):
             return None
         # A conversation that was summarised has fewer turns than before.
         return msgspec.structs.replace(kept, seen=min(kept.seen, len(reading.turns)))
@@ -142,9 +150,7 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             elif promising is not first:
                 why = f"less is known of it for {task}, and it may be better than {first.reference}"
                 first, rule = promising, EXPLORED
-        explored, seen = rule == EXPLORED, len(reading.turns)
-        kept = Kept(at=first.reference, task=task, seen=seen, explored=explored, kind=reading.kind)
-        return Choice(first, rule, why, kept)
+        return Choice(first, rule, why, _taken_over(first, task, reading, explored=rule == EXPLORED))
 
     def _going_on(self, here: Weighed, able: Sequence[Weighed], task: str, reading: Reading, kept: Kept) -> Choice:
         """1. It cannot serve this. 2. It failed. 3. Another is better by the margin. 4. It stays."""
@@ -172,8 +178,30 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return Choice(here, STICKY, "the session stays", stays)
 
     def _moved(self, to: Weighed, rule: str, why: str, task: str, reading: Reading, left: tuple[str, ...]) -> Choice:
-        kept = Kept(at=to.reference, task=task, seen=len(reading.turns), left=left, kind=reading.kind)
-        return Choice(to, rule, why, kept)
+        return Choice(to, rule, why, _taken_over(to, task, reading, left=left))
+
+
+def _taken_over(
+    by: Weighed, task: str, reading: Reading, *, explored: bool = False, left: tuple[str, ...] = ()
+) -> Kept:
+    return Kept(
+        at=by.reference,
+        task=task,
+        seen=len(reading.turns),
+        explored=explored,
+        left=left,
+        kind=reading.kind,
+        began=reading.origin,
+    )
+
+
+def _beside(remembered: Mapping[str, Any], choice: Choice) -> Mapping[str, Any] | None:
+    """What is to be kept, with what the candidate's own strategy keeps."""
+    if choice.kept is None:
+        return None
+    others = {**remembered, **(choice.first.ordered.remember or {})}
+    foreign = {name: value for name, value in others.items() if name not in Kept.__struct_fields__}
+    return {**foreign, **msgspec.to_builtins(choice.kept)}
 
 
 def _failures(reading: Reading, since: int) -> tuple[str, ...]:
@@ -204,7 +232,11 @@ def _least_unfit(weighed: Sequence[Weighed]) -> list[Weighed]:
 
 
 def _ordered(
-    choice: Choice, able: Sequence[Weighed], weighed: Sequence[Weighed], task: str, kept: Kept | None
+    choice: Choice,
+    able: Sequence[Weighed],
+    weighed: Sequence[Weighed],
+    task: str,
+    remember: Mapping[str, Any] | None,
 ) -> Ordered:
     """The chosen one first; who else is able stands by, the best score first."""
     first = choice.first
@@ -220,7 +252,7 @@ def _ordered(
         task=task,
         candidates=tuple(Candidate(each.reference, round(each.score, 4), each.why(task)) for each in weighed),
         left_out=(*joint.left_out, *(LeftOut(each.target, ", ".join(each.unmet)) for each in unable)),
-        remember=msgspec.to_builtins(kept) if kept else None,
+        remember=remember,
     )
 
 

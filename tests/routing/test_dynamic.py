@@ -326,12 +326,31 @@ def test_a_short_answer_of_the_user_is_the_same_job():
 
 @pytest.mark.parametrize(
     "remembered",
-    [{"plan": "x"}, kept("gone"), kept("dear", kind="subagent"), {"at": 1}, {"at": "dear"}, kept("dear", seen="many")],
+    [{"left": 3}, kept("gone"), kept("dear", kind="subagent"), {"at": 1}, {"at": "dear"}, kept("dear", seen="many")],
 )
 def test_what_was_kept_of_something_else_is_not_believed(remembered: dict[str, Any]):
     found = order(reading=after(WENT_WELL), remembered=remembered)
     assert (first(found), found.rule) == ("dear", "best_score")
     assert found.remember == kept("dear", seen=1)
+
+
+def test_a_session_that_begins_anew_is_decided_anew():
+    """A user's id may stand for one conversation after the other."""
+    first_one = order(reading=msgspec.structs.replace(CODE, origin="one"))
+    assert first_one.remember == kept("dear", began="one")
+    again = msgspec.structs.replace(CODE, origin="one")
+    assert order(reading=again, remembered=first_one.remember).rule == "sticky", "the same request once more"
+    other = Reading(asked="Tell me about octopuses", origin="two")
+    found = order(reading=other, remembered=kept("dear", began="one"))
+    assert (first(found), found.rule, found.remember) == ("cheap", "best_score", kept("cheap", "chat", began="two"))
+    later = after(WENT_WELL, origin="changed")
+    assert order(reading=later, remembered=first_one.remember).rule == "sticky", "beginnings change on the way"
+
+
+def test_what_a_candidates_own_strategy_keeps_stays_beside_it():
+    beside = {"plan": "# Plan", "turns": 2}
+    found = order(reading=after(FAILED, FAILED), remembered=kept("dear", **beside, explored=True))
+    assert found.remember == kept("cheap", seen=2, left=("dear",), **beside)
 
 
 # Others in the session

@@ -99,6 +99,20 @@ def test_of_several_values_put_at_once_the_last_is_kept(redis: RedisServer):
     asyncio.run(story())
 
 
+def test_what_is_put_anew_while_it_is_being_written_is_written_too(redis: RedisServer):
+    async def story() -> None:
+        async with opened(redis.url) as one, opened(redis.url) as other:
+            for number in range(100):
+                one.put(f"key-{number}", b"old")
+                for _ in range(number % 10):
+                    await asyncio.sleep(0)
+                one.put(f"key-{number}", b"new")
+                await written(one)
+            assert {await other.get(f"key-{number}") for number in range(100)} == {b"new"}
+
+    asyncio.run(story())
+
+
 def test_keys_hold_no_names_and_everything_ends(redis: RedisServer):
     async def story() -> None:
         async with opened(redis.url, prefix="blue", seconds=60.0) as store:
