@@ -4,7 +4,8 @@ What is assumed, so that the figures can be judged:
 
 - Five models. How often each does each kind of work well is fixed but hidden (``MODELS``, moved a little by the seed);
   half way one of them, the best value for code, becomes much worse at it.
-- The gateway knows their prices and nothing else: to the registry of capabilities all five are unknown names.
+- The gateway knows their prices and how soon they answer; to the registry of capabilities all five are unknown names.
+  The operator has guessed at their skills, and errs (``GUESSED``); or has said nothing.
 - A session is one user's job of one kind, said in words of ``ASKED``; the gateway guesses the kind from those words,
   as it does for real. Each of its turns is answered well or not, independently of the others.
 - Of an answer the gateway learns a score only sometimes (``SCORED``), and not always the right one (``MISTAKEN``).

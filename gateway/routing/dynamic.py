@@ -6,14 +6,14 @@ stays with its model unless something says that it should not: models differ in 
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 
 from gateway.chat import Facts
 from gateway.routing import Candidate, Fleet, LeftOut, Ordered, merged
+from gateway.routing.evidence import draw
 from gateway.routing.tasks import task_of
 from gateway.routing.turns import Kind, Reading
 from gateway.routing.weighing import Contender, Share, Weighed, needs_of, weighed
@@ -146,7 +146,7 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if new and self.explore and len(able) > 1:
             promising = max(able, key=_at_best)
             if fleet.chance() < self.explore:
-                first, rule, why = _drawn(able, fleet.chance()), EXPLORED, f"drawn for {task}, to learn more of it"
+                first, rule, why = _drawn(able, fleet.chance), EXPLORED, f"drawn for {task}, to learn more of it"
             elif promising is not first:
                 why = f"less is known of it for {task}, and it may be better than {first.reference}"
                 first, rule = promising, EXPLORED
@@ -220,10 +220,9 @@ def _at_best(each: Weighed) -> float:
     return each.score / each.quality * min(1.0, each.quality + DOUBT * each.deviation)
 
 
-def _drawn(able: Sequence[Weighed], chance: float) -> Weighed:
+def _drawn(able: Sequence[Weighed], chance: Callable[[], float]) -> Weighed:
     """Thompson sampling: each one's quality is drawn from what is believed of it, and the best of the draws serves."""
-    draw = random.Random(chance).betavariate  # noqa: S311  (a lottery, not a secret)
-    return max(able, key=lambda each: each.score / each.quality * draw(each.good, each.bad))
+    return max(able, key=lambda each: each.score / each.quality * draw(each.good, each.bad, chance))
 
 
 def _least_unfit(weighed: Sequence[Weighed]) -> list[Weighed]:

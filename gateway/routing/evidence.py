@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -79,15 +79,27 @@ NINETY = 1.6448536269514722
 
 def estimate(good: float, bad: float) -> Estimate:
     """Of a Beta distribution: ``good`` and ``bad`` are above 0, with what was believed before there was evidence."""
-    centre, spread = _digamma(good) - _digamma(bad), math.sqrt(_trigamma(good) + _trigamma(bad))
+    centre, spread = _odds(good, bad)
     low, high = (_share(centre + side * NINETY * spread) for side in (-1, 1))
     return Estimate(good / (good + bad), low, high)
+
+
+def draw(good: float, bad: float, chance: Callable[[], float]) -> float:
+    """A number drawn from it. ``chance`` gives numbers in [0, 1) and is asked twice (Box and Muller's way)."""
+    centre, spread = _odds(good, bad)
+    far, turn = math.sqrt(-2 * math.log(1 - chance())), math.cos(2 * math.pi * chance())
+    return _share(centre + far * turn * spread)
 
 
 def deviation(good: float, bad: float) -> float:
     """The standard deviation of a Beta distribution."""
     total = good + bad
     return math.sqrt(good * bad / (total + 1)) / total
+
+
+def _odds(good: float, bad: float) -> tuple[float, float]:
+    """Mean and standard deviation of the log-odds."""
+    return _digamma(good) - _digamma(bad), math.sqrt(_trigamma(good) + _trigamma(bad))
 
 
 def _share(odds: float) -> float:

@@ -98,7 +98,12 @@ def stand() -> Iterator[Stand]:
             "providers": providers,
             "models": models,
             "access": {"mode": "keys", "keys": keys},
-            "resilience": {"retries": 0, "retry_budget": 1000, "breaker": {"consecutive": 1000, "min_requests": 1000}},
+            "resilience": {
+                "retries": 0,
+                "retry_budget": 1000,
+                "spike": {"error_rate": 1},
+                "breaker": {"consecutive": 1000, "min_requests": 1000},
+            },
         }
         gateway = stack.enter_context(running_gateway(json.dumps(config)))
         made = Stand(gateway, vendors)

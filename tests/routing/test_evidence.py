@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import statistics
 
 import pytest
 
 from gateway.routing import Measured, Target
 from gateway.routing import evidence as module
 from gateway.routing.capabilities import BELIEVED, GUESSED, ROWS, SKILLS, UNKNOWN, grades
-from gateway.routing.evidence import HALF_LIFE, MOST, Evidence, deviation, estimate
+from gateway.routing.evidence import HALF_LIFE, MOST, Evidence, deviation, draw, estimate
 
 A, B = Target("p", "a"), Target("p", "b")
 
@@ -82,6 +83,17 @@ def test_the_interval_holds_nine_in_ten(good: float, bad: float):
     assert found.low < found.mean < found.high
     assert found.mean == good / (good + bad)
     assert deviation(good, bad) > 0
+
+
+@pytest.mark.parametrize(("good", "bad"), [(1.5, 0.5), (6.0, 2.0), (40.0, 8.0), (3.0, 9.0)])
+def test_draws_are_spread_as_they_should_be(good: float, bad: float):
+    chance = random.Random(3).random
+    drawn = [draw(good, bad, chance) for _ in range(20_000)]
+    assert statistics.fmean(drawn) == pytest.approx(good / (good + bad), abs=0.02)
+    assert statistics.stdev(drawn) == pytest.approx(deviation(good, bad), rel=0.15)
+    assert all(0 < each < 1 for each in drawn)
+    for number in (0.0, 0.5, 0.999999999999):
+        assert 0 <= draw(good, bad, lambda: number) <= 1  # noqa: B023
 
 
 # What is believed beforehand
