@@ -23,6 +23,8 @@ Weight = Annotated[float, msgspec.Meta(ge=0, le=1)]
 MOST_EVIDENCE = 10
 DOUBT = 1.0
 """Standard deviations by which a candidate may be better than it is thought to be, for new sessions."""
+LITTLE = 60
+"""Measured answers to a kind of task below which little is known of a candidate: this bounds what trying it costs."""
 EXPLORED, STICKY, BEST = "explored", "sticky", "best_score"
 
 
@@ -217,7 +219,8 @@ def _failures(reading: Reading, since: int) -> tuple[str, ...]:
 
 def _at_best(each: Weighed) -> float:
     """Its score with the benefit of the doubt."""
-    return each.score / each.quality * min(1.0, each.quality + DOUBT * each.deviation)
+    doubt = DOUBT if each.n < LITTLE else 0.0
+    return each.score / each.quality * min(1.0, each.quality + doubt * each.deviation)
 
 
 def _drawn(able: Sequence[Weighed], chance: Callable[[], float]) -> Weighed:

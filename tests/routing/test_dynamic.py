@@ -212,6 +212,8 @@ def test_the_less_known_has_the_benefit_of_the_doubt_until_it_is_known():
     assert (first(found), found.rule) == ("new", "explored")
     measured[("new", "code")] = Measured(140, 60)
     assert first(order(strategy, prices={}, measured=measured)) == "known"
+    measured[("new", "code")] = Measured(48, 13)
+    assert first(order(strategy, prices={}, measured=measured)) == "known", "60 answers are enough, whatever the doubt"
     never = msgspec.structs.replace(strategy, explore=0)
     assert first(order(never, prices={}, measured={("known", "code"): Measured(160, 40)}, chance=ALWAYS)) == "known"
 
