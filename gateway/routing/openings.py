@@ -37,7 +37,6 @@ AUXILIARY: Sequence[Opening] = (
     Opening("system", "## Task Context\n- An llm context limit was reached", "goose: a summary"),
     Opening("last", "Please summarize the conversation history provided in the system prompt", "goose: a summary"),
     Opening("system", "Your task is to summarize a tool call & response pair", "goose: a summary of a tool call"),
-    Opening("system", 'You are a specialized "planner" AI', "goose: a plan"),
     Opening("system", "Reply only with the classification label", "goose: is it a plan?"),
     Opening("system", "You are a good analyst and can detect operations", "goose: may it write?"),
     # Claude Code
@@ -87,6 +86,9 @@ AUXILIARY: Sequence[Opening] = (
     Opening("user", "### Task:\nSuggest 3-5 relevant follow-up", "Open WebUI: what the user may say next"),
 )
 
+PLANNING = ('You are a specialized "planner" AI',)
+"""How goose's /plan begins: without tools, yet no aside. It is the hardest part of the work."""
+
 SUBAGENTS: Sequence[Opening] = (
     Opening("system", "You are a specialized subagent within the goose AI framework", "goose: its system prompt"),
     Opening("user", "Subagent ID:", "goose: its first message"),
@@ -118,6 +120,10 @@ def auxiliary(system: str, first: str, last: str, tools: bool, words: Words = SH
     if not found and not tools:
         found = known.user.match(last[:HEAD]) or known.user.match(first[:HEAD])
     return known.what[found.lastgroup] if found and found.lastgroup else ""
+
+
+def is_planning(system: str) -> bool:
+    return system.startswith(PLANNING)
 
 
 def subagent(system: str, first: str) -> str:

@@ -146,7 +146,7 @@ def _kind(walk: _Walk, tools: bool, subagent: bool, words: Words) -> tuple[Kind,
     """1. How it begins. 2. Tools were called and none is on offer. 3. A header. 4. How a sub-agent's begins."""
     if what := openings.auxiliary(walk.system, walk.first, walk.last, tools, words):
         return "aux", what
-    if walk.called and not tools:
+    if walk.called and not tools and not openings.is_planning(walk.system):
         return "aux", "tools were called, and none is on offer"
     if subagent:
         return "subagent", "a header"
