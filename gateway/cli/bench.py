@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.cli import FAILED, OK, add_command
+from gateway.cli import FAILED, OK, UsageError, add_command
 
 EVENTS = 100
 
@@ -85,6 +85,8 @@ def add(commands: Any) -> None:
 
 
 def bench(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    if arguments.picture and not arguments.routing:
+        raise UsageError("--picture", "is drawn of the simulated world alone", "add --routing")
     if arguments.translation:
         from gateway.cli import bench_translation
 

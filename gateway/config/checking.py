@@ -31,8 +31,8 @@ MOST_PHRASES, LONGEST_PHRASE = 100, 200
 CACHES_WHEN_TOLD = ("anthropic_messages", "bedrock_converse")
 """The dialects in which a prompt cache has to be asked for."""
 
-INSTALL_REDIS = "pip install 'skein-gateway[redis]' (from a checkout: .venv/bin/pip install -e '.[redis]')"
-INSTALL_OTLP_GRPC = "pip install 'skein-gateway[otlp-grpc]' (from a checkout: .venv/bin/pip install -e '.[otlp-grpc]')"
+INSTALL_REDIS = "pip install 'skein-gateway[redis]', or from a checkout .venv/bin/pip install -e '.[redis]'"
+INSTALL_OTLP_GRPC = "pip install 'skein-gateway[otlp-grpc]', or from a checkout .venv/bin/pip install -e '.[otlp-grpc]'"
 
 # https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1, and what the gateway itself must say about its message.
 OWN_HEADERS = frozenset(

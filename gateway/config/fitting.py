@@ -117,7 +117,7 @@ def _kind(node: Node, path: str, found: Findings) -> Any:
         return node.value
     else:
         # Notes are not told beside problems, and the package that was to bring this strategy may be the whole problem.
-        left_out = "; ".join(strategies.installed().notes)
+        left_out = "; ".join(why for name, why in strategies.installed().left_out if name == node.value)
         found.add(path, f"no strategy {quoted(node.value)}", left_out or either(node.value, known))
     return WRONG
 

@@ -37,8 +37,12 @@ _PLAIN = (
 
 class Installed(NamedTuple):
     strategies: Mapping[str, type[Strategy]]
-    notes: tuple[str, ...]
-    """What could not be taken, and why."""
+    left_out: tuple[tuple[str, str], ...]
+    """What could not be taken: the entry point's name, and why."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(why for _, why in self.left_out)
 
 
 def known() -> Mapping[str, type[Strategy]]:
@@ -52,14 +56,14 @@ def installed() -> Installed:
     from importlib.metadata import entry_points  # only who reads a configuration pays for it
 
     strategies: dict[str, type[Strategy]] = {}
-    notes: list[str] = []
+    left_out: list[tuple[str, str]] = []
     for point in entry_points(group=GROUP):
         try:
             strategies[point.name] = _loaded(point, {**STRATEGIES, **strategies})
         except Exception as error:  # code of others, which raises what it likes
             said = f"{type(error).__name__}: {error}".removeprefix("OddStrategy: ").partition("\n")[0]
-            notes.append(f"the strategy of {origin(point)} is left out: {said[:200]}")
-    return Installed(strategies, tuple(notes))
+            left_out.append((point.name, f"the strategy of {origin(point)} is left out: {said[:200]}"))
+    return Installed(strategies, tuple(left_out))
 
 
 class OddStrategy(Exception):

@@ -17,7 +17,23 @@ ANSWERING = frozenset(
 )
 # ... and programs and tools that show what somebody else wrote: a long result of theirs is not searched for words.
 SHOWING = ANSWERING | frozenset(
-    ("cat", "bat", "head", "tail", "less", "more", "nl", "sed", "awk", "jq", "find", "ls", "git show", "git log")
+    (
+        "cat",
+        "view",
+        "bat",
+        "head",
+        "tail",
+        "less",
+        "more",
+        "nl",
+        "sed",
+        "awk",
+        "jq",
+        "find",
+        "ls",
+        "git show",
+        "git log",
+    )
 )
 # Behind a pipe these only shorten what the program before them says: `pytest | tail -20`.
 _PASSING_ON = frozenset(("head", "tail", "cat", "less", "more", "tee"))

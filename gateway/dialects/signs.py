@@ -73,7 +73,7 @@ SIGNS: dict[tuple[Verdict, Place], tuple[str, ...]] = {
         r"\w{0,4}sh: \d{1,5}: [^\n]{1,100}: (?P<marker>not found)\b",
         r"(?P<marker>no such file or directory|permission denied|access denied|EACCES|ENOENT)\b",
         r"(?:file|path|directory)\b[^\n]{0,200} (?P<marker>not found|does(?: not|n't) exist)\b",
-        r"string to replace not found|oldString not found|file has not been read yet",
+        r"string to replace not found|old_?str(?:ing)? (?:was )?not found|file has not been read yet",
     ),
     # What ran says how it went: some agents leave out the exit code.
     ("error", "tail"): (
@@ -82,6 +82,7 @@ SIGNS: dict[tuple[Verdict, Place], tuple[str, ...]] = {
         r"=+ (?P<marker>(?:\d{1,6} \w{1,12}, ){0,4}\d{1,6} (?:failed|errors?)\b)[^\n]* in [\d.]+s",
         r"FAILED \((?:failures|errors)=\d+|error: (?:could not compile|test failed)|npm (?:ERR!|error )",
         r"make(?:\[\d+\])?: \*\*\* ",
+        r"(?-i:FAIL)(?=\t|$)|[\w./-]{1,100}\(\d{1,6},\d{1,6}\): (?P<marker>error TS\d{1,6})\b",  # go, tsc
     ),
     ("error", "last"): (
         r"fix the errors? and try again\.?$",

@@ -184,7 +184,10 @@ def _exit_code(said: _Result, call: Call) -> tuple[int | None, str]:
 
 
 def _by_signs(said: _Result, call: Call) -> Finding | None:
-    """1. How it begins. 2. All of it, where that is short. 3. One of its last lines. 4. Its last line."""
+    """1. How it begins. 2. All of it, where that is short. 3. One of its last lines. 4. Its last line.
+
+    How a text ends that was only shown says how that text ends: a log, another's output.
+    """
     text, match = said.text, None
     if _BEGINS(text, 0, ENDS):
         if found := _kind(text, call):
@@ -192,7 +195,7 @@ def _by_signs(said: _Result, call: Call) -> Finding | None:
         match = _FAILED_HEAD(text[:ENDS])
     if not match and len(text) <= ENDS:
         match = _FAILED_WHOLE(text)
-    if not match and _holds(said.tail, TAIL_HINTS):
+    if not match and _holds(said.tail, TAIL_HINTS) and not (SHOWING_TOOL.search(call.tool) or shows(call)):
         lines = _last_lines(text)
         match = next(filter(None, map(_FAILED_TAIL, lines)), None) or (_FAILED_LAST(lines[-1]) if lines else None)
     return _failure(match) if match else None

@@ -3,13 +3,14 @@
 The first of these that comes:
 
 1. Feedback: the score that was given.
-2. It was cut off by its length: 0.
+2. It was cut off by its model's own limit: 0.
 3. The same request came again: 0.
 4. The conversation goes on behind it: 0 where the user's words correct it, else the share of its tool calls that went
    well, of those that had a result; an answer without calls that is not corrected has 1.
 
 Nobody's answers are scored for want of news: the last one of a session has no score unless somebody gives it one, and
-calls on the side (titles, summaries) have one by feedback alone.
+calls on the side (titles, summaries) have one by feedback alone, and so has what was cut off by a limit that is not the
+model's: the strategy's cap for that target, or fewer tokens than ``ROOM`` for the caller's.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ import msgspec
 
 from gateway import events
 from gateway.observe.record import Record, ToolOutcome
-from gateway.routing import Target
+from gateway.routing import Plan, Target
 
 # Answers and conversations that are remembered; what was not heard of for longest is forgotten, without a score.
 MOST_ANSWERS = 10_000
+# Whoever allows as many tokens has left room for an answer; what still does not come to its end rambles.
+ROOM = 4096
+# An answer has come up to a limit with this share of it: not all vendors count the last token, or what they think.
+REACHED = 0.9
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -49,10 +54,10 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of the request it answered."""
     calls: bool
     aside: bool
-    """It takes no part in the conversation."""
+    """Nothing that follows tells of it: it takes no part in the conversation, or was not let finish."""
 
 
-_Key = tuple[str, str, bool]
+_Key = tuple[str, str, bool, int]
 
 
 class Effectiveness:
@@ -100,14 +105,14 @@ class Effectiveness:
 
     def _followed(self, at: float, record: Record) -> None:
         """The same request again, or the next one of the conversation."""
-        again = self._open.get(record.repeats) if record.repeats is not None else None
+        again = self._open.get(record.repeats) if record.repeats is not None and record.kind == "retry" else None
         if again:
             if not again.aside:
                 self._score(again, at, 0.0, {"repeated": 1.0})
             return
         said, key = record.said, _key(record)
         answer = self._open.get(self._last.get(key, 0)) if key else None
-        if said is None or answer is None or not said.answered or said.messages <= answer.messages:
+        if said is None or answer is None or answer.aside or not said.answered or said.messages <= answer.messages:
             return
         if said.corrected:
             self._score(answer, at, 0.0, _signals((), said.corrected))
@@ -118,6 +123,7 @@ class Effectiveness:
         plan, target = record.plan, event.target
         if record.outcome != "ok" or plan is None or target is None:
             return
+        cut = "length" in event.heard.finish_reasons
         answer = _Answer(
             span=record.span,
             id=record.id,
@@ -126,19 +132,20 @@ class Effectiveness:
             task=record.task,
             messages=record.said.messages if record.said else 0,
             calls=bool(event.heard.calls),
-            aside=plan.kind == "aux",
+            aside=plan.kind == "aux" or (cut and _stopped(event, record, plan)),
         )
         self._open[record.span] = answer
         self._named[record.id] = record.span
         if len(self._open) > MOST_ANSWERS:
             self._forget(next(iter(self._open.values())))
-        if not answer.aside and "length" in event.heard.finish_reasons:
-            self._score(answer, event.at, 0.0, {"truncated": 1.0})
-        elif key := _key(record):
+        if key := _key(record):
+            # Also where it is scored already: what follows is not about the one before it.
             self._last[key] = record.span
             self._last.move_to_end(key)
             if len(self._last) > MOST_ANSWERS:
                 self._last.popitem(last=False)
+        if cut and not answer.aside:
+            self._score(answer, event.at, 0.0, {"truncated": 1.0})
 
     # Memory
 
@@ -170,7 +177,19 @@ def _key(record: Record) -> _Key | None:
         return None
     if record.plan is None or record.plan.kind not in ("main", None):
         return None
-    return record.session, facts.model, facts.tools
+    return record.session, facts.model, facts.tools, record.said.origin if record.said else 0
+
+
+def _stopped(event: events.ExchangeFinished, record: Record, plan: Plan) -> bool:
+    """What cut the answer off was a limit of the caller's or the plan's, and not the model's own before that."""
+    asked = record.understood.facts.parameters.get("max_tokens") if record.understood else None
+    ours = plan.max_tokens.get(event.target) if event.target else None
+    limits = [each for each in (ours, asked if isinstance(asked, int) and asked < ROOM else None) if each is not None]
+    if not limits:
+        return False
+    end = record.tries[-1].end if record.tries else None
+    usage = end.spent.usage if end else None
+    return usage is None or usage.output_tokens >= REACHED * min(limits)
 
 
 def _share(told: list[ToolOutcome]) -> float:

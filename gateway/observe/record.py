@@ -89,6 +89,9 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message of the model's is among them."""
     digest: int
     """Of the messages; holds within one process."""
+    origin: int = 0
+    """Of the user's first words, without wrappers: a session has several conversations, and ids of calls repeat across
+    them. 0: there are none."""
     corrected: str = ""
     """The marker by which the user's last words correct the answer before them; empty: they do not."""
 
@@ -208,9 +211,11 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
 
     @property
     def kind(self) -> str:
-        """One of ``decisions.KINDS``. A call on the side is one however often it is made."""
+        """One of ``decisions.KINDS``. A call on the side is one however often it is made, and of two agents that were
+        given the same task neither repeats the other.
+        """
         kind = (self.plan and self.plan.kind) or UNREAD
-        return "retry" if self.repeats is not None and kind != "aux" else kind
+        return "retry" if self.repeats is not None and kind not in ("aux", "subagent") else kind
 
     @property
     def task(self) -> str:

@@ -16,6 +16,7 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.conduct import judged
 from gateway.dialects.conversation import Conversation, Message
 from gateway.dialects.words import SHIPPED, Words
+from gateway.dialects.wrappers import spoken
 from gateway.errors import FaultKind
 from gateway.observe.record import Record, Said, Switch, ToolOutcome
 from gateway.routing import Target
@@ -27,6 +28,8 @@ MOST_ASKED = 20_000
 # A request is known again by how many messages it has and the last of them, of long ones by so many bytes at both ends:
 # a session does not say the same twice at the same place.
 TAIL, END = 2, 1024
+# The user's first words are looked for in so many messages: agents put their own before them.
+FIRST_MESSAGES = 10
 # A context that falls below this share of what it was has been compacted; less may be another model's way to count.
 COMPACTED = 0.8
 # Lines of evidence that are told with a switch, the newest.
@@ -100,8 +103,8 @@ class Sessions:
         self.words = words
         self._sessions: OrderedDict[_Key, _Session] = OrderedDict()
         self._asked: OrderedDict[tuple[str, int], int] = OrderedDict()
-        self._calls: OrderedDict[tuple[str, str], _Call] = OrderedDict()
-        self._judged: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._calls: OrderedDict[_CallKey, _Call | None] = OrderedDict()
+        self._judged: OrderedDict[_CallKey, None] = OrderedDict()
 
     def take(self, event: events.Event, record: Record | None) -> None:
         if record is None:
@@ -109,8 +112,8 @@ class Sessions:
         match event:
             case events.RequestUnderstood():
                 if conversation := _read(event):
-                    record.tools = self._tools(event, conversation)
                     record.said = _said(conversation, self.words)
+                    record.tools = self._tools(event, conversation, record.said)
                     record.repeats = self._repeats(record)
             case events.AttemptStarted():
                 self._within(record)
@@ -122,13 +125,13 @@ class Sessions:
 
     # Tools
 
-    def _tools(self, event: events.RequestUnderstood, conversation: Conversation) -> Sequence[ToolOutcome]:
+    def _tools(self, event: events.RequestUnderstood, conversation: Conversation, said: Said) -> Sequence[ToolOutcome]:
         """The calls whose results this request brings, each once however often it is sent."""
         if not event.facts.tools:
             return ()
         found = []
         for call in judged(conversation, self.words):
-            key = (_owner(event), call.id)
+            key = (_owner(event), said.origin, call.id)
             if key in self._judged:
                 continue
             _put(self._judged, key, None, MOST_CALLS)
@@ -181,10 +184,10 @@ class Sessions:
             )
         )
 
-    def _between(self, session: _Session, record: Record, target: Target) -> None:
-        """A change of target since the session's last request, that this one did not make itself."""
+    def _between(self, session: _Session, record: Record) -> None:
+        """A change of target from who served the session's last request to who was asked first for this one."""
         first = record.serving[0].target
-        if session.target in (first, target) or record.plan is None:
+        if session.target == first or record.plan is None:
             return
         reason, why = _why(session, record)
         record.switches.insert(
@@ -205,23 +208,35 @@ class Sessions:
         target = event.target
         if record.understood is None or target is None:
             return
-        owner = _owner(record.understood)
-        for call in event.heard.calls:
-            if call.id:
-                self._judged.pop((owner, call.id), None)
-                _put(self._calls, (owner, call.id), _Call(target, event.at, record.span), MOST_CALLS)
+        self._called(event, record, target)
         key = _key(record)
         if key is None or record.plan is None:
             return
         known = self._sessions.pop(key, None)
         tokens = record.context
         if known is not None:
-            self._between(known, record, target)
+            self._between(known, record)
             self._grown(known, record, tokens)
         if tokens is None and known is not None:
             tokens = known.tokens
         session = _Session(target, record.plan.role, record.plan.rule, record.model, _missed(record, target), tokens)
         _put(self._sessions, key, session, MOST_SESSIONS)
+
+    def _called(self, event: events.ExchangeFinished, record: Record, target: Target) -> None:
+        """Who made these calls. Nobody knows it where another target's answer, that was not merely asked for again, has
+        a call of the same id, in a conversation that begins the same, without a result yet.
+        """
+        if record.understood is None or not event.heard.calls:
+            return
+        owner, origin = _owner(record.understood), record.said.origin if record.said else 0
+        call = _Call(target, event.at, record.span)
+        for each in event.heard.calls:
+            if each.id:
+                key = (owner, origin, each.id)
+                self._judged.pop(key, None)
+                other = self._calls.get(key, call)
+                mixed = record.repeats is None and (other is None or other.target != target)
+                _put(self._calls, key, None if mixed else call, MOST_CALLS)
 
     def _grown(self, session: _Session, record: Record, tokens: int | None) -> None:
         if tokens is None or session.tokens is None or record.conversation is None:
@@ -231,6 +246,8 @@ class Sessions:
 
 
 _Key = tuple[str, str, bool, int]
+_CallKey = tuple[str, int, str]
+"""Whose it is, how the conversation begins, its id."""
 
 
 def _key(record: Record) -> _Key | None:
@@ -243,7 +260,8 @@ def _key(record: Record) -> _Key | None:
     facts, kind = record.understood.facts if record.understood else None, record.plan.kind if record.plan else None
     if facts is None or record.session is None or kind == "aux":
         return None
-    return record.session, facts.model, facts.tools, _origin(record) if kind == "subagent" else 0
+    origin = record.said.origin if record.said and kind == "subagent" else 0
+    return record.session, facts.model, facts.tools, origin
 
 
 def _why(session: _Session, record: Record) -> tuple[str, str]:
@@ -263,7 +281,7 @@ def _why(session: _Session, record: Record) -> tuple[str, str]:
     if reason := _shut(shut):
         return reason, shut
     if record.serving[0].target in session.missed:
-        return "recovered", "it could not serve the last request, and can again"
+        return "recovered", "it could not serve the last request, and was asked again"
     return "balanced", f"{plan.strategy}; {plan.reason}"
 
 
@@ -290,12 +308,13 @@ def _said(conversation: Conversation, words: Words) -> Said:
     last = next((place for place in range(len(messages) - 1, -1, -1) if messages[place].role == "assistant"), -1)
     answered = last >= 0
     # In a loop of tools nobody says anything, and there is nothing to be read.
-    spoken = answered and any(messages[place].role == "user" for place in range(last + 1, len(messages)))
+    heard = answered and any(messages[place].role == "user" for place in range(last + 1, len(messages)))
     return Said(
         messages=len(messages),
         answered=answered,
         digest=hash((len(messages), *[end for message in messages[-TAIL:] for end in _ends(message)])),
-        corrected=correction(conversation, words) if spoken else "",
+        origin=_origin(messages, words),
+        corrected=correction(conversation, words) if heard else "",
     )
 
 
@@ -311,11 +330,11 @@ def _ends(message: Message) -> Iterator[bytes | int]:
             yield bytes(view)
 
 
-def _origin(record: Record) -> int:
-    """A digest of the user's first message."""
-    conversation = _read(record.understood) if record.understood else None
-    first = next((each for each in conversation.messages if each.role == "user"), None) if conversation else None
-    return hash(tuple(_ends(first))) if first else 0
+def _origin(messages: Sequence[Message], words: Words) -> int:
+    """A digest of the user's first words; decodes nothing behind them. What agents add to them changes in time."""
+    users = (each for each in messages[:FIRST_MESSAGES] if each.role == "user")
+    first = next((text for each in users if (text := spoken(each.said().text, words.wrappers))), None)
+    return hash(first) if first else 0
 
 
 def _owner(event: events.RequestUnderstood) -> str:

@@ -91,6 +91,7 @@ RULES: Mapping[str, str] = {
     "quickest": "the quicker of two drawn",
     "direct": "the client named the target",
     "lead_turns": "the lead's first turns",
+    "planning": "the client asks for a plan alone",
     "worker_turns": "the lead's turns are over",
     "tool_failures": "tool calls of the worker failed",
     "corrections": "the user corrected the worker",

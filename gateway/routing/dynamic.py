@@ -22,9 +22,9 @@ Weight = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 MOST_EVIDENCE = 10
 DOUBT = 1.0
-"""Standard deviations by which a candidate may be better than it is thought to be, for new sessions."""
+"""Standard deviations by which a candidate of whom little is known may be better than it is thought to be."""
 LITTLE = 60
-"""Measured answers to a kind of task below which little is known of a candidate: this bounds what trying it costs."""
+"""Measured answers to a kind of task below which little is known of a candidate."""
 EXPLORED, STICKY, BEST = "explored", "sticky", "best_score"
 
 
@@ -64,8 +64,9 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     speed_weight: Weight = 0.02
     """How much the time to first output counts: 0 is not at all."""
     explore: Share = 0.05
-    """The share of new sessions that are given to a candidate drawn by how likely it is the best, to learn of it. 0: no
-    session is, and who is little known has no benefit of the doubt either."""
+    """The share of new sessions that may go to another candidate than the best, to learn of it: to one of whom little is
+    known and that may be better, else to one drawn by how likely it is the best. No more than that, however little is
+    known; 0: none."""
     failure_threshold: Annotated[int, msgspec.Meta(ge=1)] = 2
     """Failed turns in a row after which a session is given to another candidate."""
     switch_margin: Weight = 0.1
@@ -139,19 +140,19 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return self._going_on(here, able, task, reading, kept)
 
     def _begun(self, able: Sequence[Weighed], task: str, reading: Reading, fleet: Fleet) -> Choice:
-        """1. Drawn, in a bounded share of new sessions. 2. Less known, and perhaps better. 3. The best score.
+        """1. In a bounded share of new sessions: less known, and perhaps better; else drawn. 2. The best score.
 
         Where turns show that it is no new session, nothing is tried.
         """
         first, rule, why = able[0], BEST, f"the best score for {task}"
         new = not reading.turns and reading.kind == "main" and not reading.compacted
-        if new and self.explore and len(able) > 1:
-            promising = max(able, key=_at_best)
-            if fleet.chance() < self.explore:
-                first, rule, why = _drawn(able, fleet.chance), EXPLORED, f"drawn for {task}, to learn more of it"
-            elif promising is not first:
+        if new and len(able) > 1 and self.explore and fleet.chance() < self.explore:
+            promising, rule = max(able, key=_at_best), EXPLORED
+            if promising is not first:
                 why = f"less is known of it for {task}, and it may be better than {first.reference}"
-                first, rule = promising, EXPLORED
+                first = promising
+            else:
+                first, why = _drawn(able, fleet.chance), f"drawn for {task}, to learn more of it"
         return Choice(first, rule, why, _taken_over(first, task, reading, explored=rule == EXPLORED))
 
     def _going_on(self, here: Weighed, able: Sequence[Weighed], task: str, reading: Reading, kept: Kept) -> Choice:

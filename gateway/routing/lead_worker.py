@@ -16,6 +16,8 @@ from gateway.routing.turns import Reading, Turn
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Part = Literal["lead", "worker"]
+Numbered = tuple[int, Turn]
+"""A turn, and its number from 1."""
 
 OTHER: dict[Part, Part] = {"lead": "worker", "worker": "lead"}
 ROOM = 4096
@@ -68,30 +70,34 @@ class LeadWorker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         )
 
     def due(self, reading: Reading) -> Due:
-        """1. A call on the side. 2. The lead's first turns. 3. Failures of the worker. 4. The worker."""
-        turns, again = reading.turns, reading.compacted and self.after_compaction == "lead"
+        """1. A call on the side. 2. A plan. 3. The lead's first turns. 4. Failures of the worker. 5. The worker."""
         if reading.kind == "aux":
             return Due("worker", "auxiliary", "a call on the side", (reading.why,) if reading.why else ())
+        if reading.planning:
+            return Due("lead", "planning", "a plan is asked for")
+        again = reading.compacted and self.after_compaction == "lead"
+        # What a model did that the user had chosen is nothing to count for or against these two.
+        turns = [(number, turn) for number, turn in enumerate(reading.turns, 1) if not turn.pinned]
         first = self.lead_turns if again or not reading.compacted else 0
         if len(turns) < first:
             why = f"the first {_turns(first)}{' after the summary' if again else ''} are the lead's"
             return Due("lead", "compacted" if again else "lead_turns", why)
-        failed, left = self._replayed(turns, first)
+        failed, left = self._replayed(turns[first:])
         if left:
-            return _brought_back([(number, turns[number - 1]) for number in failed], left)
+            return _brought_back(failed, left)
         if len(turns) < self.lead_turns:
             return Due("worker", "compacted", "the lead's turns were before the summary")
         return Due("worker", "worker_turns", "after the lead's turns")
 
-    def _replayed(self, turns: Sequence[Turn], first: int) -> tuple[list[int], int]:
-        """The turns, from 1, whose failures brought the lead back, and how many turns it still has."""
-        streak: list[int] = []
+    def _replayed(self, turns: Sequence[Numbered]) -> tuple[Sequence[Numbered], int]:
+        """The turns whose failures brought the lead back, and how many turns it still has."""
+        streak: list[Numbered] = []
         failed, left = streak, 0
-        for number, turn in enumerate(turns[first:], first + 1):
+        for number, turn in turns:
             if left:
                 left -= 1
             elif turn.failed:
-                streak.append(number)
+                streak.append((number, turn))
             else:
                 streak = []
             if len(streak) >= self.failure_threshold:
@@ -150,7 +156,7 @@ class Needs(NamedTuple):
         )
 
 
-def _brought_back(failed: Sequence[tuple[int, Turn]], left: int) -> Due:
+def _brought_back(failed: Sequence[Numbered], left: int) -> Due:
     by_tools = any(msgspec.structs.replace(turn, corrected="").failed for _, turn in failed)
     return Due(
         "lead",

@@ -110,6 +110,13 @@ WHOLE_SUMMARIES: Sequence[str] = ("What did we do so far?",)  # opencode, which 
 """The same, where they are all that the first message says."""
 
 
+ACKNOWLEDGEMENTS: Sequence[str] = (
+    "Got it. Thanks for the context!",  # Gemini CLI, qwen-code: to what they tell of the machine
+    "Ok.",  # aider: to a summary, and to files
+)
+"""All that a message says which agents put into the model's mouth at the beginning, to what they have said."""
+
+
 def auxiliary(system: str, first: str, last: str, tools: bool, words: Words = SHIPPED) -> str:
     """What the call on the side is for, by its openings; "": it is none.
 
@@ -137,6 +144,11 @@ def subagent(system: str, first: str) -> str:
 def is_summary(text: str, whole: bool) -> bool:
     """Does a message begin as agents' summaries do? ``whole``: it is the user's first."""
     return text.startswith(tuple(SUMMARIES)) or (whole and text in WHOLE_SUMMARIES)
+
+
+def is_acknowledgement(said: str, text: str) -> bool:
+    """Is one of the first messages of the model's none of its own? ``said``: what it follows."""
+    return text in ACKNOWLEDGEMENTS or said in WHOLE_SUMMARIES
 
 
 _OWN: tuple[Place, ...] = ("system", "last")

@@ -12,10 +12,7 @@ import msgspec
 
 from gateway.errors import CallerError
 from gateway.routing import PinnedBy
-from gateway.routing.turns import Command, Reading
-
-AUTO = "auto"
-"""The name that takes a pin back."""
+from gateway.routing.turns import AUTO, Command, Reading
 
 # Older commands that are looked at when newer ones cannot be followed.
 MOST_OLDER = 8

@@ -20,7 +20,7 @@ TASKS: Mapping[str, str] = {
     "writing": "texts for people: drafts, translations, summaries",
     "tools": "tools are on offer, and the text says nothing more",
     "vision": "images are in the request",
-    "structured": "JSON is to come out",
+    "structured": "JSON is to come out (`response_format`)",
     "embeddings": "vectors are asked for",
 }
 """Task -> what it means; the values of the metric label ``task_type``."""

@@ -30,13 +30,18 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One assistant message, and what followed it."""
+    """One answer of the model, in one assistant message or several in a row, and what followed it."""
 
     calls: tuple[Outcome, ...] = ()
     corrected: str = ""
     """The marker by which the user's text right after it corrects it; empty: it does not."""
     tokens: int = 0
     """An estimate of the context up to and including it."""
+    pinned: bool = False
+    """Made under a ``/model NAME`` that is in force no longer: no word on the models a strategy chooses.
+
+    One that led nowhere counts as well: from the conversation alone nobody can tell.
+    """
 
     @property
     def failed(self) -> bool:
@@ -49,6 +54,10 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if bad:
             return f"{bad.tool}: {bad.evidence or bad.verdict}" if bad.tool else bad.evidence or bad.verdict
         return f"the user: {self.corrected}" if self.corrected else ""
+
+
+AUTO = "auto"
+"""The name that takes a pin back."""
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -74,6 +83,12 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Oldest first."""
     origin: str = ""
     """A digest of how the conversation begins: the same for all its requests, for clients that do not name it."""
+    setting: str = ""
+    """A digest of the system's words before the user's first ones: two conversations may begin with the same words."""
+    planning: bool = False
+    """An agent asks for a plan of the work, as goose's ``/plan`` does: without tools, yet it is no aside."""
+    looping: bool = False
+    """What a tool said came last: an agent goes on, and nobody waits to be asked."""
     fingerprint: str = ""
     """A digest of all its messages: the same when the request is sent again."""
     asked: str = ""
@@ -112,16 +127,19 @@ def read(conversation: Conversation, words: Words = SHIPPED, *, subagent: bool =
     walk = _Walk(words, conversation.size_of_tools // BYTES_PER_TOKEN)
     for place, message in enumerate(conversation.messages):
         walk.take(place, message)
-    walk.close()
+    walk.end()
     kind, why = _kind(walk, bool(conversation.tools), subagent, words)
     return Reading(
         kind=kind,
         why=why,
-        turns=tuple(walk.turns),
+        turns=walk.judged(),
         tokens=walk.tokens,
         compacted=walk.compacted,
         commands=walk.commands(),
         origin=_digest(walk.first),
+        setting=walk.setting.hexdigest()[:32] if walk.system else "",
+        planning=openings.is_planning(walk.system),
+        looping=walk.looping,
         fingerprint=conversation.fingerprint(),
         asked=walk.last[:LONGEST_ASKED],
         images=walk.images,
@@ -136,6 +154,7 @@ def correction(conversation: Conversation, words: Words = SHIPPED) -> str:
     if last is None:
         return ""
     walk = _Walk(words)
+    walk.answered = any(message.role == "assistant" for message in messages[:last])
     for place in range(last, len(messages)):
         if messages[place].role in ("assistant", "user"):
             walk.take(place, messages[place])
@@ -166,11 +185,15 @@ class _Walk:
         self.turns: list[Turn] = []
         self.tokens = tokens
         self.system = self.first = self.last = self.corrected = ""
-        self.compacted = self.images = self.called = False
+        self.setting = hashlib.sha256(usedforsecurity=False)
+        self.compacted = self.images = self.called = self.looping = False
         self._commands: list[Command] = []
+        self._choices: list[tuple[int, str]] = []  # from which turn on which model was chosen by hand
         self._silent = False  # nothing was said since the last command
+        self._before = ""  # whose message the last one was
+        self.answered = False  # a model has: what comes now is no summary
         self._begun: int | None = None
-        self._answered = ""  # its last characters
+        self._ending = ""  # its last characters
         self._calls: list[Call] = []
         self._results: list[Message] = []
         self._reports: list[Outcome] = []
@@ -182,50 +205,72 @@ class _Walk:
             self.images = self.images or said.images > 0
             size += BYTES_PER_TOKEN * TOKENS_PER_FILE * (said.images + said.files)
         self.tokens += TOKENS_PER_MESSAGE + size // BYTES_PER_TOKEN
+        before, self._before = self._before, message.role
         match message.role:
             case "tool":
-                self._silent = False
+                self._silent, self.looping = False, True
                 if len(self._results) < MOST_OUTCOMES:
                     self._results.append(message)
             case "assistant":
-                self._answer(place, message, said)
+                self._answer(place, message, said, goes_on=before == "assistant")
             case "user":
                 self._user(place, said)
-            case "system" if self._begun is None and len(self.system) < openings.HEAD:
-                self.system = f"{self.system}\n{said.text[: openings.HEAD]}".strip()
+            case "system" if self._begun is None:
+                self._system(said)
 
-    def _answer(self, place: int, message: Message, said: Said) -> None:
+    def _system(self, said: Said) -> None:
+        if not self.first:
+            self.setting.update(said.text.encode(errors="replace"))
+        if len(self.system) < openings.HEAD:
+            self.system = f"{self.system}\n{said.text[: openings.HEAD]}".strip()
+
+    def _answer(self, place: int, message: Message, said: Said, goes_on: bool) -> None:
+        """``goes_on``: nothing was said since the last one: a text and its calls may come in messages of their own."""
         calling = message.size_of_calls()
         self.tokens += calling // BYTES_PER_TOKEN
-        if self._begun is None and place < FIRST_MESSAGES:
-            self.compacted = self.compacted or openings.is_summary(said.text.lstrip(), False)
-        self.close()
-        self._begun, self._silent = self.tokens, False
-        self._answered = said.text[-20:]
+        if not self.answered and not calling and place < FIRST_MESSAGES and self._notes(said.text.strip()):
+            return
+        if not goes_on:
+            self.close()
+        self._begun, self._silent, self.answered = self.tokens, False, True
+        self._ending = said.text[-20:]
         if calling:
-            self._calls = message.calls(place)[:MOST_OUTCOMES]
+            self._calls += message.calls(place)[: MOST_OUTCOMES - len(self._calls)]
             self.called = self.called or bool(self._calls)
+
+    def _notes(self, text: str) -> bool:
+        """Is it no answer, but what an agent, or who summarised for it, has put into the model's mouth?"""
+        summary = openings.is_summary(text, False)
+        self.compacted = self.compacted or summary
+        return summary or openings.is_acknowledgement(self.last, text)
 
     def _user(self, place: int, said: Said) -> None:
         text = spoken(said.text, self._words.wrappers)
         if not text:
             return
+        self.looping = False
         if command := _COMMAND.fullmatch(text):
-            self._commands.append(Command("model" if command["model"] else "replan", command["model"] or ""))
-            self._silent = True
+            self._command(command["model"])
             return
         self._silent = False
         if told := report(text):
+            self.looping = True
             self._report(told, text)
             return
-        if self._begun is None and place < FIRST_MESSAGES:
-            self.compacted = self.compacted or openings.is_summary(text, not self.first)
+        if not self.answered:
+            self.compacted = self.compacted or (place < FIRST_MESSAGES and openings.is_summary(text, not self.first))
         elif not self.corrected:
             self.corrected = corrects(text, self._has_asked(), self._words)
         self.first, self.last = self.first or text, text
 
+    def _command(self, model: str | None) -> None:
+        self._silent = True
+        self._commands.append(Command("model" if model else "replan", model or ""))
+        if model:
+            self._choices.append((len(self.turns) + (self._begun is not None), model))
+
     def _has_asked(self) -> bool:
-        return self._answered.rstrip(" \n*_\"')").endswith(("?", "？"))
+        return self._ending.rstrip(" \n*_\"')").endswith(("?", "？"))
 
     def _report(self, told: Report, text: str) -> None:
         if len(self._reports) == MOST_OUTCOMES:
@@ -242,6 +287,22 @@ class _Walk:
             calls = (*self._outcomes(), *self._reports)
             self.turns.append(Turn(calls=calls, corrected=self.corrected, tokens=self._begun))
         self._calls, self._results, self._reports, self.corrected = [], [], [], ""
+
+    def end(self) -> None:
+        """A last message of the model's is the beginning of the answer that is asked for, and no turn yet."""
+        if self._before != "assistant":
+            self.close()
+
+    def judged(self) -> tuple[Turn, ...]:
+        """The turns; with those marked that another model has made than the one that is chosen by hand now."""
+        if not self._choices:
+            return tuple(self.turns)
+        turns, (_, now) = list(self.turns), self._choices[-1]
+        ends = [begins for begins, _ in self._choices[1:]]
+        for (begins, name), end in zip(self._choices, [*ends, len(turns)], strict=True):
+            if name not in (AUTO, now):
+                turns[begins:end] = [msgspec.structs.replace(turn, pinned=True) for turn in turns[begins:end]]
+        return tuple(turns)
 
     def _outcomes(self) -> list[Outcome]:
         """Of its calls in order, then of results that are nobody's."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import events
-from gateway.chat import Called, Heard
+from gateway.chat import Called, Heard, Usage
 from gateway.observe import effectiveness as module
 from gateway.observe.effectiveness import Effectiveness, Scored
 from gateway.observe.metrics import UNKNOWN
@@ -47,15 +47,19 @@ class Judges:
         session: str | None = "ci:s-1",
         tools: bool = True,
         task: str | None = None,
+        plan: dict[str, Any] | None = None,
+        facts: dict[str, Any] | None = None,
+        usage: Usage | None = None,
         **more: Any,
     ) -> Record:
         """A request with these messages, and its answer: with calls of these ids."""
         self.span += 1
         body = json.dumps({"messages": messages, **({"tools": TOOLS} if tools else {}), **more}).encode()
         tale = Tale(self.span, at=BEGAN + self.span * 10)
-        tale.understood(body=body, session=session, facts={"tools": tools}).plan(target, kind=kind, task=task)
+        tale.understood(body=body, session=session, facts={"tools": tools} | (facts or {}))
+        tale.plan(target, kind=kind, task=task, **plan or {})
         heard = Heard(calls=tuple(Called(id, "shell") for id in calls), finish_reasons=(reason,))
-        return self.tell(tale.attempt(target).answered(heard=heard).finished(heard=heard))
+        return self.tell(tale.attempt(target).answered(usage, heard=heard).finished(heard=heard))
 
     def feedback(self, score: float, span: int | None = None) -> None:
         named = f"req-{self.span if span is None else span}"
@@ -133,6 +137,66 @@ def test_an_answer_that_was_cut_off_is_known_at_once():
     judges.ask(GO, calling("c1"), result("c1"))
     judges.feedback(1.0, span=1)
     assert judges.told == [("req-1", 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "cap", "used", "scored"),
+    [
+        (None, None, 4096, True),
+        # The caller's own limit: of so many tokens it has left room for an answer.
+        (1, None, 1, False),
+        (4095, None, 4095, False),
+        (4096, None, 4096, True),
+        # The strategy's, such as worker_max_tokens.
+        (None, 8192, 8192, False),
+        (32_000, 8192, 8192, False),
+        (200, 8192, 200, False),
+        # It came nowhere near them: the model's own was less, or the window was full.
+        (None, 8192, 4096, True),
+        (4000, 8192, 1000, True),
+        # Not every vendor counts all.
+        (1000, None, 950, False),
+        (1000, None, None, False),
+        (None, None, None, True),
+    ],
+)
+def test_who_cut_an_answer_off(asked: int | None, cap: int | None, used: int | None, scored: bool):
+    judges = Judges()
+    facts = {"parameters": {} if asked is None else {"max_tokens": asked}}
+    plan = {"max_tokens": {} if cap is None else {CLAUDE: cap}}
+    usage = None if used is None else Usage(output_tokens=used)
+    judges.ask(GO, reason="length", facts=facts, plan=plan, usage=usage)
+    assert judges.told == ([("req-1", 0.0)] if scored else [])
+    assert [each.signals for each in judges.scored] == ([{"truncated": 1.0}] if scored else [])
+
+
+@pytest.mark.parametrize("then", ["Go on.", "That's wrong."])
+def test_what_was_not_let_finish_is_not_judged_by_what_follows(then: str):
+    judges = Judges()
+    short = {"facts": {"parameters": {"max_tokens": 8}}, "reason": "length"}
+    turn = (GO, calling("c1"), result("c1", BROKEN))
+    judges.ask(GO, calls=("c1",), **short)
+    judges.ask(*turn)
+    judges.ask(*turn, DONE, user("More."), **short)
+    assert judges.told == [("req-2", 1.0)]
+    judges.ask(*turn, DONE, user("More."), DONE, user(then))
+    assert judges.told == [("req-2", 1.0)]
+    judges.feedback(1.0, span=3)
+    assert judges.told == [("req-2", 1.0), ("req-3", 1.0)]
+
+
+def test_a_cap_for_another_target_cuts_nothing_off():
+    judges = Judges()
+    judges.ask(GO, reason="length", plan={"max_tokens": {OPENAI: 8}}, usage=Usage(output_tokens=8))
+    assert judges.told == [("req-1", 0.0)]
+
+
+def test_what_follows_an_answer_that_was_cut_off_is_not_about_the_one_before_it():
+    judges = Judges()
+    judges.ask(GO, calls=("c1",))
+    judges.ask(GO, calling("c1"), user("Leave it."), reason="length")
+    judges.ask(GO, calling("c1"), user("Leave it."), DONE, user("That's wrong."))
+    assert judges.told == [("req-2", 0.0)]
 
 
 def test_an_answer_that_is_asked_for_again_did_not():
@@ -218,6 +282,36 @@ def test_agents_that_share_a_session_are_scored_by_their_tools():
     assert judges.told == [("req-2", 0.0)]
     judges.ask(GO, DONE, user("Next."))
     assert judges.told == [("req-2", 0.0), ("req-1", 1.0)]
+
+
+def test_agents_with_the_same_task_do_not_blame_each_other():
+    judges = Judges()
+    for target, id in ((CLAUDE, "a1"), (OPENAI, "b1")):
+        judges.ask(user("Look here."), kind="subagent", calls=(id,), target=target)
+    assert judges.told == []
+    judges.ask(user("Look here."), calling("b1"), result("b1", BROKEN), kind="subagent")
+    judges.ask(user("Look here."), calling("a1"), result("a1"), kind="subagent")
+    assert [(each.target, each.score) for each in judges.scored] == [(OPENAI, 0.0), (CLAUDE, 1.0)]
+
+
+def test_two_conversations_of_one_session_do_not_mix():
+    judges = Judges()
+    other = user("Another thing.")
+    judges.ask(GO, target=CLAUDE)
+    judges.ask(other, target=OPENAI)
+    judges.ask(GO, DONE, user("That's wrong."))
+    judges.ask(other, DONE, user("Next."))
+    assert [(each.target, each.score) for each in judges.scored] == [(CLAUDE, 0.0), (OPENAI, 1.0)]
+
+
+def test_the_same_ids_in_two_conversations_at_once_are_scored_apart():
+    judges = Judges()
+    other = user("Another thing.")
+    judges.ask(GO, calls=("call_0",), session=None, target=CLAUDE)
+    judges.ask(other, calls=("call_0",), session=None, target=OPENAI)
+    judges.ask(GO, calling("call_0"), result("call_0", BROKEN), session=None)
+    judges.ask(other, calling("call_0"), result("call_0"), session=None)
+    assert [(each.target, each.score) for each in judges.scored] == [(CLAUDE, 0.0), (OPENAI, 1.0)]
 
 
 def test_many_sessions_do_not_mix():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from gateway import events
 from gateway.chat import Called, Heard, Usage
 from gateway.errors import Fault, FaultKind
 from gateway.observe import sessions as module
-from gateway.observe.record import Record
+from gateway.observe.record import Record, Switch
 from gateway.observe.sessions import OF_FAULT, REASONS, Sessions
 from gateway.resilience import BreakerSettings, SpikeSettings
 from gateway.resilience.health import Health
@@ -146,7 +148,7 @@ UNABLE = {"left_out": (LeftOut(OPENAI, "its vendor has no chat"),)}
 
 BETWEEN: dict[str, tuple[list[Tale], str | None]] = {
     "the same": ([served(OPENAI), served(OPENAI)], None),
-    "the same after a failover": ([served(OPENAI, CLAUDE, fails=1), served(OPENAI, CLAUDE, fails=1)], None),
+    "the same after a failover": ([served(OPENAI, CLAUDE, fails=1), served(CLAUDE)], None),
     "another conversation: without tools": ([served(OPENAI), served(CLAUDE, facts={"tools": True})], None),
     "another conversation: another model": (
         [served(OPENAI), served(CLAUDE, facts={"model": "fast"}, model="fast")],
@@ -199,6 +201,11 @@ BETWEEN: dict[str, tuple[list[Tale], str | None]] = {
         [served(OPENAI, CLAUDE, **PINNED, **LEAD), served(CLAUDE, OPENAI, **PINNED, **WORKER)],
         "lead_to_worker",
     ),
+    # Nobody left it out, and it fails again: who is asked first changes with every request.
+    "recovered, and failing again": (
+        [served(OPENAI, CLAUDE, fails=1), served(OPENAI, CLAUDE, fails=1)],
+        "recovered",
+    ),
     # Others leave targets out, too, and say nothing of their health.
     "no fallback wanted": ([served(OPENAI, CLAUDE, fails=1), served(OPENAI, **ALONE)], "recovered"),
     "left out for what it cannot do": ([served(OPENAI, CLAUDE), served(CLAUDE, **UNABLE)], "balanced"),
@@ -217,7 +224,7 @@ def test_the_reason_for_another_target_than_last_time(story: str):
     assert [each.reason for each in switches] == ([reason] if reason else [])
     for each in switches:
         assert each.before == tales[-2].target
-        assert each.after == tales[-1].target
+        assert each.after == record.tries[0].target
         assert each.at == record.tries[0].started.at
         assert each.why
 
@@ -235,6 +242,21 @@ def test_who_pinned_is_told_with_the_switch():
     memory.tell(served(OPENAI))
     record = memory.tell(served(CLAUDE, model="claude/sonnet", pinned="/model"))
     assert record.switches[0].why == "pinned by /model: coder before, claude/sonnet now"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_switches_lead_from_each_target_to_the_next_without_a_gap(seed: int):
+    """Who is asked in a session, from call to call: each change is told once, and begins where the last one ended."""
+    chance, memory = random.Random(seed), Memory()
+    asked: list[Target] = []
+    switches: list[Switch] = []
+    for _ in range(50):
+        targets = chance.sample((OPENAI, CLAUDE, AZURE), 3)
+        record = memory.tell(served(*targets, fails=chance.choice((0, 0, 1, 2))))
+        asked += [one.target for one in record.tries]
+        switches += record.switches
+    changes = [(before, after) for before, after in pairwise(asked) if before != after]
+    assert [(each.before, each.after) for each in switches] == changes
 
 
 ASIDE = {"kind": "aux", "role": "worker", "rule": "auxiliary"}
@@ -373,6 +395,13 @@ def test_a_request_that_comes_again_is_known(again: bytes, changes: dict[str, An
         assert memory.tell(asking(again, 4, **changes)).repeats == 3
 
 
+@pytest.mark.parametrize(("kind", "shown"), [("main", "retry"), (None, "retry"), ("aux", "aux"), ("subagent",) * 2])
+def test_of_agents_that_were_given_the_same_task_none_repeats_the_other(kind: str | None, shown: str):
+    memory = Memory()
+    tales = (Tale(span).understood(body=said("Look here.")).plan(kind=kind) for span in (1, 2))
+    assert [memory.tell(tale).kind for tale in tales] == [kind or "unread", shown]
+
+
 def test_of_a_long_conversation_the_end_and_the_length_tell():
     memory = Memory()
     words = [str(number) for number in range(99)]
@@ -395,18 +424,18 @@ def test_what_cannot_be_read_is_no_repetition(body: bytes):
 # Tools ---------------------------------------------------------------------------------------------------------------
 
 
-def body(*calls: tuple[str, str, str]) -> bytes:
-    """A request with results: id, tool, what it said."""
+def body(*calls: tuple[str, str, str], first: str = "go") -> bytes:
+    """A request with results: id, tool, what it said. ``first``: the user's first words."""
     made = [{"id": id, "type": "function", "function": {"name": tool, "arguments": "{}"}} for id, tool, _ in calls]
     tools = [{"type": "function", "function": {"name": name}} for name in ("shell", "edit")]
     results = [{"role": "tool", "tool_call_id": id, "content": said} for id, _, said in calls]
-    messages = [{"role": "user", "content": "go"}, {"role": "assistant", "tool_calls": made}, *results]
+    messages = [{"role": "user", "content": first}, {"role": "assistant", "tool_calls": made}, *results]
     return json.dumps({"messages": messages, "tools": tools}).encode()
 
 
-def calling(target: Target, *ids: str, **changes: Any) -> Tale:
+def calling(target: Target, *ids: str, span: int = 1, first: str = "go", **changes: Any) -> Tale:
     heard = Heard(calls=tuple(Called(id, "shell") for id in ids))
-    tale = Tale().understood(facts={"tools": True}, **changes).plan(target).attempt(target)
+    tale = Tale(span).understood(facts={"tools": True}, body=said(first), **changes).plan(target).attempt(target)
     return tale.answered(heard=heard).finished(heard=heard)
 
 
@@ -468,6 +497,60 @@ def test_without_a_session_calls_are_the_callers():
     memory.tell(calling(CLAUDE, "c1", **whose))
     assert outcomes(memory.tell(bringing(GOOD, **whose))) == [("c1", "ok", CLAUDE)]
     assert outcomes(memory.tell(bringing(GOOD, **whose))) == []
+
+
+NOBODYS = {"session": None, "caller": "ci"}
+
+
+@pytest.mark.parametrize("whose", [{}, NOBODYS], ids=["one session", "none"])
+def test_the_same_ids_in_two_conversations_at_once_are_two_calls(whose: dict[str, Any]):
+    memory = Memory()
+    memory.tell(calling(CLAUDE, "call_0", **whose))
+    memory.tell(calling(OPENAI, "call_0", first="Another thing.", **whose))
+    brought = ("call_0", "shell", "Command exited with code 1"), ("call_0", "shell", "done")
+    records = [
+        memory.tell(bringing(brought[0], **whose)),
+        memory.tell(bringing(body=body(brought[1], first="Another thing."), **whose)),
+    ]
+    assert [outcomes(each) for each in records] == [[("call_0", "error", CLAUDE)], [("call_0", "ok", OPENAI)]]
+
+
+def test_what_agents_put_around_the_first_words_changes_nothing():
+    memory = Memory()
+    memory.tell(calling(CLAUDE, "c1", first="go\n<turn-context>10:31, /home</turn-context>", **NOBODYS))
+    later = body(GOOD, first="<system-reminder>Be brief.</system-reminder> go")
+    assert outcomes(memory.tell(bringing(body=later, **NOBODYS))) == [("c1", "ok", CLAUDE)]
+
+
+def test_the_first_words_stand_behind_messages_of_the_agents_own():
+    memory = Memory()
+    of = {"role": "user", "content": "<environment_context>here</environment_context>"}
+    for target, words in ((CLAUDE, "go"), (OPENAI, "Another thing.")):
+        own = json.dumps({"messages": [of, {"role": "user", "content": words}]}).encode()
+        heard = Heard(calls=(Called("c1", "shell"),))
+        tale = Tale().understood(facts={"tools": True}, body=own).plan(target).attempt(target)
+        memory.tell(tale.answered(heard=heard).finished(heard=heard))
+    brought = json.loads(body(GOOD))
+    brought["messages"].insert(0, of)
+    assert outcomes(memory.tell(bringing(body=json.dumps(brought).encode()))) == [("c1", "ok", CLAUDE)]
+
+
+def test_a_call_that_two_may_have_made_is_nobodys():
+    """Two conversations that begin the same, of a client that names no session and numbers its calls."""
+    memory = Memory()
+    for target in (CLAUDE, OPENAI, CLAUDE):
+        memory.tell(calling(target, "call_0", **NOBODYS))
+    brought = ("call_0", "shell", "done")
+    assert outcomes(memory.tell(bringing(brought, **NOBODYS))) == [("call_0", "ok", None)]
+    memory.tell(calling(OPENAI, "call_0", **NOBODYS))
+    assert outcomes(memory.tell(bringing(brought, **NOBODYS))) == [("call_0", "ok", OPENAI)]
+
+
+def test_a_call_of_an_answer_that_was_asked_for_again_is_the_last_ones():
+    memory = Memory()
+    for target in (CLAUDE, OPENAI):
+        memory.tell(calling(target, "call_0"))
+    assert outcomes(memory.tell(bringing(("call_0", "shell", "done")))) == [("call_0", "ok", OPENAI)]
 
 
 def test_requests_without_tools_are_not_read():

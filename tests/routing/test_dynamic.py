@@ -208,14 +208,39 @@ def test_the_same_chance_draws_the_same():
 def test_the_less_known_has_the_benefit_of_the_doubt_until_it_is_known():
     strategy = Dynamic(candidates=("known", "new"))
     measured = {("known", "code"): Measured(160, 40)}
+    tried = order(strategy, prices={}, measured=measured, chance=ALWAYS)
+    assert (first(tried), tried.rule) == ("new", "explored")
+    assert "less is known of it for code, and it may be better than known" in tried.reason
     found = order(strategy, prices={}, measured=measured)
-    assert (first(found), found.rule) == ("new", "explored")
-    measured[("new", "code")] = Measured(140, 60)
-    assert first(order(strategy, prices={}, measured=measured)) == "known"
-    measured[("new", "code")] = Measured(48, 13)
-    assert first(order(strategy, prices={}, measured=measured)) == "known", "60 answers are enough, whatever the doubt"
+    assert (first(found), found.rule) == ("known", "best_score"), "not in every session"
+    for enough in (Measured(140, 60), Measured(48, 13)):
+        measured[("new", "code")] = enough
+        assert "drawn for code" in order(strategy, prices={}, measured=measured, chance=ALWAYS).reason
     never = msgspec.structs.replace(strategy, explore=0)
     assert first(order(never, prices={}, measured={("known", "code"): Measured(160, 40)}, chance=ALWAYS)) == "known"
+
+
+CROWDS: dict[str, tuple[tuple[str, ...], dict[tuple[str, str], Measured]]] = {
+    "graded and not": (("dear/claude-opus-4-5", "cheap/acme-coder-1"), {}),
+    "all graded": (("dear/claude-opus-4-5", "cheap/gpt-4.1-nano"), {}),
+    "nobody graded": (("dear/acme-1", "cheap/acme-2", "c/acme-3", "d/acme-4", "e/acme-5"), {}),
+    "one measured": (("dear/claude-sonnet-4-5", "cheap/acme-coder-1"), {("dear", "code"): Measured(60, 5)}),
+}
+
+
+@pytest.mark.parametrize("explore", [0.0, 0.05, 0.2])
+@pytest.mark.parametrize(("names", "measured"), CROWDS.values(), ids=CROWDS)
+def test_no_more_new_sessions_than_said_go_to_another_however_little_is_known(
+    names: tuple[str, ...], measured: dict[tuple[str, str], Measured], explore: float
+):
+    """Nothing is learned on the way: what is little known stays so."""
+    strategy, chance = Dynamic(candidates=names, explore=explore), random.Random(5).random
+    found = [order(strategy, chance=chance, measured=measured) for _ in range(2000)]
+    others = sum(str(each.targets[0]) != each.candidates[0].reference for each in found)
+    explored = sum(each.rule == "explored" for each in found)
+    assert others <= explored
+    assert abs(explored / 2000 - explore) <= 0.02
+    assert bool(others) is bool(explore)
 
 
 BEGUN = {
