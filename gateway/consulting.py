@@ -171,12 +171,12 @@ def _calls(opened: Opened) -> bool:
 
 
 def kept(plan: Plan, told: Advised) -> Mapping[str, Any] | None:
-    """What is to be kept of the session now; None: what is kept stays."""
+    """What is to be kept of the conversation now; None: what is kept stays."""
     remember = plan.consult.remember.get(told.kind) if plan.consult else None
-    if remember is None:
-        return None
-    both = {**(plan.remember or {}), **remember}
-    return {**both, "plan": told.text} if told.kind == "plan" else both
+    if remember is None or plan.consult is None or told.kind != "plan":
+        return remember
+    by = plan.consult.by
+    return {**remember, by: {**remember[by], "plan": told.text}}
 
 
 def settled(plan: Plan, told: Advised, opened: Opened | None) -> Plan:

@@ -13,7 +13,7 @@ from gateway.attempt import Exchange
 from gateway.chat import Facts
 from gateway.dialects.words import SHIPPED, Words
 from gateway.errors import CallerError
-from gateway.routing import Latency, Measured, Plan, Target
+from gateway.routing import Latency, Measured, Place, Plan, Target
 from gateway.routing.pins import Pin, pins_of
 from gateway.routing.planner import Planner, Senses
 from gateway.routing.turns import Reading, read
@@ -74,7 +74,10 @@ class Decider:
 
     async def _planned(self, exchange: Exchange, facts: Facts, reading: Callable[[], Reading], pin: Pin | None) -> Plan:
         name = pin.model if pin else facts.model
-        key, remembered = await self._remembered(exchange, facts, name, reading)
+        model = self._planner.resolve(name).name
+        if not exchange.allowed(name, model):
+            raise _forbidden(name)
+        place, remembered, inherited = await self._remembered(exchange, facts, model, reading)
         senses = Senses(
             latency=lambda target: self._world.latency(target, facts.stream),
             chance=self._world.chance,
@@ -85,32 +88,57 @@ class Decider:
             remembered=remembered,
         )
         plan = self._planner.plan(facts, senses, pin=pin, no_fallback=exchange.no_fallback)
-        if not exchange.allowed(name, plan.model):
-            raise _forbidden(name)
-        return msgspec.structs.replace(plan, memory=key) if key else plan
+        if place is None:
+            return plan
+        # What a summarised conversation has found of the one before it is its own from now on.
+        remember = remembered if inherited and plan.remember is None else plan.remember
+        return msgspec.structs.replace(plan, memory=place, remember=remember)
 
     async def _remembered(
-        self, exchange: Exchange, facts: Facts, name: str, reading: Callable[[], Reading]
-    ) -> tuple[str | None, Mapping[str, Any]]:
-        """The key of what is kept for this session's model, and what is kept. Raises ``CallerError`` (404)."""
-        if not self._planner.remembers(name):
-            return None, {}
-        session, origin = exchange.session, ""
-        if session is None or session == f"{exchange.caller}:{facts.user}":
-            # One user has many conversations: their beginnings tell them apart.
-            origin = reading().origin
-        if session is None and not origin:
-            return None, {}
-        session = f"{session or exchange.caller}:{origin}" if origin else session
-        key = f"{session}\0{self._planner.resolve(name).name}"
-        kept = await self._store.get(key)
-        with suppress(ValueError):
-            return key, msgspec.json.decode(kept or b"{}", type=dict[str, Any])
-        return key, {}
+        self, exchange: Exchange, facts: Facts, model: str, reading: Callable[[], Reading]
+    ) -> tuple[Place | None, Mapping[str, Any], bool]:
+        """Where what is kept of the conversation lies, what is kept, and whether it was kept of the one before it.
 
-    def keep(self, key: str, value: Mapping[str, Any]) -> None:
-        """What ``remembered`` says from now on."""
-        self._store.put(key, msgspec.json.encode(value))
+        A summary changes how a conversation begins: it goes on with what was kept of the session's last one.
+        """
+        place = _place(exchange, facts, model, reading()) if self._planner.remembers(model) else None
+        if place is None:
+            return None, {}, False
+        kept = await self._store.get(place.key)
+        inherits = kept is None and bool(place.last) and reading().compacted
+        if inherits and (last := await self._store.get(place.last)):
+            kept = await self._store.get(_key(place.last, last.decode(errors="replace")))
+        with suppress(ValueError):
+            return place, msgspec.json.decode(kept or b"{}", type=dict[str, Any]), inherits and kept is not None
+        return place, {}, False
+
+    def keep(self, place: Place, value: Mapping[str, Any] | None) -> None:
+        """What ``remembered`` says of that conversation from now on; None: what it said before."""
+        if value is not None:
+            self._store.put(place.key, msgspec.json.encode(value))
+        if place.last:
+            self._store.put(place.last, place.conversation.encode())
+
+
+def _place(exchange: Exchange, facts: Facts, model: str, reading: Reading) -> Place | None:
+    """1. A session the client names may hold several. 2. Others are known by how they begin. 3. Or not at all.
+
+    Calls on the side, sub-agents and requests for a plan are not what a session goes on with after a summary.
+    """
+    session, origin = exchange.session, reading.origin
+    if session is not None and session != f"{exchange.caller}:{facts.user}":
+        last = f"{session}\0{model}"
+        goes_on = bool(origin) and reading.kind == "main" and not reading.planning
+        return Place(key=_key(last, origin), conversation=origin, last=last if goes_on else "")
+    if origin:
+        # One user, or one key, has many; of those that begin with the same words the system's may differ.
+        whose = session or f"\0{exchange.caller}"
+        return Place(key=_key(f"{whose}\0{model}", f"{origin}\0{reading.setting}"), conversation=origin)
+    return None
+
+
+def _key(of: str, conversation: str) -> str:
+    return f"{of}\0{conversation}"
 
 
 def _once(exchange: Exchange, words: Words) -> Callable[[], Reading]:

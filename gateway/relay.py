@@ -36,7 +36,7 @@ from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Outcome, Policy, next_attempt
 from gateway.resilience.health import Health, Ticket
 from gateway.resilience.verdict import error_of, most_telling, retry_after_of, status_of
-from gateway.routing import Consult, Plan, Target
+from gateway.routing import Consult, Place, Plan, Target
 from gateway.telling import Pricing, Teller, unfailing
 from gateway.thoughts import Thoughts
 from gateway.upstream import Opener, shown_url, without_secrets
@@ -51,8 +51,8 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     providers: Mapping[str, Provider]
     plan: Callable[[Exchange, Facts], Awaitable[Plan]]
     """Raises ``CallerError``."""
-    keep: Callable[[str, Mapping[str, Any]], None]
-    """Keeps ``Plan.remember`` under ``Plan.memory``."""
+    keep: Callable[[Place, Mapping[str, Any] | None], None]
+    """Keeps ``Plan.remember`` at ``Plan.memory``. To be called for every plan that has one: None keeps what is."""
     resilience: Callable[[str | None, str], Resilience]
     """Model (or None), provider -> the settings in force."""
     health: Health
@@ -166,7 +166,7 @@ class Story:
         self._tell.understood(self.terms)
         read = gateway.clock()
         decided = await gateway.plan(exchange, facts)
-        if decided.memory and decided.remember is not None:
+        if decided.memory:
             gateway.keep(decided.memory, decided.remember)
         plan = gateway.health.triage(decided, gateway.clock(), gateway.jitter)
         self._tell.planned(plan)

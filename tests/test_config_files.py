@@ -319,6 +319,9 @@ RESOLD = "{providers: {openrouter: {api_key: k-0123456789, %s}}, models: {m: [op
         (PRICED, {}, 'observe.prices has "opnai/gpt-5", but there is no provider "opnai"'),
         (RESOLD % ("models: [other]", "other"), {}, 'observe.prices has "simulator/echo"'),
         (RESOLD % ("models: [simulator/echo]", "opnai/gpt-5"), {}, None),
+        ("models: {auto: [simulator/echo]}", {}, "models.auto: in a conversation /model auto takes back"),
+        ("aliases: {auto: simulator/echo}", {}, "aliases.auto: in a conversation /model auto takes back"),
+        ("models: {automatic: [simulator/echo]}", {}, None),
     ],
 )
 def test_what_will_not_work_is_noted(text: str, env: dict[str, str], noted: str | None) -> None:

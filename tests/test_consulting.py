@@ -96,10 +96,10 @@ PLAN = Plan(
 
 
 def test_what_is_kept() -> None:
-    consult = Consult((), "why", remember={"plan": {"turns": 2}, "questions": {"rounds": 1}})
-    plan = Plan(model="m", targets=(), reason="", remember={"at": "x", "turns": 1}, consult=consult)
-    assert kept(plan, Advised("plan", text="# P")) == {"at": "x", "turns": 2, "plan": "# P"}
-    assert kept(plan, Advised("questions")) == {"at": "x", "turns": 1, "rounds": 1}
+    remember = {"plan": {"e": {"at": "x"}, "m": {"turns": 2}}, "questions": {"e": {"at": "x"}, "m": {"rounds": 1}}}
+    plan = Plan(model="m", targets=(), reason="", consult=Consult((), "why", by="m", remember=remember))  # type: ignore[arg-type]
+    assert kept(plan, Advised("plan", text="# P")) == {"e": {"at": "x"}, "m": {"turns": 2, "plan": "# P"}}
+    assert kept(plan, Advised("questions")) == {"e": {"at": "x"}, "m": {"rounds": 1}}
     assert kept(plan, Advised("failed")) is None
 
 

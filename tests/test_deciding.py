@@ -13,6 +13,7 @@ from gateway.app import Runtime
 from gateway.attempt import Exchange
 from gateway.chat import Facts
 from gateway.config import parse
+from gateway.consulting import Advised, kept
 from gateway.deciding import Decider
 from gateway.dialects import openai_chat, openai_embeddings
 from gateway.errors import CallerError
@@ -253,3 +254,114 @@ def test_an_operators_own_words_and_a_subagents_header_are_heard():
     plan = asyncio.run(runtime.gateway.plan(exchange, openai_chat.peek(body)))
     assert (plan.kind, plan.role, plan.rule) == ("subagent", "lead", "tool_failures")
     assert plan.evidence == ("turn 4: shell: Build broken", "turn 5: the user: that is rubbish")
+
+
+# What is kept of conversations ----------------------------------------------------------------------------------------
+
+
+PLANNED = """
+providers:
+  openai: {api_key: sk-0123456789}
+models:
+  architect: {strategy: plan_first, planner: openai/gpt-5, executor: openai/gpt-5-mini}
+  other: {strategy: plan_first, planner: openai/gpt-5, executor: openai/gpt-5-mini}
+"""
+FIRST = user("Fix the tests.")
+
+
+class Planned:
+    """Conversations with a model that plans first; planners answer at once."""
+
+    def __init__(self) -> None:
+        self.runtime = Runtime(parse(PLANNED, {}), None, {}, told=False)
+
+    def note(
+        self, *messages: dict[str, Any], session: str | None = None, planned: str = "", **more: Any
+    ) -> tuple[str, str | None]:
+        """The rule and the plan that is followed. ``planned``: what the planner says if it is asked."""
+        caller, model = more.pop("caller", "ci"), more.pop("model", "architect")
+        body = json.dumps({"model": model, "messages": messages, "tools": [{"name": "shell"}], **more}).encode()
+        exchange = Exchange(id="r", dialect=openai_chat, body=body, caller=caller, session=session)
+        gateway, facts = self.runtime.gateway, openai_chat.peek(body)
+        if session is None and facts.session:
+            exchange.session = f"{caller}:{facts.session}"
+        plan = asyncio.run(gateway.plan(exchange, facts))
+        if plan.memory:
+            gateway.keep(plan.memory, plan.remember)
+            found = kept(plan, Advised("plan" if planned else "failed", text=planned))
+            if found is not None:
+                gateway.keep(plan.memory, found)
+        return plan.rule, plan.note
+
+
+def system(text: str) -> dict[str, Any]:
+    return {"role": "system", "content": text}
+
+
+@pytest.mark.parametrize("named", [{}, {"user": "ada"}], ids=["by nobody", "by its user"])
+def test_conversations_without_a_name_are_told_apart_by_the_systems_words(named: dict[str, str]):
+    here = Planned()
+    a, b = (system("In /repo/a"), FIRST), (system("In /repo/b"), FIRST)
+    assert here.note(*a, planned="# Plan of A", **named) == ("first_turn", None)
+    assert here.note(*b, planned="# Plan of B", **named) == ("first_turn", None)
+    assert here.note(*a, CALL, RESULT, **named) == ("plan_kept", "# Plan of A")
+    assert here.note(*b, CALL, RESULT, **named) == ("plan_kept", "# Plan of B")
+    assert here.note(*a, **named) == ("plan_kept", "# Plan of A"), "the same request came again"
+
+
+def test_a_plan_that_was_made_later_is_not_that_of_a_conversation_that_begins():
+    here = Planned()
+    hello = user("Hi.")
+    here.note(hello, ANSWER, user("Customer 4711."), ANSWER, user("/replan"), planned="# Customer 4711")
+    assert here.note(hello) == ("first_turn", None)
+
+
+def test_in_a_named_session_the_systems_words_may_change():
+    here = Planned()
+    here.note(system("version=1"), FIRST, session="ci:s", planned="# Plan A")
+    assert here.note(system("version=2"), FIRST, CALL, RESULT, session="ci:s") == ("plan_kept", "# Plan A")
+
+
+def test_what_is_kept_is_nobody_elses():
+    here = Planned()
+    for session in ("ci:s", None):
+        here.note(FIRST, session=session, planned="# Plan A")
+        later = (FIRST, CALL, RESULT)
+        assert here.note(*later, session=session)[1] == "# Plan A"
+        assert here.note(*later, session=session and "ci:t")[1] == (None if session else "# Plan A")
+        assert here.note(*later, session=session and "dev:s", caller="dev")[1] is None
+        assert here.note(*later, session=session, model="other")[1] is None
+        assert here.note(user("Go."), CALL, RESULT, session=session)[1] is None
+
+
+SUMMARY = user("This session is being continued from a previous conversation. We fixed three tests.")
+
+
+def test_after_a_summary_a_session_goes_on_with_the_plan_it_had_last():
+    here = Planned()
+    other = user("Write a letter.")
+    here.note(FIRST, session="ci:s", planned="# Plan A")
+    here.note(other, session="ci:s", planned="# Plan B")
+    here.note(FIRST, CALL, RESULT, session="ci:s")
+    assert here.note(SUMMARY, session="ci:s") == ("plan_kept", "# Plan A")
+    # It is its own from then on, whatever goes on beside it.
+    here.note(other, CALL, RESULT, session="ci:s")
+    assert here.note(SUMMARY, CALL, RESULT, session="ci:s") == ("plan_kept", "# Plan A")
+    assert here.note(SUMMARY, session="ci:t")[1] is None
+
+
+def test_what_a_restricted_key_may_not_use_is_refused_before_anything_is_told_of_it(desk: Desk):
+    """Neither what operations it has nor what its strategy says."""
+    for name in ("smart", "claude/claude-opus-4-1", "none"):
+        body = json.dumps({"model": name, "input": "hi"}).encode()
+        exchange = Exchange(
+            id="r",
+            dialect=openai_embeddings,
+            body=body,
+            caller="ci",
+            restricted=True,
+            allowed=lambda asked, resolved: "fast" in (asked, resolved),
+        )
+        with pytest.raises(CallerError) as refused:
+            asyncio.run(desk.runtime.gateway.plan(exchange, openai_embeddings.peek(body)))
+        assert (refused.value.status, refused.value.code) == (403, "model_not_allowed")

@@ -19,7 +19,7 @@ from gateway.api.inbound import SESSIONS
 from gateway.api.service import Pinning, Service
 from gateway.chat import LONGEST_NAME
 from gateway.errors import CallerError
-from gateway.routing.pins import AUTO
+from gateway.routing.turns import AUTO
 
 MOST_BYTES = 16 * 1024
 LONGEST_ID = 1024

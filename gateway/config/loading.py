@@ -20,6 +20,7 @@ from gateway.config.settings import Access, Config, CustomVendor, Media, Model, 
 from gateway.dialects.words import Words
 from gateway.errors import OperatorError, Problem
 from gateway.resilience import Resilience
+from gateway.routing.turns import AUTO
 from gateway.vendors import VENDORS, Vendor
 
 FILE = "skein.yaml"
@@ -133,6 +134,7 @@ def _notes(config: Config, env: Mapping[str, str]) -> tuple[str, ...]:
     if config.server.workers > 1 and config.server.metrics_port is None:
         notes.append("server.workers is more than 1 without server.metrics_port: metrics cannot be scraped")
     notes += _session_notes(config)
+    notes += _name_notes(config)
     left_out = (*vendors.installed().notes, *strategies.installed().notes)
     return (*left_out, *notes, *_provider_notes(config), *_telemetry_notes(config, env))
 
@@ -146,6 +148,15 @@ def _session_notes(config: Config) -> Iterator[str]:
         )
     if sessions.store == "memory" and sessions.url is not None:
         yield "sessions.url is set, but sessions.store is memory: it is not used (set sessions.store: redis)"
+
+
+def _name_notes(config: Config) -> Iterator[str]:
+    for section, names in (("models", config.models), ("aliases", config.aliases)):
+        if AUTO in names:
+            yield (
+                f"{section}.{AUTO}: in a conversation /model {AUTO} takes back what was chosen by hand, it does not"
+                " choose this one (give it a second name under aliases to choose it there)"
+            )
 
 
 def _provider_notes(config: Config) -> Iterator[str]:

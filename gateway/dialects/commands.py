@@ -73,7 +73,10 @@ def _last_programs(call: Call) -> list[str]:
         if word == "&&" and pipe[-1] not in _HARMLESS:
             return [""]
         if word in _SEPARATORS:
-            pipe = [*pipe, ""] if word == "|" else [""]
+            if word == "|":
+                pipe.append("")
+            else:
+                pipe = [""]
         elif not pipe[-1] and "=" not in word:
             pipe[-1] = word.rsplit("/", 1)[-1]
         elif pipe[-1] == "git" and not word.startswith("-"):

@@ -6,7 +6,8 @@ Memory, bounded: sessions and calls that were not heard of for long are forgotte
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -105,6 +106,7 @@ class Sessions:
         self._asked: OrderedDict[tuple[str, int], int] = OrderedDict()
         self._calls: OrderedDict[_CallKey, _Call | None] = OrderedDict()
         self._judged: OrderedDict[_CallKey, None] = OrderedDict()
+        self._origins: OrderedDict[int, int] = OrderedDict()
 
     def take(self, event: events.Event, record: Record | None) -> None:
         if record is None:
@@ -112,7 +114,7 @@ class Sessions:
         match event:
             case events.RequestUnderstood():
                 if conversation := _read(event):
-                    record.said = _said(conversation, self.words)
+                    record.said = _said(conversation, self._origin(conversation.messages), self.words)
                     record.tools = self._tools(event, conversation, record.said)
                     record.repeats = self._repeats(record)
             case events.AttemptStarted():
@@ -149,6 +151,25 @@ class Sessions:
                 )
             )
         return tuple(found)
+
+    def _origin(self, messages: Sequence[Message]) -> int:
+        """A digest of the user's first words; nothing behind them is decoded."""
+        for each in islice(messages, FIRST_MESSAGES):
+            if each.role == "user" and (found := self._words(each)):
+                return found
+        return 0
+
+    def _words(self, message: Message) -> int:
+        """A digest of what the user says in it; 0: nothing. Agents change what they put around that from request to
+        request. Often long, and the same in all of a conversation: decoded once, and known again as requests are.
+        """
+        key = _mark(message)
+        found = self._origins.get(key)
+        if found is None:
+            text = spoken(message.said().text, self.words.wrappers)
+            found = hash(text) if text else 0
+        _put(self._origins, key, found, MOST_SESSIONS)
+        return found
 
     def _repeats(self, record: Record) -> int | None:
         """The session's last exchange with the same messages. Of users it is only known that they have many."""
@@ -303,7 +324,7 @@ def _read(event: events.RequestUnderstood) -> Conversation | None:
     return DIALECTS[event.dialect].conversation(event.body)
 
 
-def _said(conversation: Conversation, words: Words) -> Said:
+def _said(conversation: Conversation, origin: int, words: Words) -> Said:
     messages = conversation.messages
     last = next((place for place in range(len(messages) - 1, -1, -1) if messages[place].role == "assistant"), -1)
     answered = last >= 0
@@ -312,29 +333,23 @@ def _said(conversation: Conversation, words: Words) -> Said:
     return Said(
         messages=len(messages),
         answered=answered,
-        digest=hash((len(messages), *[end for message in messages[-TAIL:] for end in _ends(message)])),
-        origin=_origin(messages, words),
+        digest=hash((len(messages), *map(_mark, messages[-TAIL:]))),
+        origin=origin,
         corrected=correction(conversation, words) if heard else "",
     )
 
 
-def _ends(message: Message) -> Iterator[bytes | int]:
-    """What tells a message from others: of long ones the beginning and the end."""
-    for part in message.parts():
-        view = memoryview(part)
-        if view.nbytes > 2 * END:
-            yield view.nbytes
-            yield bytes(view[:END])
-            yield bytes(view[-END:])
-        else:
-            yield bytes(view)
+def _mark(message: Message) -> int:
+    """A digest of what tells a message from others."""
+    return hash(tuple([_ends(part) for part in message.parts()]))
 
 
-def _origin(messages: Sequence[Message], words: Words) -> int:
-    """A digest of the user's first words; decodes nothing behind them. What agents add to them changes in time."""
-    users = (each for each in messages[:FIRST_MESSAGES] if each.role == "user")
-    first = next((text for each in users if (text := spoken(each.said().text, words.wrappers))), None)
-    return hash(first) if first else 0
+def _ends(part: bytes | memoryview | msgspec.Raw) -> bytes | tuple[int, bytes, bytes]:
+    """Of a long one its length, beginning and end."""
+    view = memoryview(part)
+    if len(view) <= 2 * END:
+        return bytes(view)
+    return len(view), bytes(view[:END]), bytes(view[-END:])
 
 
 def _owner(event: events.RequestUnderstood) -> str:

@@ -52,12 +52,13 @@ class SpikeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """1 turns it off."""
     recover_below: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.1
     min_requests: Annotated[int, msgspec.Meta(ge=1)] = 20
-    """As many trials, the latest, say whether it is well again."""
+    """As many trials, the latest, say whether it is well again; fewer if all went well for long."""
     window: Duration = 60.0
     hold: Duration = 30.0
     """At least so long, from the last time that the rate was found too high."""
     trial: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
-    """The share of requests that ask it in its place all the same."""
+    """The share of requests that ask it in its place all the same. Where a request is known to go on with a
+    conversation, and where there is little traffic: one per half a ``hold``."""
 
 
 class Resilience(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -244,7 +244,8 @@ class Health:
         if free == (*well, *behind):
             return plan, free
         first = free[0].provider
-        if first in sick and chance() < sick[first].settings.trial:
+        begins = plan.turn is None or plan.turn == 1
+        if first in sick and sick[first].takes_trial(chance(), now, begins=begins):
             return msgspec.structs.replace(plan, reason=f"{plan.reason}; a trial of {first} (demoted)"), free
         left_out = tuple(LeftOut(target, f"{sick[target.provider].why} (demoted)") for target in behind)
         why = "; ".join(dict.fromkeys(each.reason for each in left_out))

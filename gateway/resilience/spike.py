@@ -14,6 +14,12 @@ from gateway.resilience.window import Window
 # holds, it is held for twice as long, so many times over at most: it is moved to and fro ever more rarely.
 SOON = 10
 MOST_DOUBLINGS = 5
+# A trial is due when there has been none for this share of the hold, never of a doubled one, so that little traffic is
+# no reason to stay demoted; with a hold that is next to nothing, after so many seconds.
+DUE_AFTER, DUE_AFTER_LEAST = 0.5, 1.0
+# Fewer trials prove it if all of them go well for so many holds, and for as long as the window. A provider with traffic
+# enough to be demoted anew has had about eight by then: one that fails a quarter of its calls seldom gets there.
+FEW, LONG = 3, 4
 
 
 class Swing(msgspec.Struct, frozen=True):
@@ -31,7 +37,8 @@ class Spike:
     """``succeed`` or ``fail`` is a call's verdict, and ``began`` when it began. Times are seconds of one clock.
 
     While demoted only what began since is counted: the last ``min_requests`` of it say whether the provider is well
-    again. They are calls that were made as trials, and all others that reached it. A swing is told to ``moved``.
+    again, or fewer if they went well for long. They are calls that were made as trials, and all others that reached it.
+    A swing is told to ``moved``.
     """
 
     def __init__(
@@ -54,6 +61,10 @@ class Spike:
         self._trials: deque[bool] = deque()
         """The latest calls since it was demoted; True: failed."""
         self._failed = 0
+        self._tried_at = now
+        """When it was last given a trial, or reached by another call, while demoted."""
+        self._well_for: tuple[int, float, float] | None = None
+        """Trials since the last that failed: how many, when the first of them and the last of them began."""
 
     @property
     def hold(self) -> float:
@@ -76,6 +87,18 @@ class Spike:
         if self.demoted_at is not None and (self.off or self._well(now)):
             self._restore(now)
         return self.demoted_at is not None
+
+    def takes_trial(self, chance: float, now: float, *, begins: bool) -> bool:
+        """Is this request to ask it in its place, to see how it is? ``chance`` is in [0, 1).
+
+        1. None for too long: any request. 2. One that begins a conversation, by chance. 3. No other: a conversation
+        that goes there and back leaves a cache behind both times.
+        """
+        due = now - self._tried_at >= max(DUE_AFTER * self.settings.hold, DUE_AFTER_LEAST)
+        if not due and not (begins and chance < self.settings.trial):
+            return False
+        self._tried_at = now
+        return True
 
     def succeed(self, began: float, now: float) -> None:
         if self._counted(began, now, failed=False):
@@ -106,6 +129,9 @@ class Spike:
         else:
             self._trials.append(failed)
             self._failed += failed
+            self._tried_at = max(self._tried_at, began)
+            number, first, last = self._well_for or (0, began, began)
+            self._well_for = None if failed else (number + 1, min(first, began), max(last, began))
             self._shorten()
         return True
 
@@ -116,15 +142,19 @@ class Spike:
     def _well(self, now: float) -> bool:
         calls = len(self._trials)
         proved = calls >= self.settings.min_requests and self._failed < self.settings.recover_below * calls
-        return proved and now >= self._held_until
+        return (proved or self._well_for_long()) and now >= self._held_until
+
+    def _well_for_long(self) -> bool:
+        number, first, last = self._well_for or (0, 0.0, 0.0)
+        return number >= FEW and last - first >= max(LONG * self.hold, self.settings.window)
 
     def _demote(self, error_rate: float, calls: int, now: float) -> None:
         soon = self._restored_at is not None and now - self._restored_at < SOON * self.hold
         self._doublings = min(self._doublings + 1, MOST_DOUBLINGS) if soon else 0
-        self.demoted_at = self._swung_at = now
+        self.demoted_at = self._swung_at = self._tried_at = now
         self.why = f"error rate {round(error_rate * 100)} % of {self.provider} over {self.settings.window:g}s"
         self._trials.clear()
-        self._failed = 0
+        self._failed, self._well_for = 0, None
         self._moved(Swing(self.provider, True, error_rate, calls))
 
     def _restore(self, now: float) -> None:

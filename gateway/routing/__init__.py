@@ -57,8 +57,10 @@ class Consult(msgspec.Struct, frozen=True, gc=False):
     """Its questions are the answer, if it has any; otherwise it is to make a plan with what it knows."""
     max_tokens: Mapping[Target, int] = {}
     remember: Mapping[Advice, Mapping[str, Any]] = {}
-    """What is to be kept of the session then, each over ``Ordered.remember``; to that of a plan its text is added, as
-    ``plan``. Content."""
+    """What is to be kept of the conversation then, in place of ``Ordered.remember``; to that of a plan its text is
+    added, as ``plan``. Content. In a ``Plan`` each is, like ``Plan.remember``, that of all models by name."""
+    by: str = ""
+    """The model whose strategy asks: ``remember`` is kept under its name. Whoever asks need not say it."""
 
 
 class Ordered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -82,7 +84,8 @@ class Ordered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     note: str | None = None
     """A text that is put into the context: the plan that was made before. Content."""
     remember: Mapping[str, Any] | None = None
-    """What is to be kept of the session in place of ``Fleet.remembered``; None: what is kept stays."""
+    """What is to be kept of the conversation in place of ``Fleet.remembered``; None: what is kept stays. It is kept
+    only where this answer counts: where its first target is the first of whoever asked for it."""
 
 
 RULES: Mapping[str, str] = {
@@ -91,11 +94,11 @@ RULES: Mapping[str, str] = {
     "quickest": "the quicker of two drawn",
     "direct": "the client named the target",
     "lead_turns": "the lead's first turns",
-    "planning": "the client asks for a plan alone",
     "worker_turns": "the lead's turns are over",
     "tool_failures": "tool calls of the worker failed",
     "corrections": "the user corrected the worker",
     "auxiliary": "a call on the side: a title, a summary",
+    "planning": "the request asks for a plan of the work",
     "context": "the conversation does not fit the window of whose turn it is",
     "compacted": "the conversation was summarised",
     "first_turn": "a plan is made",
@@ -117,6 +120,16 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     strategy: str
     traceback: str
     """May quote content."""
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Where that is kept which strategies remember of a conversation."""
+
+    key: str
+    conversation: str = ""
+    """A digest of how it begins."""
+    last: str = ""
+    """The key of which conversation was the session's last; empty: this one is none of its own."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -145,9 +158,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     note: str | None = None
     """Content."""
     remember: Mapping[str, Any] | None = None
-    """Content."""
-    memory: str | None = None
-    """The key under which it is kept."""
+    """What is to be kept of the conversation: of each model by name. None: what is kept stays. Content."""
+    memory: Place | None = None
     crashes: tuple[Crash, ...] = ()
 
 
@@ -190,14 +202,17 @@ class Fleet(Protocol):
         """What the gateway has seen of its answers to this kind of task."""
 
     def remembered(self) -> Mapping[str, Any]:
-        """What ``Ordered.remember`` last kept of this session for this model. Only for strategies that ``REMEMBER``."""
+        """What ``Ordered.remember`` last kept of this conversation for the model that asks, and for no other.
+
+        Only for strategies that ``REMEMBER``.
+        """
 
 
 class Strategy(Protocol):
     """The struct of its own settings plus this one pure method.
 
-    One that keeps something of each session says ``REMEMBERS = True`` in its body: ``Fleet.remembered`` is asked for
-    nobody else.
+    One that keeps something of each conversation says ``REMEMBERS = True`` in its body: ``Fleet.remembered`` is asked
+    for nobody else.
     """
 
     def references(self) -> tuple[str, ...]:
@@ -226,5 +241,4 @@ def merged(found: Sequence[Ordered]) -> Ordered:
         targets=tuple(caps),
         max_tokens={target: cap for target, cap in caps.items() if cap is not None},
         left_out=tuple(dict.fromkeys(each for one in found for each in one.left_out if each.target not in caps)),
-        remember=None,
     )

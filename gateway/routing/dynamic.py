@@ -25,11 +25,14 @@ DOUBT = 1.0
 """Standard deviations by which a candidate of whom little is known may be better than it is thought to be."""
 LITTLE = 60
 """Measured answers to a kind of task below which little is known of a candidate."""
+MOST_AGAIN = 3
+"""A first request that comes again stays where it is so many times; one that comes more often is no retry, but a
+client that always asks the same."""
 EXPLORED, STICKY, BEST = "explored", "sticky", "best_score"
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is kept of a session, beside what a candidate's own strategy keeps of it."""
+    """What is kept of a conversation."""
 
     at: str
     """The candidate that serves it."""
@@ -41,8 +44,10 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     left: tuple[str, ...] = ()
     """Candidates that failed at this task in this session."""
     kind: Kind = "main"
-    began: str = ""
-    """How its conversation begins: a session may hold several, one after the other."""
+    request: str = ""
+    """The fingerprint of the request with which it began."""
+    again: int = 0
+    """How often that one has come again."""
 
 
 class Choice(NamedTuple):
@@ -64,9 +69,9 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     speed_weight: Weight = 0.02
     """How much the time to first output counts: 0 is not at all."""
     explore: Share = 0.05
-    """The share of new sessions that may go to another candidate than the best, to learn of it: to one of whom little is
-    known and that may be better, else to one drawn by how likely it is the best. No more than that, however little is
-    known; 0: none."""
+    """The share of new sessions that may go to another candidate than the best, to learn of it: to one of whom little
+    is known and that may be better, else to one drawn by how likely it is the best. No more than that, however little
+    is known; 0: none."""
     failure_threshold: Annotated[int, msgspec.Meta(ge=1)] = 2
     """Failed turns in a row after which a session is given to another candidate."""
     switch_margin: Weight = 0.1
@@ -85,14 +90,9 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         weighed = self.weigh(task, facts, fleet, warm=kept.at if kept else None)
         able = [each for each in weighed if not each.unmet] or _least_unfit(weighed)
         choice = self._chosen(able, weighed, task, reading, kept, fleet)
-        remember = _beside(fleet.remembered(), choice) if self._is_own(kept, fleet, reading) else None
+        own = choice.kept is not None and _is_own(fleet.remembered(), reading)
+        remember = msgspec.to_builtins(choice.kept) if own else None
         return _ordered(choice, able, weighed, task, remember)
-
-    def _is_own(self, kept: Kept | None, fleet: Fleet, reading: Reading) -> bool:
-        """An agent within the session of another leaves what is kept to that one, and so does a call on the side."""
-        if reading.kind == "aux":
-            return False
-        return reading.kind == "main" or kept is not None or not fleet.remembered()
 
     def weigh(self, task: str, facts: Facts, fleet: Fleet, warm: str | None = None) -> list[Weighed]:
         """Every candidate, the best score first; equal ones in the order written."""
@@ -115,9 +115,13 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             kept = msgspec.convert(remembered, Kept)
         except msgspec.ValidationError:  # kept when the model had another strategy
             return None
-        anew = not reading.turns and not reading.compacted and kept.began != reading.origin
-        if kept.at not in self.references() or (reading.kind != "aux" and (anew or kept.kind != reading.kind)):
+        if kept.at not in self.references():
             return None
+        if reading.kind != "aux":
+            if kept.kind != reading.kind:
+                return None
+            if not reading.turns and not reading.compacted:
+                return _asked_again(kept, reading)
         # A conversation that was summarised has fewer turns than before.
         return msgspec.structs.replace(kept, seen=min(kept.seen, len(reading.turns)))
 
@@ -194,24 +198,30 @@ def _taken_over(
         explored=explored,
         left=left,
         kind=reading.kind,
-        began=reading.origin,
+        request="" if reading.turns else reading.fingerprint,
     )
 
 
-def _beside(remembered: Mapping[str, Any], choice: Choice) -> Mapping[str, Any] | None:
-    """What is to be kept, with what the candidate's own strategy keeps."""
-    if choice.kept is None:
-        return None
-    others = {**remembered, **(choice.first.ordered.remember or {})}
-    foreign = {name: value for name, value in others.items() if name not in Kept.__struct_fields__}
-    return {**foreign, **msgspec.to_builtins(choice.kept)}
+def _is_own(remembered: Mapping[str, Any], reading: Reading) -> bool:
+    """An agent within the conversation of another leaves what is kept to that one, and so does a call on the side."""
+    if reading.kind == "aux":
+        return False
+    return reading.kind == "main" or not remembered or remembered.get("kind", "main") == reading.kind
+
+
+def _asked_again(kept: Kept, reading: Reading) -> Kept | None:
+    """Of a conversation that begins: every one is decided anew, unless its very request has just come."""
+    same = reading.fingerprint and kept.request == reading.fingerprint and kept.again < MOST_AGAIN
+    return msgspec.structs.replace(kept, again=kept.again + 1) if same else None
 
 
 def _failures(reading: Reading, since: int) -> tuple[str, ...]:
-    """What told of the failed turns at the end, none of them before ``since``."""
+    """What told of the failed turns at the end, none of them before ``since`` or of a model chosen by hand."""
     found: list[str] = []
     for number in range(len(reading.turns), since, -1):
         turn = reading.turns[number - 1]
+        if turn.pinned:
+            continue
         if not turn.failed:
             break
         found.append(f"turn {number}: {turn.evidence}")

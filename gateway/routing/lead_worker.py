@@ -65,8 +65,6 @@ class LeadWorker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             evidence=due.evidence,
             role=due.role,
             candidates=(*self._candidates(due), *both.candidates),
-            # Of two that remember, whoever's turn it is does.
-            remember=serving[due.role].remember,
         )
 
     def due(self, reading: Reading) -> Due:

@@ -1,7 +1,8 @@
 """A strong model makes a plan before the first turn, a cheap one follows it.
 
-The plan is remembered of the session and put into the context of every later request, in the same words each time. It
-is made anew when the user writes ``/replan`` and when turns under it keep failing. Without it the executor is alone.
+The plan is remembered of the conversation and put into the context of every later request, in the same words each
+time. It is made anew when the user writes ``/replan`` and when turns under it keep failing. Without it the executor is
+alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import msgspec
 
 from gateway.chat import Facts
-from gateway.routing import Advice, Candidate, Consult, Fleet, Ordered
+from gateway.routing import Advice, Candidate, Consult, Fleet, Ordered, merged
 from gateway.routing.turns import Reading, Turn
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -20,15 +21,13 @@ MOST_EVIDENCE = 10
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """What is kept of a session, beside what other strategies keep of it. ``plan`` is content."""
+    """What is kept of a conversation. ``plan`` is content."""
 
     plan: str | None = None
     turns: int = 0
     """How many turns were over when it was made: failures count from there."""
     request: str = ""
-    """The fingerprint of the request it was made for."""
-    origin: str = ""
-    """Of the conversation: a session may hold several, one after the other."""
+    """The fingerprint of the request it was made for; without a plan, of the one for which questions were asked."""
     rounds: int = 0
     """How often the planner has asked the user before it makes a plan."""
     asked_at: int | None = None
@@ -62,6 +61,8 @@ class PlanFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def order(self, facts: Facts, fleet: Fleet) -> Ordered:
         executor = fleet.ordered(self.executor, facts)
         reading = fleet.reading()
+        if reading.planning and reading.kind == "main":
+            return self._passed_on(facts, fleet, executor, reading)
         before = recalled(fleet.remembered(), reading)
         due = self.due(facts, reading, before)
         served = due.rule != "auxiliary"
@@ -74,6 +75,22 @@ class PlanFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             consult=self._consult(facts, fleet, reading, before, due) if due.consults else None,
             note=before.plan if served else None,
             remember=_recounted(fleet.remembered(), reading, before) if served else None,
+        )
+
+    def _passed_on(self, facts: Facts, fleet: Fleet, executor: Ordered, reading: Reading) -> Ordered:
+        """Where the agent itself asks for a plan it is the planner that answers, and nothing is kept of it."""
+        planner = fleet.ordered(self.planner, facts)
+        planner = msgspec.structs.replace(planner, max_tokens=self._caps(planner))
+        return msgspec.structs.replace(
+            merged([planner, executor]),
+            reason=f"turn={len(reading.turns) + 1}; the request asks for a plan of the work: it is the planner's",
+            rule="planning",
+            candidates=(
+                Candidate(self.planner, None, "the planner: answers"),
+                Candidate(self.executor, None, "the executor: stands by"),
+            ),
+            consult=None,
+            note=None,
         )
 
     def due(self, facts: Facts, reading: Reading, before: Memory) -> Due:
@@ -102,25 +119,26 @@ class PlanFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def _consult(self, facts: Facts, fleet: Fleet, reading: Reading, before: Memory, due: Due) -> Consult:
         planner = fleet.ordered(self.planner, facts)
-        turns, others = len(reading.turns), fleet.remembered()
+        turns = len(reading.turns)
         # The same turn asked about twice (the client has sent it again) is one round; an old round is forgotten.
         rounds = before.rounds if before.asked_at in (turns, turns - 1) else 0
         asked = rounds - (before.asked_at == turns)
-        planned = Memory(turns=turns, request=reading.fingerprint, origin=reading.origin)
-        questioned = msgspec.structs.replace(before, rounds=asked + 1, asked_at=turns, origin=reading.origin)
+        planned = Memory(turns=turns, request=reading.fingerprint)
+        request = before.request if before.plan else reading.fingerprint
+        questioned = msgspec.structs.replace(before, rounds=asked + 1, asked_at=turns, request=request)
         remember: dict[Advice, Mapping[str, Any]] = {
-            "plan": _beside(others, planned),
-            "questions": _beside(others, questioned),
+            "plan": msgspec.to_builtins(planned),
+            "questions": msgspec.to_builtins(questioned),
         }
         if due.rule == "replan":
             # A planner that cannot be had is asked again after as many failures, not at every turn.
-            remember["failed"] = _beside(others, msgspec.structs.replace(before, turns=turns))
+            remember["failed"] = msgspec.to_builtins(msgspec.structs.replace(before, turns=turns))
         return Consult(
             targets=planner.targets,
             why=due.why,
             instructions=self.prompt,
-            # Who wants JSON has no use for a question.
-            may_ask=asked < self.questions and not facts.structured,
+            # Who wants JSON has no use for a question, and in the middle of a tool loop nobody is there to answer it.
+            may_ask=asked < self.questions and not facts.structured and not reading.looping,
             max_tokens=self._caps(planner),
             remember=remember,
         )
@@ -139,16 +157,17 @@ class PlanFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def recalled(kept: Mapping[str, Any], reading: Reading) -> Memory:
-    """What is kept of the session, if it is of this conversation; what cannot be read is nothing.
+    """What is kept, if it is of this conversation; what cannot be read is nothing.
 
-    One that begins anew in its old session has another plan. A beginning that changes on the way was summarised or cut.
+    A conversation that begins has a plan only if the same request has come before. One whose beginning changes on the
+    way was summarised or cut.
     """
     try:
         memory = msgspec.convert(kept, Memory)
     except msgspec.ValidationError:
         return Memory()
-    anew = not reading.turns and not reading.compacted and memory.origin != reading.origin
-    if anew:
+    begins = not reading.turns and not reading.compacted
+    if begins and not (reading.fingerprint and memory.request == reading.fingerprint):
         return Memory()
     return msgspec.structs.replace(memory, turns=0) if len(reading.turns) < memory.turns else memory
 
@@ -157,18 +176,19 @@ def _recounted(kept: Mapping[str, Any], reading: Reading, before: Memory) -> Map
     """After a summary turns are counted anew; otherwise what is kept stays."""
     counted = kept.get("turns")
     shrunk = before.plan is not None and isinstance(counted, int) and len(reading.turns) < counted
-    return _beside(kept, before) if shrunk else None
-
-
-def _beside(others: Mapping[str, Any], memory: Memory) -> Mapping[str, Any]:
-    return {**others, **msgspec.to_builtins(memory)}
+    return msgspec.to_builtins(before) if shrunk else None
 
 
 def _streak(turns: Sequence[Turn], since: int) -> tuple[str, ...]:
-    """What told of each of the last turns that they failed, as far as there was no success between, oldest first."""
+    """What told of each of the last turns that they failed, as far as there was no success between, oldest first.
+
+    Turns of a model that the user had chosen by hand say nothing of the executor.
+    """
     found: list[str] = []
     for number in range(len(turns), since, -1):
         turn = turns[number - 1]
+        if turn.pinned:
+            continue
         if not turn.failed:
             break
         found.append(f"turn {number}: {turn.evidence}")

@@ -5,13 +5,28 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Container, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
 from gateway.chat import LONGEST_NAME, Facts, Operation
 from gateway.errors import CallerError, nearest
-from gateway.routing import Crash, Fleet, Latency, LeftOut, Measured, Ordered, PinnedBy, Plan, Strategy, Target, joined
+from gateway.routing import (
+    Candidate,
+    Consult,
+    Crash,
+    Fleet,
+    Latency,
+    LeftOut,
+    Measured,
+    Ordered,
+    PinnedBy,
+    Plan,
+    Role,
+    Strategy,
+    Target,
+    joined,
+)
 from gateway.routing.pins import Pin
 from gateway.routing.turns import NOTHING, Reading
 
@@ -44,6 +59,7 @@ class Senses(msgspec.Struct, frozen=True, kw_only=True):
     price: Callable[[Target, int, int], float | None] = lambda target, input_tokens, output_tokens: None
     measured: Callable[[Target, str], Measured] = lambda target, task: Measured()
     remembered: Mapping[str, Any] = {}
+    """What is kept of the conversation: of each model by name."""
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -197,9 +213,9 @@ class Planner:
             candidates=ordered.candidates,
             left_out=ordered.left_out,
             max_tokens=ordered.max_tokens,
-            consult=ordered.consult,
+            consult=ordered.consult and view.whole(ordered.consult),
             note=ordered.note,
-            remember=ordered.remember,
+            remember={**senses.remembered, **view.kept} if view.kept else None,
             crashes=tuple(view.crashes),
         )
 
@@ -216,16 +232,31 @@ class Planner:
         return msgspec.structs.replace(plan, targets=able, left_out=(*plan.left_out, *left_out))
 
 
-class _View:
-    """The fleet as one request's strategy sees it. ``read``: the conversation, once somebody has asked for it.
+class _Heard(NamedTuple):
+    """A strategy's answer, as far as memory goes: its first target, and what it and those it asked want to be kept."""
 
-    ``crashes``: strategies that failed on the way, and how.
+    first: Target
+    kept: Mapping[str, Mapping[str, Any]]
+
+
+class _Asking(NamedTuple):
+    """A strategy that is being asked: its model's name, and what it has heard of others."""
+
+    name: str
+    heard: list[_Heard]
+
+
+class _View:
+    """The fleet as one request's strategies see it. ``read``: the conversation, once somebody has asked for it.
+
+    ``crashes``: strategies that failed on the way, and how. Each strategy knows only of its own memory.
     """
 
     def __init__(self, planner: Planner, senses: Senses) -> None:
         self._planner, self._senses = planner, senses
         self.read: Reading | None = None
         self.crashes: list[Crash] = []
+        self._asking = [_Asking("", [])]
         self.latency, self.chance = senses.latency, senses.chance
         self.window, self.price, self.measured = senses.window, senses.price, senses.measured
 
@@ -236,7 +267,35 @@ class _View:
         return self.asked(resolved.name, facts)
 
     def asked(self, name: str, facts: Facts) -> Ordered:
-        """A configured model's strategy. Strategies are also code of others, which raises what it likes."""
+        """What a configured model's strategy says. What it wants to be kept goes into ``kept``."""
+        asking = _Asking(name, [])
+        self._asking.append(asking)
+        try:
+            found = self._answered(name, facts)
+        finally:
+            self._asking.pop()
+        counts = {found.targets[0], *(found.consult.targets[:1] if found.consult else ())}
+        kept = {model: each for one in asking.heard if one.first in counts for model, each in one.kept.items()}
+        if found.remember is not None:
+            kept[name] = found.remember
+        self._asking[-1].heard.append(_Heard(found.targets[0], kept))
+        if found.consult and not found.consult.by:
+            found = msgspec.structs.replace(found, consult=msgspec.structs.replace(found.consult, by=name))
+        return found if found.remember is None else msgspec.structs.replace(found, remember=None)
+
+    @property
+    def kept(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is to be kept of each model, as far as its answer counts."""
+        return self._asking[0].heard[-1].kept
+
+    def whole(self, consult: Consult) -> Consult:
+        """With what is kept of other models beside what the one that asks wants to be kept."""
+        others = {**self._senses.remembered, **self.kept}
+        whole = {advice: {**others, consult.by: each} for advice, each in consult.remember.items()}
+        return msgspec.structs.replace(consult, remember=whole)
+
+    def _answered(self, name: str, facts: Facts) -> Ordered:
+        """Strategies are also code of others, which raises what it likes."""
         entry = self._planner.models[name]
         try:
             return _sound(entry.strategy.order(facts, self), self._planner.owners)
@@ -254,17 +313,74 @@ class _View:
         return self.read
 
     def remembered(self) -> Mapping[str, Any]:
-        return self._senses.remembered
+        own = self._senses.remembered.get(self._asking[-1].name)
+        return own if isinstance(own, dict) else {}
 
 
 def _sound(ordered: Ordered, providers: Container[str]) -> Ordered:
-    """Raises ``TypeError`` and ``ValueError`` for an answer nobody could follow."""
+    """Raises ``TypeError`` and ``ValueError`` for an answer nobody could follow, or tell of."""
     if not isinstance(ordered, Ordered):
         raise TypeError(f"order() gave a {type(ordered).__name__}, not an Ordered")
-    if not isinstance(ordered.targets, tuple) or not ordered.targets:
-        raise ValueError("order() gave no tuple of targets")
-    if strangers := [target for target in ordered.targets if target.provider not in providers]:
+    for name, is_fitting in _FITTING.items():
+        if not is_fitting(getattr(ordered, name)):
+            raise TypeError(f"order() gave {name} of another type: {str(getattr(ordered, name))[:100]}")
+    if not ordered.targets:
+        raise ValueError("order() gave no targets")
+    asked = ordered.consult.targets if ordered.consult else ()
+    if strangers := [target for target in (*ordered.targets, *asked) if target.provider not in providers]:
         raise ValueError(f"order() gave {strangers[0]}, and there is no such provider")
-    if ordered.remember is not None:
-        msgspec.json.encode(ordered.remember)  # what cannot be kept is noticed here, and not when it is kept
+    if ordered.remember is not None or ordered.consult:
+        # What cannot be kept is noticed here, and not when it is kept.
+        msgspec.json.encode((ordered.remember, ordered.consult and ordered.consult.remember))
     return ordered
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _are_targets(value: Any) -> bool:
+    return isinstance(value, tuple) and all(
+        isinstance(each, Target) and isinstance(each.provider, str) and isinstance(each.model, str) for each in value
+    )
+
+
+def _can_be_asked(consult: Consult) -> bool:
+    kept = consult.remember
+    memories = isinstance(kept, Mapping) and all(isinstance(each, Mapping) for each in kept.values())
+    return memories and _are_targets(consult.targets) and bool(consult.targets) and _is_text(consult.why)
+
+
+def _are(kind: type, value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(each, kind) for each in value)
+
+
+# What a strategy answers is told to many: each field is what its type says, also where nobody has checked types.
+_FITTING: Mapping[str, Callable[[Any], bool]] = {
+    "targets": _are_targets,
+    "reason": _is_text,
+    "rule": _is_text,
+    "evidence": lambda value: _are(str, value),
+    "max_tokens": lambda value: (
+        isinstance(value, Mapping) and all(type(cap) is int for cap in value.values()) and _are_targets(tuple(value))
+    ),
+    "role": lambda value: value in get_args(Role),
+    "task": _is_text_or_none,
+    "candidates": lambda value: (
+        _are(Candidate, value)
+        and all(
+            _is_text(each.reference) and _is_text(each.why) and isinstance(each.score, int | float | None)
+            for each in value
+        )
+    ),
+    "left_out": lambda value: (
+        _are(LeftOut, value) and all(_are_targets((each.target,)) and _is_text(each.reason) for each in value)
+    ),
+    "consult": lambda value: value is None or (isinstance(value, Consult) and _can_be_asked(value)),
+    "remember": lambda value: value is None or isinstance(value, Mapping),
+    "note": _is_text_or_none,
+}

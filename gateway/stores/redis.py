@@ -26,7 +26,7 @@ from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import TimeoutError as TookTooLong
 
 from gateway import events
-from gateway.stores.memory import MemoryStore, changed
+from gateway.stores.memory import MOST_BYTES, MemoryStore, changed
 
 # Seconds that one exchange with Redis may take in the background; a request waits no longer than it is told to.
 PATIENCE = 1.0
@@ -34,7 +34,7 @@ PATIENCE = 1.0
 EVERY, LONGEST = 1.0, 30.0
 # Seconds a stop waits for what is still to be written.
 LAST_WORDS = 1.0
-MOST_WAITING = 10_000
+MOST_WAITING, MOST_WAITING_BYTES = 10_000, MOST_BYTES
 BATCH = 100
 LARGEST = 2**20
 MOST_CONNECTIONS = 32
@@ -69,6 +69,7 @@ class RedisStore:
         self._origin: bytes | None = None
         self._entered = 0
         self._waiting: OrderedDict[tuple[Place, str], bytes | None] = OrderedDict()
+        self._waiting_bytes = 0
         self._wake, self._ended = asyncio.Event(), asyncio.Event()
         self._asking: set[asyncio.Task[Any]] = set()
         self._keeper: asyncio.Task[None] | None = None
@@ -87,6 +88,9 @@ class RedisStore:
             try:
                 found = await self._within(asked)
             except Exception as error:
+                # Somebody else's key of another kind is nothing of ours, and says nothing of the whole store.
+                if str(error).startswith("WRONGTYPE"):
+                    return None
                 self._failed(error)
             else:
                 # What was put while Redis was asked is newer.
@@ -212,12 +216,16 @@ class RedisStore:
         if value is not None and len(value) > LARGEST:
             self._tell("too_large", 1, again=False)
             return
+        self._waits_no_more((place, name))
         self._waiting[place, name] = value
-        self._waiting.move_to_end((place, name))
-        if len(self._waiting) > MOST_WAITING:
-            self._waiting.popitem(last=False)
+        self._waiting_bytes += len(value or b"")
+        while len(self._waiting) > MOST_WAITING or self._waiting_bytes > MOST_WAITING_BYTES:
+            self._waits_no_more(next(iter(self._waiting)))
             self._missed += 1
         self._wake.set()
+
+    def _waits_no_more(self, key: tuple[Place, str]) -> None:
+        self._waiting_bytes -= len(self._waiting.pop(key, None) or b"")
 
     async def _write(self) -> None:
         """Oldest first; what has been put anew meanwhile goes with the next batch."""
@@ -238,7 +246,7 @@ class RedisStore:
             await pipeline.execute()
             for key, value in batch:
                 if key in self._waiting and self._waiting[key] is value:
-                    del self._waiting[key]
+                    self._waits_no_more(key)
 
     async def _read_table(self) -> None:
         entered = self._entered
@@ -250,7 +258,7 @@ class RedisStore:
             # What was entered meanwhile is newer: it is written next, and all is read again.
             return
         self._version, origin = found.pop(VERSION, None), found.pop(ORIGIN, None)
-        table = {name.decode(): value for name, value in found.items()}
+        table = {name.decode(errors="replace"): value for name, value in found.items()}
         if self._origin not in (None, origin):
             # Redis has forgotten: whoever remembers tells it again.
             for name, value in self.table.items():

@@ -29,7 +29,12 @@ DEMO = [sys.executable, "-P", "-m", "gateway", "demo", "--rate", "20"]
 # The demo changes its configuration, by a mistake and then well, at 30 % and 60 % of its time.
 SECONDS, PATIENCE = 50, 30.0
 # Families that have no more to show than zeros while all is well with telemetry.
-ALL_IS_WELL = {"skein_telemetry_dropped_total", "skein_telemetry_queue_depth", "skein_metric_series_overflow_total"}
+ALL_IS_WELL = {
+    "skein_telemetry_dropped_total",
+    "skein_telemetry_queue_depth",
+    "skein_metric_series_overflow_total",
+    "skein_store_errors_total",
+}
 # The same gateway is scraped as this job too, with other names for these families: one of each kind.
 MISNAMED, OTHER_NAMES = "misnamed", ("skein_tool_calls_total", "skein_breaker_state", "skein_context_growth_tokens")
 # What a closed set of names has, the demo shows: family, label, values.

@@ -56,7 +56,7 @@ def switches(s: Stand) -> Counter[tuple[str, str, str]]:
         tried.setdefault(each.exchange_id, []).append(str(each.target))
     for name, end in finished.items():
         first, last, before = tried[name][0], str(end.target), served.get(end.session)
-        if before and before not in (first, last):
+        if before and before != first:
             left_out = any("error rate" in out.reason for out in plans[name].left_out)
             found[before, first, "error_rate_spike" if left_out else "recovered"] += 1
         for one, other in itertools.pairwise(tried[name]):

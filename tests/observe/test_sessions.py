@@ -515,11 +515,15 @@ def test_the_same_ids_in_two_conversations_at_once_are_two_calls(whose: dict[str
     assert [outcomes(each) for each in records] == [[("call_0", "error", CLAUDE)], [("call_0", "ok", OPENAI)]]
 
 
-def test_what_agents_put_around_the_first_words_changes_nothing():
+@pytest.mark.parametrize("words", ["go", "a long text " * 1000])
+def test_what_agents_put_around_the_first_words_changes_nothing(words: str):
     memory = Memory()
-    memory.tell(calling(CLAUDE, "c1", first="go\n<turn-context>10:31, /home</turn-context>", **NOBODYS))
-    later = body(GOOD, first="<system-reminder>Be brief.</system-reminder> go")
+    memory.tell(calling(CLAUDE, "c1", first=f"{words}\n<turn-context>10:31, /home</turn-context>", **NOBODYS))
+    later = body(GOOD, first=f"<system-reminder>Be brief.</system-reminder> {words}")
     assert outcomes(memory.tell(bringing(body=later, **NOBODYS))) == [("c1", "ok", CLAUDE)]
+    memory.tell(calling(CLAUDE, "c2", first=words, **NOBODYS))
+    other = body(("c2", "shell", "done"), first=f"{words} now")
+    assert outcomes(memory.tell(bringing(body=other, **NOBODYS))) == [("c2", "ok", None)]
 
 
 def test_the_first_words_stand_behind_messages_of_the_agents_own():
@@ -573,16 +577,17 @@ def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "MOST_CALLS", 20)
     memory = Memory()
     memory.tell(calling(CLAUDE, "kept", session="ci:kept"))
-    sizes: list[tuple[int, int, int]] = []
+    sizes: list[tuple[int, ...]] = []
     for number in range(100):
         session = f"ci:{number}"
-        memory.tell(calling(OPENAI, f"a{number}", f"b{number}", session=session))
+        words = f"go to {number}"
+        memory.tell(calling(OPENAI, f"a{number}", f"b{number}", first=words, session=session))
         kept = memory.sessions
-        sizes.append((len(kept._sessions), len(kept._calls), len(kept._judged)))
-        memory.tell(bringing((f"a{number}", "shell", "done"), session=session))
+        sizes.append((len(kept._sessions), len(kept._calls), len(kept._judged), len(kept._origins)))
+        memory.tell(bringing(body=body((f"a{number}", "shell", "done"), first=words), session=session))
         # Who is heard of lately is remembered, however long ago it began.
         memory.tell(calling(CLAUDE, "kept", session="ci:kept"))
-    assert [max(each) for each in zip(*sizes, strict=True)] == [10, 20, 20]
+    assert [max(each) for each in zip(*sizes, strict=True)] == [10, 20, 20, 10]
     record = memory.tell(bringing(("kept", "shell", "done"), session="ci:kept"))
     assert outcomes(record) == [("kept", "ok", CLAUDE)]
     switched = memory.tell(calling(OPENAI, session="ci:kept"))

@@ -286,6 +286,18 @@ def test_a_demoted_provider_stands_behind_the_others_and_is_told():
     assert [each.demoted for each in made.swings] == [True, False]
 
 
+def test_a_conversation_under_way_goes_there_only_when_a_trial_is_due():
+    made = Watched()
+    made.calls(A, "xxxx", 0.0)
+
+    def first(turn: int | None, now: float) -> str:
+        plan = Plan(model="m", targets=(A, B), reason="in order", turn=turn)
+        return made.health.triage(plan, now, lambda: TRIAL).targets[0].provider
+
+    assert [first(turn, 4.9) for turn in (2, None, 1)] == ["b", "a", "a"]
+    assert [first(2, now) for now in (9.8, 9.95, 10.0, 14.9, 15.0)] == ["b", "a", "b", "b", "a"]
+
+
 def test_a_share_of_requests_are_trials():
     made = Watched(b=msgspec.structs.replace(SPIKE, trial=0.5))
     made.calls(A, "xxxx", 0.0)

@@ -45,6 +45,12 @@ PLAYBOOKS: dict[str, tuple[str, dict[str, Any]]] = {
         f"{DEMOTED} 20. +30 well 15. 5x demoted 20. +50 demoted +9 well 15. 5x demoted 20. +110 demoted +9 well",
         {},
     ),
+    "few trials, all well for long": (f"{DEMOTED} +60 1. +50 1. +50 1. demoted +50 1. well", {}),
+    "few trials, well for as long, and they were too few": (f"{DEMOTED} +60 1. +500 1. demoted 1. well", {}),
+    "few trials, not all well": (f"{DEMOTED} +60 1. +60 1x +60 1. +60 1. demoted +60 1. well", {}),
+    "few trials, well long enough for the window only": (f"{DEMOTED} 1. +50 1. +20 1. demoted +40 1. demoted", {}),
+    "few trials, however short the hold": (f"{DEMOTED} 1. +20 1. +30 1. demoted +10 1. well", {"hold": 0.0}),
+    "no time without calls counts": (f"{DEMOTED} 3. +9999 demoted", {}),
     "not so soon again: held as before": (f"{DEMOTED} 20. +30 well +300 15. 5x demoted 20. +30 well", {}),
     "held for 32 times as long at most": (
         f"{DEMOTED} {'20. +9999 well 15. 5x demoted ' * 9} 20. +960 well",
@@ -124,16 +130,56 @@ def test_a_reload_keeps_what_was_counted_and_may_turn_it_off():
     made.play("19x well 1x demoted")
 
 
+@pytest.mark.parametrize(("hold", "doubled", "due"), [(30.0, 0, 15.0), (30.0, 1, 15.0), (4.0, 0, 2.0), (0.0, 0, 1.0)])
+def test_a_trial_is_due_when_there_has_been_none_for_a_while(hold: float, doubled: int, due: float):
+    made = Clocked(hold=hold)
+    made.play(DEMOTED + f" 20. +{hold:.0f} well 15. 5x demoted" * doubled)
+
+    def takes(chance: float = 0.99, *, begins: bool) -> bool:
+        return made.spike.takes_trial(chance, made.now, begins=begins)
+
+    made.now += due - 0.1
+    assert not takes(begins=True)
+    assert not takes(0.0, begins=False), "not drawn from a conversation under way"
+    made.now += 0.1
+    assert takes(begins=False)
+    assert not takes(begins=False), "one at a time"
+    made.now += due - 0.1
+    assert takes(0.04, begins=True), "the share of those that begin"
+    made.now += 0.2
+    assert not takes(begins=True), "nor is one due after that"
+    made.now += due
+    made.call(failed=False)
+    assert not takes(begins=True), "nor after a call that reached it otherwise"
+
+
+@pytest.mark.parametrize(("every", "holds"), [(1, 6), (10, 6), (60, 8), (600, 60)])
+@pytest.mark.parametrize("begins", [True, False])
+def test_little_traffic_is_no_reason_to_stay_demoted(every: float, holds: float, begins: bool):
+    made, chance, passed = Clocked(), random.Random(1), 0.0
+    made.play(DEMOTED)
+    while made.spike.demotes(made.now):
+        made.now += every - CALL
+        if made.spike.takes_trial(chance.random(), made.now, begins=begins):
+            made.call(failed=False)
+        else:
+            made.now += CALL
+        passed += every
+    assert passed <= holds * USUAL.hold
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("rate", [1, 5, 20])
-def test_a_share_that_wavers_about_the_threshold_does_not_flap(seed: int, rate: float):
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_share_that_wavers_about_the_threshold_does_not_flap(seed: int, rate: float, begins: bool):
     """Two hours between a fifth and a third, ``rate`` requests a second; then it is well again."""
     made, chance = Clocked(), random.Random(seed)
 
     def requests(count: int, failing: float) -> None:
         for _ in range(count):
             made.now += 1 / rate - CALL
-            if made.spike.demotes(made.now) and chance.random() >= USUAL.trial:
+            demoted, drawn = made.spike.demotes(made.now), chance.random()
+            if demoted and not made.spike.takes_trial(drawn, made.now, begins=begins):
                 made.now += CALL
             else:
                 made.call(failed=chance.random() < failing)

@@ -276,7 +276,7 @@ class Replica:
             plan = await gateway.plan(exchange, openai_chat.peek(call.body, call.pin))
         except CallerError as refused:
             return refused
-        if plan.memory and plan.remember is not None:
+        if plan.memory:
             gateway.keep(plan.memory, plan.remember)
         advice, _, text = call.planner.partition(" ")
         advised = Advised(advice, text=text)  # type: ignore[arg-type]
@@ -297,6 +297,7 @@ def told(plan: Plan | CallerError, expect: dict[str, Any]) -> dict[str, Any]:
         "left_out": [f"{each.target}: {each.reason}" for each in plan.left_out],
         "caps": {str(target): cap for target, cap in plan.max_tokens.items()},
         "consult": plan.consult.why if plan.consult else None,
+        "may_ask": plan.consult.may_ask if plan.consult else None,
     }
     return {key: words[key] if key in words else getattr(plan, key) for key in expect}
 

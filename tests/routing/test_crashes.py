@@ -10,7 +10,7 @@ import pytest
 
 from gateway.chat import Facts
 from gateway.errors import CallerError
-from gateway.routing import Fleet, Ordered, Plan, Target
+from gateway.routing import Candidate, Consult, Fleet, LeftOut, Ordered, Plan, Target
 from gateway.routing.lead_worker import LeadWorker
 from gateway.routing.planner import Entry, Owner, Planner, Senses
 from gateway.routing.priority import Priority
@@ -24,8 +24,28 @@ SAID: dict[str, Callable[[], Any]] = {
     "no targets": lambda: Ordered(targets=(), reason="", rule="odd"),
     "names for targets": lambda: Ordered(targets=("a/m",), reason="", rule="odd"),  # type: ignore[arg-type]
     "a memory nobody can keep": lambda: Ordered(targets=(A,), reason="", rule="odd", remember={"seen": object()}),
+    "a planner who is a stranger": lambda: said(consult=Consult((Target("gone", "m"),), "why")),
+    "no reason": lambda: said(reason=None),
+    "a rule that is no word": lambda: said(rule=5),
+    "a role of its own": lambda: said(role="boss"),
+    "a task that is no word": lambda: said(task=["code"]),
+    "evidence that is none": lambda: said(evidence=None),
+    "candidates that are none": lambda: said(candidates=("fast",)),
+    "a score that is no number": lambda: said(candidates=(Candidate("fast", "high", ""),)),  # type: ignore[arg-type]
+    "names left out": lambda: said(left_out=(LeftOut("b/m", ""),)),  # type: ignore[arg-type]
+    "a cap that is no number": lambda: said(max_tokens={A: "many"}),
+    "caps that are none": lambda: said(max_tokens=None),
+    "a model that is no name": lambda: said(targets=(Target("a", 5),)),  # type: ignore[arg-type]
+    "a memory that is none": lambda: said(remember=["a"]),
+    "a planner's memory that is none": lambda: said(consult=Consult((A,), "why", remember={"plan": 5})),  # type: ignore[dict-item]
+    "a consultation that is none": lambda: said(consult="first"),
+    "a note that is none": lambda: said(note=b"do it"),
     "a stranger": lambda: Ordered(targets=(B, Target("gone", "m")), reason="", rule="odd"),
 }
+
+
+def said(**fields: Any) -> Ordered:
+    return Ordered(**{"targets": (A,), "reason": "", "rule": "odd", **fields})
 
 
 def endless() -> Any:

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.chat import Facts
 from gateway.routing import RULES, Latency, LeftOut, Measured, Ordered
-from gateway.routing.dynamic import Dynamic, Kept
+from gateway.routing.dynamic import MOST_AGAIN, Dynamic, Kept
 from gateway.routing.turns import Outcome, Reading, Turn
 from gateway.routing.weighing import ANSWER, Contender, Skills
 from tests.routing.fleet import FAILED, WENT_WELL, Fleet, target
@@ -247,7 +247,10 @@ BEGUN = {
     "has turns": {"reading": after(WENT_WELL)},
     "was summarised": {"reading": after(compacted=True)},
     "is a sub-agent's": {"reading": after(kind="subagent")},
-    "is known": {"remembered": kept("dear")},
+    "is known": {
+        "reading": msgspec.structs.replace(CODE, fingerprint="f"),
+        "remembered": kept("dear", request="f"),
+    },
     "is on the side": {"reading": after(kind="aux")},
 }
 
@@ -361,23 +364,35 @@ def test_what_was_kept_of_something_else_is_not_believed(remembered: dict[str, A
     assert found.remember == kept("dear", seen=1)
 
 
-def test_a_session_that_begins_anew_is_decided_anew():
-    """A user's id may stand for one conversation after the other."""
-    first_one = order(reading=msgspec.structs.replace(CODE, origin="one"))
-    assert first_one.remember == kept("dear", began="one")
-    again = msgspec.structs.replace(CODE, origin="one")
-    assert order(reading=again, remembered=first_one.remember).rule == "sticky", "the same request once more"
-    other = Reading(asked="Tell me about octopuses", origin="two")
-    found = order(reading=other, remembered=kept("dear", began="one"))
-    assert (first(found), found.rule, found.remember) == ("cheap", "best_score", kept("cheap", "chat", began="two"))
-    later = after(WENT_WELL, origin="changed")
-    assert order(reading=later, remembered=first_one.remember).rule == "sticky", "beginnings change on the way"
+def test_every_conversation_that_begins_is_decided_anew():
+    """A key may stand for one conversation after the other, and all of them may begin with the same words."""
+    begun = msgspec.structs.replace(CODE, fingerprint="one")
+    remembered = order(reading=begun).remember
+    assert remembered == kept("dear", request="one")
+    other = Reading(asked="Tell me about octopuses", fingerprint="two")
+    found = order(reading=other, remembered=remembered)
+    assert (first(found), found.rule, found.remember) == ("cheap", "best_score", kept("cheap", "chat", request="two"))
+    unread = order(remembered=order().remember)
+    assert unread.rule == "best_score", "of a conversation nobody can read"
+    assert order(reading=after(WENT_WELL), remembered=remembered).rule == "sticky"
 
 
-def test_what_a_candidates_own_strategy_keeps_stays_beside_it():
-    beside = {"plan": "# Plan", "turns": 2}
-    found = order(reading=after(FAILED, FAILED), remembered=kept("dear", **beside, explored=True))
-    assert found.remember == kept("cheap", seen=2, left=("dear",), **beside)
+def test_a_first_request_that_comes_again_stays_where_it_is_but_not_for_ever():
+    """A client that always asks the same is not kept with whoever was tried first."""
+    begun, remembered, rules = msgspec.structs.replace(CODE, fingerprint="one"), dict[str, Any](), []
+    for _ in range(2 * MOST_AGAIN + 2):
+        found = order(reading=begun, remembered=remembered)
+        rules.append(found.rule)
+        remembered = dict(found.remember or {})
+    assert rules == ["best_score", *["sticky"] * MOST_AGAIN] * 2
+
+
+def test_failures_of_a_model_that_was_chosen_by_hand_are_not_the_candidates():
+    by_hand = msgspec.structs.replace(FAILED, pinned=True)
+    assert order(reading=after(by_hand, by_hand), remembered=kept("dear")).rule == "sticky"
+    assert order(reading=after(FAILED, by_hand), remembered=kept("dear")).rule == "sticky"
+    found = order(reading=after(FAILED, by_hand, FAILED), remembered=kept("dear"))
+    assert (found.rule, len(found.evidence)) == ("tool_failures", 2)
 
 
 # Others in the session
@@ -397,7 +412,9 @@ def test_a_sub_agent_in_the_same_session_leaves_it_as_it_is():
     assert order(reading=within, remembered=kept("cheap")).remember is None
     alone = order(reading=within)
     assert alone.remember == kept("dear", kind="subagent")
-    assert order(reading=within, remembered=alone.remember).rule == "sticky"
+    assert order(reading=after(WENT_WELL, kind="subagent"), remembered=alone.remember).rule == "sticky"
+    anew = order(reading=msgspec.structs.replace(within, asked="Tell me about octopuses"), remembered=alone.remember)
+    assert anew.remember == kept("cheap", "chat", kind="subagent"), "another one with the same first words"
 
 
 def test_what_is_kept_can_be_kept():

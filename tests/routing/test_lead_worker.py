@@ -25,11 +25,16 @@ from tests.routing.fleet import FAILED, WENT_WELL, Fleet
 FACTS = Facts(model="m")
 CORRECTED = Turn(corrected="that's wrong")
 BOTH = Turn(calls=FAILED.calls, corrected="try again")
-HISTORY = {".": WENT_WELL, "x": FAILED, "c": CORRECTED, "b": BOTH, "?": Turn(calls=(Outcome("shell", "unanswered"),))}
+PINNED = msgspec.structs.replace(FAILED, pinned=True)
+HISTORY = {".": WENT_WELL, "x": FAILED, "c": CORRECTED, "b": BOTH, "p": PINNED}
+HISTORY["?"] = Turn(calls=(Outcome("shell", "unanswered"),))
 
 
 def turns(history: str) -> tuple[Turn, ...]:
-    """``.`` went well, ``x`` a tool failed, ``c`` the user corrected it, ``b`` both, ``?`` no result has come."""
+    """``.`` went well, ``x`` a tool failed, ``c`` the user corrected it, ``b`` both, ``?`` no result has come.
+
+    ``p``: made by a model that was chosen by hand, and failed.
+    """
     return tuple(HISTORY[each] for each in history)
 
 
@@ -69,6 +74,11 @@ COME_TO = {
     "...cc..xx": "lead tool_failures",  # the last streak is what tells
     "...xx..cc": "lead corrections",
     "...............": "worker worker_turns",
+    "ppp..": "lead lead_turns",  # what a model did that was chosen by hand counts nowhere
+    "...pp": "worker worker_turns",
+    "...xpx": "lead tool_failures",
+    "...xxp.": "lead tool_failures",
+    "...xxp..": "worker worker_turns",
 }
 
 
@@ -135,6 +145,14 @@ def test_a_call_on_the_side_is_the_workers(history: str):
     assert names(ordered.targets) == "b a"
 
 
+@pytest.mark.parametrize("history", ["", "...", "...xx"])
+def test_a_plan_is_the_leads(history: str):
+    ordered = decided(history, planning=True)
+    assert (ordered.role, ordered.rule, ordered.evidence) == ("lead", "planning", ())
+    assert decided(history, {"lead_turns": 0}, planning=True).role == "lead"
+    assert decided(history, kind="aux", planning=True).rule == "auxiliary"
+
+
 def test_an_agent_that_another_has_started_has_first_turns_of_its_own():
     assert decided("", kind="subagent").rule == "lead_turns"
 
@@ -148,6 +166,7 @@ COMPACTED = {
     ("lead", "xx"): "lead compacted",
     ("lead", "..."): "worker worker_turns",
     ("lead", "...xx"): "lead tool_failures",
+    ("worker", "ppp"): "worker compacted",
 }
 
 
@@ -311,10 +330,10 @@ class Remembering(msgspec.Struct, frozen=True):
 
 def test_what_a_strategy_inside_wants_is_done_when_it_is_its_turn():
     made = planner(m=LeadWorker(lead="smart", worker="fast"), smart=Remembering("a/x"), fast=Remembering("b/x"))
-    for history, name in (("", "a/x"), ("...", "b/x")):
+    for history, model, name in (("", "smart", "a/x"), ("...", "fast", "b/x")):
         plan = planned(made, history)
         assert plan.consult
-        assert (plan.remember, plan.note, plan.consult.targets) == ({"by": name}, name, plan.targets[:1])
+        assert (plan.remember, plan.note, plan.consult.targets) == ({model: {"by": name}}, name, plan.targets[:1])
 
 
 # the same everywhere

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.chat import Facts
@@ -46,9 +47,10 @@ class Session:
     def tells(self, decided: Ordered, kind: Advice, text: str = "# Plan") -> None:
         """What the planner that was asked has said is kept, as the relay keeps it."""
         assert decided.consult is not None
-        plan = Plan(model="m", targets=(), reason="", consult=decided.consult, remember=decided.remember)
-        found = kept(plan, Advised(kind, text=text))
-        self.memory = self.memory if found is None else dict(found)
+        by_name = {advice: {"m": each} for advice, each in decided.consult.remember.items()}
+        consult = msgspec.structs.replace(decided.consult, by="m", remember=by_name)
+        found = kept(Plan(model="m", targets=(), reason="", consult=consult), Advised(kind, text=text))
+        self.memory = self.memory if found is None else dict(found["m"])
 
     def planned(self, history: str = "", text: str = "# Plan") -> None:
         self.tells(self.ask(history), "plan", text)
@@ -69,7 +71,6 @@ WITHOUT = {
     "xx.": "no_plan",
 }
 PLANNED = {
-    "": "plan_kept",
     ".": "plan_kept",
     "x": "plan_kept",
     "xx": "replan asks",
@@ -170,6 +171,13 @@ def test_a_first_turn_that_got_no_plan_leaves_nothing() -> None:
 # --- requests that come again
 
 
+def test_another_request_that_begins_a_conversation_is_planned_for_itself() -> None:
+    session = Session()
+    session.planned(text="# Plan A")
+    decided = session.ask("", fingerprint="another")
+    assert (rule(decided), decided.note) == ("first_turn asks", None)
+
+
 @pytest.mark.parametrize(("history", "commands"), [("", ()), ("xx", ()), (".", REPLAN)])
 def test_the_same_request_is_planned_once(history: str, commands: tuple[Command, ...]) -> None:
     session = Session()
@@ -234,32 +242,54 @@ def test_nobody_is_asked_who_cannot_answer(settings: dict[str, Any], facts: Fact
     assert not may_ask(Session(**settings).ask(facts=facts))
 
 
+def test_in_the_middle_of_a_tool_loop_nobody_is_asked() -> None:
+    session = Session()
+    assert not may_ask(session.ask("xx", looping=True))
+    assert may_ask(session.ask("xx", looping=False))
+
+
+# --- an agent that asks for a plan of its own
+
+
+def test_an_agents_own_request_for_a_plan_goes_to_the_planner_and_moves_nothing() -> None:
+    session = Session(max_tokens=500)
+    session.planned()
+    before = dict(session.memory)
+    for history in ("", "xx"):
+        decided = session.ask(history, planning=True)
+        assert (rule(decided), decided.note, decided.remember) == ("planning", None, None)
+        assert decided.targets == (target("p"), target("e"))
+        assert decided.max_tokens == {target("p"): 500}
+    assert session.memory == before
+    assert rule(session.ask(planning=True, kind="subagent", why="a header")) == "auxiliary"
+
+
+# --- models chosen by hand
+
+
+def test_failures_of_a_model_that_was_chosen_by_hand_are_not_the_executors() -> None:
+    by_hand = {"o": msgspec.structs.replace(WENT_WELL, pinned=True), "#": msgspec.structs.replace(FAILED, pinned=True)}
+    told = {}
+    for history in ("##", "x#", "x#x", "xo#x", "x.#x"):
+        made = tuple({**HISTORY, **by_hand}[each] for each in history)
+        fleet = Fleet(reading=Reading(turns=made, fingerprint=history), remembered={"plan": "# Plan", "turns": 0})
+        decided = Session().strategy.order(FACTS, fleet)
+        told[history] = (decided.rule, len(decided.evidence))
+    kept_on, again = ("plan_kept", 0), ("replan", 2)
+    assert told == {"##": kept_on, "x#": kept_on, "x#x": again, "xo#x": again, "x.#x": kept_on}
+
+
 # --- what is kept
 
 
 def test_a_conversation_that_was_summarised_keeps_its_plan() -> None:
     session = Session()
-    session.tells(session.ask("." * 20, commands=REPLAN, origin="one"), "plan", "# Plan A")
+    session.tells(session.ask("." * 20, commands=REPLAN), "plan", "# Plan A")
     for history in ("", "."):
-        decided = session.ask(history, compacted=True, origin="two")
+        decided = session.ask(history, compacted=True)
         assert (rule(decided), decided.note) == ("plan_kept", "# Plan A")
     # Its turns are counted anew from then on.
-    assert rule(session.ask("xx", compacted=True, origin="two")) == "replan asks"
-
-
-def test_another_conversation_in_the_same_session_has_another_plan() -> None:
-    session = Session()
-    session.tells(session.ask(origin="one"), "plan", "# Plan A")
-    other = session.ask(origin="two", fingerprint="two")
-    assert (rule(other), other.note) == ("first_turn asks", None)
-    # One that was cut at its beginning goes on.
-    assert session.ask("..", origin="two").note == "# Plan A"
-
-
-def test_what_others_keep_stays() -> None:
-    session = Session({"at": "smart", "seen": 3})
-    session.planned()
-    assert {"at": "smart", "seen": 3}.items() <= session.memory.items()
+    assert rule(session.ask("xx", compacted=True)) == "replan asks"
 
 
 @pytest.mark.parametrize("memory", [{"plan": 7}, {"turns": "many"}, {"asked_at": []}, {"plan": "x", "rounds": None}])

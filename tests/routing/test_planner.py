@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+import msgspec
 import pytest
 
 from gateway.chat import Facts
 from gateway.errors import CallerError
-from gateway.routing import LeftOut, Target
+from gateway.routing import Consult, Fleet, LeftOut, Ordered, Plan, Target, joined
 from gateway.routing.lead_worker import LeadWorker
 from gateway.routing.planner import CATCH_ALL, Entry, Owner, Planner, Senses, like
 from gateway.routing.priority import Priority
@@ -205,3 +207,87 @@ def test_turns_are_read_only_by_strategies_that_need_them():
         raise AssertionError("the conversation was read")
 
     planner().plan(Facts(model="fast"), Senses(latency=lambda _: None, chance=lambda: 0.0, reading=turns))
+
+
+# What is kept of models within models ---------------------------------------------------------------------------------
+
+
+class Counting(msgspec.Struct):
+    """Counts how often its answer was one that counts; asks ``planner``, if it has one."""
+
+    targets: tuple[str, ...]
+    planner: str = ""
+    REMEMBERS: ClassVar[bool] = True
+
+    def references(self) -> tuple[str, ...]:
+        return (*self.targets, self.planner) if self.planner else self.targets
+
+    def order(self, facts: Facts, fleet: Fleet) -> Ordered:
+        found = joined(self.targets, facts, fleet)
+        count = {"count": fleet.remembered().get("count", 0) + 1}
+        consult = found.consult
+        if self.planner:
+            asked = fleet.ordered(self.planner, facts)
+            consult = Consult(targets=asked.targets, why="", remember={"plan": {**count, "told": True}})
+        return msgspec.structs.replace(found, remember=count, consult=consult)
+
+
+def counted(model: str, remembered: Mapping[str, Any], **strategies: Any) -> Plan:
+    models = {name: Entry(type(each).__name__, each) for name, each in strategies.items()}
+    senses = Senses(latency=lambda _: None, chance=lambda: 0.0, remembered=remembered)
+    return planner(models=models).plan(Facts(model=model), senses)
+
+
+ONE = {"count": 1}
+INNER = Counting(("groq/a",))
+SECOND = Counting(("groq/b", "local/b"))
+NESTED: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
+    "one alone": ({"m": INNER}, {"m": ONE}),
+    "nobody": ({"m": Priority(targets=("groq/a",))}, None),
+    "one within one": ({"m": Counting(("inner",)), "inner": INNER}, {"m": ONE, "inner": ONE}),
+    "one within one that keeps nothing": ({"m": Priority(targets=("inner",)), "inner": INNER}, {"inner": ONE}),
+    "not who stands by": (
+        {"m": Priority(targets=("inner", "second")), "inner": INNER, "second": SECOND},
+        {"inner": ONE},
+    ),
+    "nor who is asked and stands by within": (
+        {"m": Priority(targets=("groq/a", "second")), "second": Counting(("inner",)), "inner": SECOND},
+        None,
+    ),
+    "whose turn it is": (
+        {"m": LeadWorker(lead="inner", worker="second"), "inner": INNER, "second": SECOND},
+        {"inner": ONE},
+    ),
+    "a planner, too": (
+        {"m": Counting(("inner",), planner="second"), "inner": INNER, "second": SECOND},
+        {"m": ONE, "inner": ONE, "second": ONE},
+    ),
+}
+
+
+@pytest.mark.parametrize("which", NESTED)
+def test_each_model_is_remembered_by_its_name_where_its_answer_counts(which: str):
+    strategies, expected = NESTED[which]
+    first = counted("m", {}, **strategies)
+    assert first.remember == expected
+    second = counted("m", {**(first.remember or {}), "gone": {"at": "x"}}, **strategies)
+    twice = {name: {"count": 2} for name in expected or {}}
+    assert second.remember == ({**twice, "gone": {"at": "x"}} if expected else None), "and knows of no other's"
+
+
+def test_whoever_asks_a_planner_keeps_what_comes_of_it_beside_the_others():
+    strategies = {
+        "m": Priority(targets=("asks", "groq/c")),
+        "asks": Counting(("inner",), planner="local/p"),
+        "inner": INNER,
+    }
+    plan = counted("m", {"inner": ONE, "old": ONE}, **strategies)
+    assert plan.consult is not None
+    assert plan.consult.by == "asks"
+    assert plan.consult.remember == {
+        "plan": {"asks": {"count": 1, "told": True}, "inner": {"count": 2}, "old": ONE},
+    }
+
+
+def test_a_memory_that_is_none_is_taken_for_none():
+    assert counted("m", {"m": "much"}, m=INNER).remember == {"m": ONE}

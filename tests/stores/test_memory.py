@@ -61,6 +61,30 @@ def test_of_too_many_the_one_goes_that_was_asked_for_longest_ago():
     assert len(made._kept) == 3
 
 
+def test_of_too_many_bytes_those_go_that_were_asked_for_longest_ago():
+    made = MemoryStore(Clock(), 10, 100, most_bytes=100)
+    for key in "abc":
+        made.put(key, b"x" * 30)
+    kept(made, "a")
+    made.put("d", b"x" * 40)
+    assert kept(made, *"abcd") == [b"x" * 30, None, b"x" * 30, b"x" * 40]
+    made.put("d", b"small")
+    made.put("e", b"x" * 35)
+    assert kept(made, *"acde") == [b"x" * 30, b"x" * 30, b"small", b"x" * 35], "what was replaced or has gone is free"
+    made.put("f", b"x" * 101)
+    assert kept(made, *"acdef") == [None] * 5, "what is larger than all of it is not kept"
+    for number in range(1000):
+        made.put(str(number % 7), b"x" * (number % 50))
+        assert sum(len(value) for _, value in made._kept.values()) == made._bytes <= 100
+
+
+def test_the_longest_plans_do_not_fill_the_memory():
+    made, _ = store(most=10_000)
+    for number in range(2000):
+        made.put(str(number), bytes(96_000))
+    assert sum(len(value) for _, value in made._kept.values()) <= 64 * 2**20
+
+
 def test_the_table_is_another_one_after_each_change():
     made, _ = store()
     seen: list[Any] = [made.table]

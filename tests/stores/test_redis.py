@@ -407,6 +407,26 @@ def test_a_request_that_is_given_up_takes_no_connection_with_it(redis: RedisServ
     asyncio.run(story())
 
 
+def test_what_waits_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "MOST_WAITING_BYTES", 1000)
+
+    async def story() -> None:
+        heard = Heard()
+        async with opened(f"redis://127.0.0.1:{free_port()}", heard, every=30.0, most=1000) as store:
+            await store.get("a")
+            for number in range(25):
+                store.put(str(number), b"x" * 200)
+            assert len(store._waiting) == 5
+            for number in range(30):
+                store.put("same", b"x" * (10 * number))
+            store.put("same", None)
+            assert len(store._waiting) == 4
+            assert store._waiting_bytes == 600
+        assert (heard[-1].why, heard[-1].missed) == ("closed", 20 + 2 + 4)
+
+    asyncio.run(story())
+
+
 def test_what_waits_is_bounded_and_what_gives_way_is_told(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "MOST_WAITING", 10)
 
