@@ -301,8 +301,11 @@ def _why(session: _Session, record: Record) -> tuple[str, str]:
     shut = next((each.reason for each in plan.left_out if each.target == session.target), "")
     if reason := _shut(shut):
         return reason, shut
-    if record.serving[0].target in session.missed:
-        return "recovered", "it could not serve the last request, and was asked again"
+    first = record.serving[0]
+    if first.target in session.missed and "a trial of" not in plan.reason:
+        if first.outcome == "ok":
+            return "recovered", "it could not serve the last request, and can again"
+        return "balanced", "it could not serve the last request, was asked again, and still cannot"
     return "balanced", f"{plan.strategy}; {plan.reason}"
 
 

@@ -325,7 +325,7 @@ def _sound(ordered: Ordered, providers: Container[str]) -> Ordered:
         if not is_fitting(getattr(ordered, name)):
             raise TypeError(f"order() gave {name} of another type: {str(getattr(ordered, name))[:100]}")
     if not ordered.targets:
-        raise ValueError("order() gave no targets")
+        raise ValueError("order() gave no tuple of targets")
     asked = ordered.consult.targets if ordered.consult else ()
     if strangers := [target for target in (*ordered.targets, *asked) if target.provider not in providers]:
         raise ValueError(f"order() gave {strangers[0]}, and there is no such provider")

@@ -58,7 +58,8 @@ def switches(s: Stand) -> Counter[tuple[str, str, str]]:
         first, last, before = tried[name][0], str(end.target), served.get(end.session)
         if before and before != first:
             left_out = any("error rate" in out.reason for out in plans[name].left_out)
-            found[before, first, "error_rate_spike" if left_out else "recovered"] += 1
+            well = first == last and "a trial of" not in plans[name].reason
+            found[before, first, "error_rate_spike" if left_out else "recovered" if well else "balanced"] += 1
         for one, other in itertools.pairwise(tried[name]):
             if one != other:
                 found[one, other, "failover"] += 1
@@ -108,7 +109,7 @@ def test_traffic_moves_to_the_backup_and_back() -> None:
         expected = switches(s)
         assert page.by("skein_model_switches_total", "from", "to", "reason") == expected
         assert expected[PRIMARY, BACKUP, "error_rate_spike"] > 0
-        assert expected[BACKUP, PRIMARY, "recovered"] >= CLIENTS
+        assert expected[BACKUP, PRIMARY, "recovered"] > 0
         assert expected[PRIMARY, BACKUP, "failover"] == book.failed
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     said = [line for line in lines if line["event"].startswith("provider.")]

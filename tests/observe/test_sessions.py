@@ -202,9 +202,13 @@ BETWEEN: dict[str, tuple[list[Tale], str | None]] = {
         "lead_to_worker",
     ),
     # Nobody left it out, and it fails again: who is asked first changes with every request.
-    "recovered, and failing again": (
+    "failing again": (
         [served(OPENAI, CLAUDE, fails=1), served(OPENAI, CLAUDE, fails=1)],
-        "recovered",
+        "balanced",
+    ),
+    "a trial": (
+        [served(OPENAI, CLAUDE, fails=1), served(OPENAI, CLAUDE, reason="configured; a trial of openai (demoted)")],
+        "balanced",
     ),
     # Others leave targets out, too, and say nothing of their health.
     "no fallback wanted": ([served(OPENAI, CLAUDE, fails=1), served(OPENAI, **ALONE)], "recovered"),
