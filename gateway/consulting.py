@@ -15,6 +15,8 @@ from gateway.routing import Advice, Consult, Plan
 
 MOST = 32_000
 """Characters of a plan that are kept: it is sent again with every request of its session."""
+LONGEST = 4 * MOST
+"""Characters of its answer that are looked at."""
 _CUT = "\n[The plan was longer and is cut off here.]"
 
 
@@ -108,13 +110,15 @@ def judged(said: str, *, calls: bool = False, may_ask: bool = True) -> Advised:
 
     ``calls``: it has called a tool, which it does not have.
     """
-    text = _THOUGHTS.sub("", said, count=1).strip()
+    text = _THOUGHTS.sub("", said[:LONGEST], count=1).strip()
     if heading := _HEADING.search(text):
         return _bounded(_unfenced(text[: heading.start()], text[heading.start() :].strip()))
     if calls:
         return Advised("failed", "it called a tool")
     if not text:
         return Advised("failed", "it said nothing")
+    if text.startswith("<"):
+        return Advised("failed", "markup instead of words")
     if "?" in text or "？" in text:
         return Advised("questions") if may_ask else Advised("failed", "it asked once more")
     if len(_STEP.findall(text)) > 1:
@@ -129,7 +133,7 @@ _HEADING = re.compile(
     rf"\#{{1,6}}(?=[^\n]{{0,120}}?{_NAMED})[^\n?？]{{1,160}}"
     rf"|(?:\*\*|__)(?=[^\n]{{0,120}}?{_NAMED})[^\n?？]{{1,160}}(?:\*\*|__):?"
     rf"|plan:?|(?:[\w'’-]{{1,20}}[ ]){{1,5}}plan:|计划[:：]"
-    rf")[ \t\r]*$",
+    rf")[ \t\r]{{0,80}}$",
     re.IGNORECASE | re.MULTILINE,
 )
 """``# Plan`` as models write it: ``## Implementation plan``, ``**Plan**``, ``Here is the plan:``; no question."""
@@ -146,7 +150,7 @@ def _unfenced(before: str, plan: str) -> str:
 def _bounded(plan: str) -> Advised:
     if len(plan) <= MOST:
         return Advised("plan", text=plan)
-    return Advised("plan", f"cut to {MOST} of {len(plan)} characters", plan[:MOST] + _CUT)
+    return Advised("plan", f"cut to {MOST} characters", plan[:MOST] + _CUT)
 
 
 def _said(opened: Opened, dialect: Dialect) -> str:

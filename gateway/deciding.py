@@ -108,7 +108,8 @@ class Decider:
         inherits = kept is None and bool(place.last) and reading().compacted
         if inherits and (last := await self._store.get(place.last)):
             kept = await self._store.get(_key(place.last, last.decode(errors="replace")))
-        with suppress(ValueError):
+        # Whatever lies there: others may write to the store, too.
+        with suppress(ValueError, RecursionError):
             return place, msgspec.json.decode(kept or b"{}", type=dict[str, Any]), inherits and kept is not None
         return place, {}, False
 

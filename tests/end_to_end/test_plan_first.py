@@ -383,8 +383,8 @@ def test_a_plan_of_a_megabyte_is_cut_and_that_is_told() -> None:
         told = ask(s)
         assert told.status == 200
         assert MOST < len(system(s.executor.received[0])) < MOST + 1000
-        assert f"cut to {MOST} of" in told.headers["x-skein-route"]
-        assert f"cut to {MOST} of" in advice(s)[0].why
+        assert f"cut to {MOST} characters" in told.headers["x-skein-route"]
+        assert f"cut to {MOST} characters" in advice(s)[0].why
 
 
 @pytest.mark.parametrize("step", [play(Answer(PLAN), Malformed("after_output"))])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -242,10 +241,12 @@ def test_turns_of_a_model_that_was_chosen_by_hand(messages: list[Any], expected:
 # Corrections ----------------------------------------------------------------------------------------------------------
 
 
-def said_to_correct(kind: str) -> Iterator[Any]:
+def said_to_correct(kind: str) -> list[Any]:
+    found = []
     for file in sorted(CORPUS.glob("corrections.*.yaml")):
         for text in yaml.safe_load(file.read_text())[kind]:
-            yield pytest.param(text, id=f"{file.suffixes[0][1:]}: {text}")
+            found.append(pytest.param(text, id=f"{file.suffixes[0][1:]}: {text}"))
+    return found
 
 
 @pytest.mark.parametrize("text", said_to_correct("corrects"))
@@ -287,6 +288,8 @@ def test_words_count_at_the_head_and_the_tail():
     assert corrects(f"that's wrong\n{log}")
     assert corrects(f"look:\n{log}\nthat's wrong")
     assert corrects(f"{log}that's wrong\n{log}") == ""
+    assert corrects(f"Geese {'x' * 393} it doesn't work {'x' * 184}") == "", "the tail may begin within a sentence"
+    assert corrects("It was late. The geese slept. That's wrong") == "", "what is said later speaks of something else"
 
 
 def test_own_words_and_languages():
