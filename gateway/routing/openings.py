@@ -80,7 +80,11 @@ AUXILIARY: Sequence[Opening] = (
         "system", "You are an expert software engineer that generates concise, one-line Git commit", "aider: a commit"
     ),
     Opening("system", "*Briefly* summarize this partial conversation about programming", "aider: a summary"),
+    # anybody's
+    Opening("system", "Generate a title for this conversation", "a title"),
+    Opening("system", "Based on the conversation so far, provide a concise", "a title"),
     # Open WebUI
+    Opening("system", "### Task:\nGenerate a concise, 3-5 word title", "Open WebUI: a title"),
     Opening("user", "### Task:\nGenerate a concise, 3-5 word title", "Open WebUI: a title"),
     Opening("user", "### Task:\nGenerate 1-3 broad tags", "Open WebUI: tags"),
     Opening("user", "### Task:\nSuggest 3-5 relevant follow-up", "Open WebUI: what the user may say next"),

@@ -113,9 +113,14 @@ class PlanFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             return Due("replan" if before.plan else "first_turn", "the planner's questions were answered", True)
         if before.plan:
             return Due("plan_kept", "the plan is followed")
+        if any(command.last for command in reading.commands):
+            return Due("no_plan", "a command is no task")
         if not turns:
             return Due("first_turn", "nothing is planned yet", True)
-        return Due("no_plan", "there is no plan of this session")
+        chosen = next((command.turn for command in reversed(reading.commands) if command.name == "model"), None)
+        if chosen is not None and turns <= chosen + 1 and not reading.looping:
+            return Due("first_turn", "the first task since /model", True)
+        return Due("no_plan", "there is no plan of this conversation (/replan makes one)")
 
     def _consult(self, facts: Facts, fleet: Fleet, reading: Reading, before: Memory, due: Due) -> Consult:
         planner = fleet.ordered(self.planner, facts)

@@ -66,6 +66,8 @@ class Command(msgspec.Struct, frozen=True):
     name: Literal["model", "replan"]
     argument: str = ""
     last: bool = False
+    turn: int = 0
+    """How many turns there were before it."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +113,8 @@ TOKENS_PER_FILE = 1000
 TOKENS_PER_MESSAGE = 4
 LONGEST_ASKED = 4000
 MOST_OUTCOMES = 200  # of one turn: no agent makes more calls at once, but a body may claim anything
+MOST_JUDGED = 1000
+"""Messages, the newest, whose outcomes are looked at: some 500 turns. Older turns count as gone well, with no calls."""
 # Messages of which the first may be a summary; agents put their instructions and a user's old words before it.
 FIRST_MESSAGES = 50
 
@@ -124,7 +128,7 @@ def read(conversation: Conversation, words: Words = SHIPPED, *, subagent: bool =
     ``subagent``: the request's headers say that another agent has started this one. Calls are judged by what came of
     them, not by the tools on offer now: those change over a session, and a turn must not be judged anew.
     """
-    walk = _Walk(words, conversation.size_of_tools // BYTES_PER_TOKEN)
+    walk = _Walk(words, conversation.size_of_tools // BYTES_PER_TOKEN, len(conversation.messages) - MOST_JUDGED)
     for place, message in enumerate(conversation.messages):
         walk.take(place, message)
     walk.end()
@@ -180,8 +184,8 @@ def _digest(text: str) -> str:
 class _Walk:
     """From message to message; what belongs to the turn under way is kept until the next one begins."""
 
-    def __init__(self, words: Words, tokens: int = 0) -> None:
-        self._words, self._judge = words, verdicts(words)
+    def __init__(self, words: Words, tokens: int = 0, judged_from: int = 0) -> None:
+        self._words, self._judge, self._judged_from = words, verdicts(words), judged_from
         self.turns: list[Turn] = []
         self.tokens = tokens
         self.system = self.first = self.last = self.corrected = ""
@@ -209,7 +213,7 @@ class _Walk:
         match message.role:
             case "tool":
                 self._silent, self.looping = False, True
-                if len(self._results) < MOST_OUTCOMES:
+                if place >= self._judged_from and len(self._results) < MOST_OUTCOMES:
                     self._results.append(message)
             case "assistant":
                 self._answer(place, message, said, goes_on=before == "assistant")
@@ -234,9 +238,11 @@ class _Walk:
             self.close()
         self._begun, self._silent, self.answered = self.tokens, False, True
         self._ending = said.text[-20:]
-        if calling:
+        if calling and (place >= self._judged_from or not self.called):
             self._calls += message.calls(place)[: MOST_OUTCOMES - len(self._calls)]
             self.called = self.called or bool(self._calls)
+            if place < self._judged_from:
+                self._calls = []
 
     def _notes(self, text: str) -> bool:
         """Is it no answer, but what an agent, or who summarised for it, has put into the model's mouth?"""
@@ -253,6 +259,9 @@ class _Walk:
             self._command(command["model"])
             return
         self._silent = False
+        if place < self._judged_from and self.answered:
+            self.first, self.last = self.first or text, text
+            return
         if told := report(text):
             self.looping = True
             self._report(told, text)
@@ -265,9 +274,10 @@ class _Walk:
 
     def _command(self, model: str | None) -> None:
         self._silent = True
-        self._commands.append(Command("model" if model else "replan", model or ""))
+        turn = len(self.turns) + (self._begun is not None)
+        self._commands.append(Command("model" if model else "replan", model or "", turn=turn))
         if model:
-            self._choices.append((len(self.turns) + (self._begun is not None), model))
+            self._choices.append((turn, model))
 
     def _has_asked(self) -> bool:
         return self._ending.rstrip(" \n*_\"')").endswith(("?", "？"))

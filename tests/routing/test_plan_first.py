@@ -106,6 +106,20 @@ def test_what_is_no_turn_of_the_agent_goes_to_the_executor_and_moves_nothing(rea
     assert session.memory == before
 
 
+COMMANDS = {
+    "a command is no task": ("", Command("model", "architect", True), "no_plan"),
+    "nor later": ("..", Command("model", "architect", True, 2), "no_plan"),
+    "the task after it is one": (".", Command("model", "architect"), "first_turn asks"),
+    "also in the middle of a conversation": ("...", Command("model", "architect", turn=2), "first_turn asks"),
+    "what follows is not": ("....", Command("model", "architect", turn=2), "no_plan"),
+}
+
+
+@pytest.mark.parametrize(("history", "command", "expected"), COMMANDS.values(), ids=COMMANDS)
+def test_a_model_that_was_chosen_by_hand_plans_the_first_task(history: str, command: Command, expected: str) -> None:
+    assert rule(Session().ask(history, commands=(command,))) == expected
+
+
 def test_embeddings_are_not_planned() -> None:
     decided = Session().ask(facts=Facts(model="m", operation="embeddings"))
     assert (rule(decided), decided.note) == ("no_plan", None)

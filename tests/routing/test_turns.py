@@ -17,7 +17,7 @@ from gateway.dialects.conversation import Conversation, Message, Said
 from gateway.dialects.openai_chat import conversation
 from gateway.dialects.words import SHIPPED, Words
 from gateway.routing.corrections import CORRECTIONS, corrects
-from gateway.routing.turns import Command, Reading, correction, read
+from gateway.routing.turns import MOST_JUDGED, Command, Reading, correction, read
 from tests.corpus import ROOT
 
 CORPUS = Path(ROOT / "turns")
@@ -353,16 +353,22 @@ def test_a_summary(row: dict[str, Any]):
 MODEL, REPLAN = Command("model", "openai/gpt-5"), Command("replan")
 COMMANDS: dict[str, tuple[list[Any], list[Command]]] = {
     "none": ([user("go")], []),
-    "a model, just now": ([user("go"), says(), user("/model openai/gpt-5")], [Command("model", "openai/gpt-5", True)]),
+    "a model, just now": (
+        [user("go"), says(), user("/model openai/gpt-5")],
+        [Command("model", "openai/gpt-5", True, 1)],
+    ),
     "in a wrapper": (
         [user("/model openai/gpt-5\n<turn-context>x</turn-context>")],
         [Command("model", "openai/gpt-5", True)],
     ),
     "a while ago": ([user("/model openai/gpt-5"), says(), user("go")], [MODEL]),
     "something was said after it": ([user("/model openai/gpt-5"), user("go")], [MODEL]),
-    "two": ([user("/model openai/gpt-5"), says(), user("/replan")], [MODEL, Command("replan", "", True)]),
+    "two": ([user("/model openai/gpt-5"), says(), user("/replan")], [MODEL, Command("replan", "", True, 1)]),
     "auto": ([user("/model auto")], [Command("model", "auto", True)]),
-    "in the middle of a tool loop": ([calls("a"), user("/model openai/gpt-5"), result("a")], [MODEL]),
+    "in the middle of a tool loop": (
+        [calls("a"), user("/model openai/gpt-5"), result("a")],
+        [Command("model", "openai/gpt-5", turn=1)],
+    ),
     "with more words": ([user("/model openai/gpt-5 please")], []),
     "in a sentence": ([user("type /model openai/gpt-5")], []),
     "without a name": ([user("/model")], []),
@@ -594,3 +600,13 @@ HOSTILE = {
 def test_hostile_bodies_are_read(body: Any):
     found = read(conversation(body()))
     assert all(len(turn.calls) <= 400 for turn in found.turns)
+
+
+def test_the_outcomes_of_very_old_messages_are_not_looked_at():
+    failing = [calls("a"), result("a", FAILS)]
+    corrected = [says(), user("no, that's wrong")]
+    between = [says(), user("and now the next one")] * (MOST_JUDGED // 2)
+    found = reading(user("go"), *failing, *corrected, *between, *failing, *corrected, says())
+    failed = [number for number, turn in enumerate(found.turns, 1) if turn.failed]
+    assert failed == [MOST_JUDGED // 2 + 3, MOST_JUDGED // 2 + 4], "the newest alone; and every turn is still one"
+    assert reading(*failing, *between, user("sum it up"), tools=None).kind == "aux", "that tools were called is known"
