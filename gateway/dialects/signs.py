@@ -13,20 +13,24 @@ ENDS = 400
 """Characters of a result's head, of its tail, and the most a short result has."""
 LAST_LINES = 4  # a tail's
 _NAME = r"[\w.:/-]{1,64}"
-_TIMED_OUT = r"(?:the |your )?(?:\w{1,20} )?(?:command|tool|request|operation|process|call|execution) timed out\b"
+_TIMED_OUT = (
+    r"(?:the |your )?(?:\w{1,20} )?(?P<marker>(?:command|tool|request|operation|process|call|execution) timed out)\b"
+)
+_THROWN = r"(?P<thrown>[a-z_][\w.]{0,60}(?:Error|Exception))"
 
 
-# Matched without regard to case where a line begins. What a pattern, or its group ``marker``, matches is shown: it
-# must not take the tool's own text along. A group ``named`` holds a tool's name: it tells if that was the one called.
+# Matched without regard to case where a line begins. What a pattern matches is shown or, where it has such groups, what
+# ``marker`` and ``more`` match: words of the row, never a tool's own text. ``thrown`` holds an exception's class,
+# which is shown where ``EXCEPTIONS`` has it; ``named`` a tool's name, which tells if that was the one called.
 SIGNS: dict[tuple[Verdict, Place], tuple[str, ...]] = {
     # The tool does not exist. Looked for before the arguments: opencode calls those invalid when the tool is unknown.
     ("unknown_tool", "head"): (
         r"(?:the arguments provided to the tool are invalid: )?model tried to call unavailable tool",
         r"(?:unknown|unsupported|unregistered|unrecognized) (?:tool|function|call)\b",
-        r"no such (?:tool|function)\b|\w{0,20}NoSuchToolError\b|no tool named\b",
-        rf"(?:the )?(?:tool|function)\W{{1,3}}(?P<named>{_NAME}?)\W{{1,3}}"
-        r"(?:(?:was|is|does) )?(?:not (?:found|exist|available|registered|recognized|supported)|unavailable)\b",
-        rf"{_NAME} is not a valid tool\b",
+        r"no such (?:tool|function)\b|\w{0,20}(?P<marker>NoSuchToolError)\b|no tool named\b",
+        rf"(?:the )?(?P<marker>tool|function)\W{{1,3}}(?P<named>{_NAME}?)\W{{1,3}}(?:(?:was|is|does) )?"
+        r"(?P<more>not (?:found|exist|available|registered|recognized|supported)|unavailable)\b",
+        rf"{_NAME} (?P<marker>is not a valid tool)\b",
     ),
     # The arguments do not fit, as said by Rust (serde), zod, pydantic, JSON Schema (ajv), Python's own call, agents.
     ("invalid_args", "head"): (
@@ -34,17 +38,18 @@ SIGNS: dict[tuple[Verdict, Place], tuple[str, ...]] = {
         r"InputValidationError|ZodError\b|invalid input(?::| for tool\b)|\d{1,4} validation errors?\b",
         r"(?:input|schema|type|arguments?|parameters?) validation (?:error|failed)\b",
         r"missing (?:(?:value for )?required )?(?:field|arguments?|parameters?|propert(?:y|ies))\b",
-        r"required (?:field|argument|parameter|property)\W{1,3}[\w.]{1,64}\W{1,3}(?:is |was )?(?:missing|not provided)",
+        r"(?P<marker>required (?:field|argument|parameter|property))\W{1,3}[\w.]{1,64}\W{1,3}(?:is |was )?"
+        r"(?P<more>missing|not provided)",
         r"(?:params|input|arguments) must (?:have|be|match|not)\b|must have required property\b",
         r"(?:unknown|unexpected) (?:field|argument|parameter|property)\b",
         r"(?:failed to|could not|cannot|unable to) (?:deserialize|parse|decode|interpret) "
         r"(?:(?:the|tool|function|call|use|input) ){0,3}(?:parameters|arguments|params)\b",
-        rf"(?:the )?{_NAME} tool was called with invalid arguments",
+        rf"(?:the )?{_NAME} (?P<marker>tool was called with invalid arguments)",
         r"the arguments provided to the tool are invalid|received tool input did not match",
-        rf"error invoking tool\W{{1,3}}{_NAME}\W{{1,3}}with kwargs\b",
-        rf"{_NAME}\(\) (?:got an unexpected keyword argument|missing \d{{1,3}} required)",
-        r'\[\s*\{\s*"(?:code|expected|validation|received|origin)"\s*:\s*"[\w.-]{1,40}"\s*,\s*'
-        r'"(?:code|expected|received|values|keys|minimum|validation)"\s*:',
+        rf"(?P<marker>error invoking tool)\W{{1,3}}{_NAME}\W{{1,3}}(?P<more>with kwargs)\b",
+        rf"{_NAME}\(\) (?P<marker>got an unexpected keyword argument|missing \d{{1,3}} required)",
+        r'\[\s*\{\s*(?P<marker>"(?:code|expected|validation|received|origin)")\s*:\s*"[\w.-]{1,40}"\s*,\s*'
+        r'(?P<more>"(?:code|expected|received|values|keys|minimum|validation)")\s*:',
     ),
     ("error", "head"): (
         # A person said no. The call was readable and nothing broke, yet it did not do what it was made for, and Claude
@@ -57,10 +62,11 @@ SIGNS: dict[tuple[Verdict, Place], tuple[str, ...]] = {
         r"(?P<marker>permission to use)\b[^\n]{1,200} (?:auto-)?denied\b",
         # The agent's words, then a program's.
         r"the tool call returned the following error:|<tool_use_error>|<error>|\[error\]",
-        r"error(?: \([\w -]{1,40}\))?\s*(?::(?!\s*(?:\(?none\)?|null|0)\s*(?:\n|\Z))|\n|\Z)",
+        r"(?P<marker>error)(?: \([\w -]{1,40}\))?\s*(?::(?!\s*(?:\(?none\)?|null|0)\s*(?:\n|\Z))|\n|\Z)",
         r"error (?:executing|calling|running|invoking|performing|reading|writing|accessing|editing)\b",
-        r"failed to [a-z]{2,20}\b|(?:apply_patch|exec_command|tool|command|execution)(?: [a-z]{1,20})? failed\b",
-        r"[a-z_][\w.]{0,60}(?:Error|Exception): |MCP error\b|npm (?:ERR!|error )|fatal: |panic: ",
+        r"(?P<marker>failed to) [a-z]{2,20}\b",
+        r"(?P<marker>apply_patch|exec_command|tool|command|execution)(?: [a-z]{1,20})? (?P<more>failed)\b",
+        rf"{_THROWN}: |MCP error\b|npm (?:ERR!|error )|fatal: |panic: ",
         r"traceback \(most recent call last\)",
         _TIMED_OUT,
         # JSON that was cut off, so that it cannot be read as what it is.
@@ -78,17 +84,48 @@ SIGNS: dict[tuple[Verdict, Place], tuple[str, ...]] = {
     # What ran says how it went: some agents leave out the exit code.
     ("error", "tail"): (
         _TIMED_OUT,
-        rf"(?:{_NAME} )?tool terminated command after exceeding timeout",
-        r"=+ (?P<marker>(?:\d{1,6} \w{1,12}, ){0,4}\d{1,6} (?:failed|errors?)\b)[^\n]* in [\d.]+s",
-        r"FAILED \((?:failures|errors)=\d+|error: (?:could not compile|test failed)|npm (?:ERR!|error )",
-        r"make(?:\[\d+\])?: \*\*\* ",
+        rf"(?:{_NAME} )?(?P<marker>tool terminated command after exceeding timeout)",
+        r"=+ (?:\d{1,6} \w{1,12}, ){0,4}(?P<marker>\d{1,6} (?:failed|errors?))\b[^\n]* in [\d.]+s",
+        r"FAILED \((?:failures|errors)=\d{1,6}|error: (?:could not compile|test failed)|npm (?:ERR!|error )",
+        r"make(?:\[\d{1,6}\])?: \*\*\* ",
         r"(?-i:FAIL)(?=\t|$)|[\w./-]{1,100}\(\d{1,6},\d{1,6}\): (?P<marker>error TS\d{1,6})\b",  # go, tsc
     ),
     ("error", "last"): (
         r"fix the errors? and try again\.?$",
-        r"[a-z_][\w.]{0,60}(?:Error|Exception)(?=: |$)",
+        rf"{_THROWN}(?=: |$)",
     ),
 }
+
+# Of languages and of protocols: a class of anybody's own may be named as its author likes.
+EXCEPTIONS = frozenset(
+    (
+        # Python
+        *("ArithmeticError", "AssertionError", "AttributeError", "BlockingIOError", "BrokenPipeError", "BufferError"),
+        *("ChildProcessError", "ConnectionAbortedError", "ConnectionError", "ConnectionRefusedError"),
+        *("ConnectionResetError", "EOFError", "FileExistsError", "FileNotFoundError", "ImportError"),
+        *("IndentationError", "IndexError", "InterruptedError", "IsADirectoryError", "JSONDecodeError", "KeyError"),
+        *("LookupError", "MemoryError", "ModuleNotFoundError", "NameError", "NotADirectoryError"),
+        *("NotImplementedError", "OSError", "OverflowError", "PermissionError", "ProcessLookupError"),
+        *("RecursionError", "ReferenceError", "RuntimeError", "SyntaxError", "SystemError", "TabError"),
+        *("TimeoutError", "TypeError", "UnboundLocalError", "UnicodeDecodeError"),
+        *("UnicodeEncodeError", "UnicodeError", "ValidationError", "ValueError", "ZeroDivisionError"),
+        # JavaScript
+        *("AbortError", "AggregateError", "EvalError", "InternalError", "RangeError", "URIError", "ZodError"),
+        # Ruby
+        *("ArgumentError", "FrozenError", "IOError", "LoadError", "NoMethodError", "StandardError"),
+        # Java and .NET
+        *("ArgumentException", "ArgumentNullException", "ArithmeticException", "ArrayIndexOutOfBoundsException"),
+        *("ClassCastException", "ClassNotFoundException", "FileNotFoundException", "FormatException", "IOException"),
+        *("IllegalArgumentException", "IllegalStateException", "IndexOutOfBoundsException", "InterruptedException"),
+        *("InvalidCastException", "InvalidOperationException", "KeyNotFoundException", "NoSuchElementException"),
+        *("NoSuchFileException", "NotImplementedException", "NullPointerException", "NullReferenceException"),
+        *("NumberFormatException", "OutOfMemoryError", "RuntimeException", "StackOverflowError"),
+        *("TimeoutException", "UnsupportedOperationException"),
+        # Agents
+        *("InputValidationError", "McpError", "NoSuchToolError", "ToolError", "ToolException"),
+    )
+)
+"""Classes that may be shown, without the module before them; of any other only ``Error`` or ``Exception``."""
 
 TAIL_HINTS = ("error", "fail", "timed out", "terminated", "*** ", "npm", "exception", "try again")
 """One of these is in every tail that a row for the tail or the last line matches: looking for words is quicker."""

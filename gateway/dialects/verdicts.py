@@ -17,6 +17,7 @@ from gateway.dialects.conversation import Call, Said
 from gateway.dialects.mending import decoded
 from gateway.dialects.signs import (
     ENDS,
+    EXCEPTIONS,
     EXIT_BEGINS,
     EXIT_HEAD,
     EXIT_HINTED,
@@ -215,9 +216,13 @@ def _last_lines(text: str) -> list[str]:
     return [line.strip() for line in (lines if whole else lines[1:])]
 
 
+_GROUP = re.compile(r"\(\?P<\w+>")
+_SHOWN = re.compile(r"\(\?P<(marker|more|thrown)>")
+
+
 def _compiled(verdict: Verdict, place: Place) -> re.Pattern[str]:
-    # A name may stand once in a pattern: each row's marker gets a number of its own.
-    rows = (row.replace("<marker>", f"<marker{number}>") for number, row in enumerate(SIGNS[verdict, place]))
+    # A name may stand once in a pattern: each row's groups get a number of their own. There is but one ``named``.
+    rows = (_SHOWN.sub(rf"(?P<\g<1>{number}>", row) for number, row in enumerate(SIGNS[verdict, place]))
     return re.compile("|".join(f"(?:{row})" for row in rows), re.IGNORECASE)
 
 
@@ -227,15 +232,24 @@ _INVALID = _compiled("invalid_args", "head")
 _FAILED_HEAD, _FAILED_WHOLE = _compiled("error", "head").match, _compiled("error", "whole").match
 _FAILED_TAIL, _FAILED_LAST = _compiled("error", "tail").match, _compiled("error", "last").match
 # Most results begin in none of these ways: one look tells.
-_BEGINS = re.compile(
-    "|".join(row.replace("?P<marker>", "?:").replace("?P<named>", "?:") for row in _BEGINNINGS), re.IGNORECASE
-).match
+_BEGINS = re.compile("|".join(_GROUP.sub("(?:", row) for row in _BEGINNINGS), re.IGNORECASE).match
 _PREFIX = re.compile(rf"\s*(?:{'|'.join(PREFIXES)})\s*", re.IGNORECASE)
 
 
 def _failure(match: re.Match[str]) -> Finding:
-    marker = next((group for group in match.groups() if group), match[0])
-    return Finding("error", marker.strip())
+    return Finding("error", _evidence(match))
+
+
+def _evidence(match: re.Match[str]) -> str:
+    """Words of the row that matched, and nothing of what stands between them."""
+    groups = {name: words for name, words in match.groupdict().items() if words and name != "named"}
+    shown = (_class(words) if name.startswith("thrown") else words.strip() for name, words in groups.items())
+    return " … ".join(shown) if groups else match[0].strip()
+
+
+def _class(thrown: str) -> str:
+    name = thrown.rpartition(".")[2]
+    return name if name in EXCEPTIONS else "Exception" if name.lower().endswith("exception") else "Error"
 
 
 def _kind(text: str, call: Call) -> Finding | None:
@@ -246,9 +260,9 @@ def _kind(text: str, call: Call) -> Finding | None:
             named = match["named"]
             # A program or a thing of the user's that was not found is a failure like any other.
             ours = named is None or not call.tool or named == call.tool
-            return Finding("unknown_tool" if ours else "error", match[0].strip())
+            return Finding("unknown_tool" if ours else "error", _evidence(match))
         if match := _INVALID.match(head, at):
-            return Finding("invalid_args", match[0].strip())
+            return Finding("invalid_args", _evidence(match))
         if not (prefix := _PREFIX.match(head, at)):
             break
         at = prefix.end()

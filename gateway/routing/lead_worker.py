@@ -78,7 +78,8 @@ class LeadWorker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         turns = [(number, turn) for number, turn in enumerate(reading.turns, 1) if not turn.pinned]
         first = self.lead_turns if again or not reading.compacted else 0
         if len(turns) < first:
-            why = f"the first {_turns(first)}{' after the summary' if again else ''} are the lead's"
+            after = " after the summary" if again else ""
+            why = f"the first {f'turn{after} is' if first == 1 else f'{first} turns{after} are'} the lead's"
             return Due("lead", "compacted" if again else "lead_turns", why)
         failed, left = self._replayed(turns[first:])
         if left:
@@ -168,8 +169,10 @@ def _fitting(due: Due, parts: dict[Part, Ordered], needs: Needs) -> Due:
     """The other role takes over where a conversation does not fit whoever is due, and fits the other."""
     small = needs.windows(parts[due.role])
     role = OTHER[due.role]
-    if len(small) < len(parts[due.role].targets) or len(needs.windows(parts[role])) == len(parts[role].targets):
+    if len(small) < len(parts[due.role].targets):
         return due
+    if len(needs.windows(parts[role])) == len(parts[role].targets):
+        return due._replace(why=f"{due.why}; about {needs.tokens} tokens fit nobody's window")
     window = max(small.values())
     why = f"about {needs.tokens} tokens are too many for the {due.role}'s window of {window}"
     return Due(role, "context", why, (f"about {needs.tokens} tokens, window {window}",))

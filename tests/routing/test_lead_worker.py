@@ -386,3 +386,10 @@ def test_the_same_request_gives_the_same_plan_after_a_restart():
     one, other = run("1"), run("4321")
     assert one == other
     assert one.count(b"Plan(") == len(CONVERSATIONS)
+
+
+def test_a_conversation_that_fits_nobody_is_said_to() -> None:
+    found = decided(WORKER, tokens=300_000, windows={"a": 200_000, "b": 32_000})
+    assert found.reason.endswith("; about 300000 tokens fit nobody's window")
+    assert decided("").reason == "role=lead; turn=1; the first 3 turns are the lead's"
+    assert decided("", {"lead_turns": 1}).reason == "role=lead; turn=1; the first turn is the lead's"
