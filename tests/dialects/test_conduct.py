@@ -16,10 +16,24 @@ from hypothesis import strategies as st
 
 from gateway.dialects.conduct import Judged
 from gateway.dialects.conduct import judged as judged_in
+from gateway.dialects.conversation import Call, Said
 from gateway.dialects.openai_chat import conversation
-from gateway.dialects.signs import EXIT_BEGINS, EXIT_HEAD, EXIT_HINTS, EXIT_TAIL, PREFIXES, SIGNS, TAIL_HINTS
+from gateway.dialects.signs import (
+    EXCEPTIONS,
+    EXIT_BEGINS,
+    EXIT_HEAD,
+    EXIT_HINTS,
+    EXIT_TAIL,
+    PREFIXES,
+    SIGNS,
+    TAIL_HINTS,
+    Place,
+    Verdict,
+)
+from gateway.dialects.verdicts import verdicts
 from gateway.routing.turns import read
 from tests.corpus import ROOT
+from tests.dialects.patterns import CANARY, leaks, texts
 
 FILLER = "One goose, two geese, a skein of them.\n" * 30
 VERDICTS = {"ok", "error", "invalid_args", "unknown_tool", "unanswered"}
@@ -276,6 +290,59 @@ def test_what_is_looked_for_first_is_in_all_that_is_matched():
                 for pattern in (*SIGNS["error", "tail"], *SIGNS["error", "last"]):
                     found = re.match(pattern, line, re.IGNORECASE)
                     assert not found or any(hint in line.lower() for hint in TAIL_HINTS), pattern
+
+
+# Nothing of what a tool brought is shown ------------------------------------------------------------------------------
+
+ROWS = [(verdict, place, row) for (verdict, place), rows in SIGNS.items() for row in rows]
+CODES: list[tuple[Verdict, Place, str]] = [("error", "head", EXIT_HEAD.pattern), ("error", "tail", EXIT_TAIL.pattern)]
+AROUND: dict[Place, tuple[str, ...]] = {
+    "head": ("{}", "{} zqzq", "{}\nzqzq", "MCP error -32603: {}", "zqzqError: {}", "error calling zqzq: {}"),
+    "whole": ("{}", "{} zqzq"),
+    "tail": ("zqzq\n" + FILLER + "{}", "{}\nzqzq"),
+    "last": ("zqzq\n" + FILLER + "{}",),
+}
+
+
+def told_of(text: str) -> Iterator[Any]:
+    for said in (Said(text), Said(text, flag=True), Said(json.dumps({"success": False, "error": text}))):
+        yield verdicts().told(Call("c", "shell", "{}"), said)
+
+
+@pytest.mark.parametrize(("verdict", "place", "row"), [*ROWS, *CODES])
+def test_what_a_tool_brought_is_never_shown(verdict: Verdict, place: Place, row: str):
+    matched = [text for text in texts(row, 150, row) if re.match(row, text, re.IGNORECASE)]
+    assert matched, "no text was made that this row matches"
+    for text in (around.format(text) for text in matched for around in AROUND[place]):
+        for found in told_of(text):
+            assert not leaks(found.evidence), (text, found)
+            assert not re.search(r"\d{11}", found.evidence), (text, found)
+
+
+@pytest.mark.parametrize("row", PREFIXES)
+def test_nor_is_what_stands_before_it(row: str):
+    for text in texts(row, 50, row):
+        for found in told_of(f"{text} unknown tool {CANARY}"):
+            assert not leaks(found.evidence), (text, found)
+
+
+THROWN = {
+    "ValueError: x": "ValueError",
+    "json.decoder.JSONDecodeError: x": "JSONDecodeError",
+    "hunter2.ValueError: x": "ValueError",
+    "Hunter2Error: x": "Error",
+    "com.hunter2.SecretException: x": "Exception",
+    "hunter2valueerror: x": "Error",
+}
+
+
+@pytest.mark.parametrize(("text", "shown"), THROWN.items())
+def test_an_exceptions_class_is_shown_if_it_is_a_languages_own(text: str, shown: str):
+    assert {verdicts().told(Call("c", "shell", "{}"), Said(each)).evidence for each in (text, f"a\n{text}")} == {shown}
+
+
+def test_an_exceptions_class_is_one_that_is_looked_for():
+    assert all(name.endswith(("Error", "Exception")) for name in EXCEPTIONS)
 
 
 # Laws -----------------------------------------------------------------------------------------------------------------
