@@ -414,7 +414,8 @@ class Runtime:
         return {**counts, "why": spike.why, "seconds": round(now - spike.demoted_at, 1)}
 
     def scores(self) -> list[dict[str, Any]]:
-        """Of every configured model."""
+        """Of every configured model, with all that was learned up to now."""
+        self.observability.settle()
         world = self._world
         senses = Senses(
             latency=lambda target: world.latency(target, True),

@@ -166,18 +166,22 @@ def test_a_failed_tool_result(content: Any, failed: bool):
 
 CONVERSATIONS: dict[str, tuple[list[Any], str]] = {
     "nothing said": ([{"role": "user", "content": "hi"}], ""),
-    "answers": ([{"role": "assistant"}, {"role": "user"}, {"role": "assistant"}], ".."),
+    "answers": ([{"role": "assistant"}, {"role": "user"}, {"role": "assistant"}, {"role": "user"}], ".."),
+    "an answer that is to go on": ([{"role": "assistant"}, {"role": "user"}, {"role": "assistant"}], "."),
     "one of two results failed": (
         [{"role": "assistant"}, {"role": "tool", "content": "Error: x"}, {"role": "tool", "content": "fine"}],
         "x",
     ),
     "the turn it belongs to": (
-        [{"role": "assistant"}, {"role": "tool", "content": "Error: x"}, {"role": "assistant"}],
+        [{"role": "assistant"}, {"role": "tool", "content": "Error: x"}, {"role": "assistant"}, {"role": "user"}],
         "x.",
     ),
-    "a result without a turn": ([{"role": "tool", "content": "Error: x"}, {"role": "assistant"}], "."),
+    "a result without a turn": (
+        [{"role": "tool", "content": "Error: x"}, {"role": "assistant"}, {"role": "user"}],
+        ".",
+    ),
     "the user may write Error": ([{"role": "assistant"}, {"role": "user", "content": "Error: x"}], "."),
-    "odd messages": ([5, None, {"role": "assistant"}, {"role": ["tool"]}, []], "."),
+    "odd messages": ([5, None, {"role": "assistant"}, {"role": ["tool"]}, {"role": "user"}, []], "."),
 }
 
 

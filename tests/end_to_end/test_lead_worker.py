@@ -210,8 +210,9 @@ def test_a_fault_of_the_worker_goes_to_the_lead_and_moves_no_counter() -> None:
         messages += _answered("call_y", "fine")
         assert roles(run(stand, False, [FAILS, "fine"], messages)) == ["worker"] * 3
         stand.finished(7)
-        # The session has never left the lead: within the one request it went over, and with the next to the worker.
-        assert [line["reason"] for line in stand.lines("model.switched")] == ["failover", "recovered"]
+        # To the worker, whose turn it was; back within the request, as it failed; and to the worker with the next.
+        told = [line["reason"] for line in stand.lines("model.switched")]
+        assert told == ["lead_to_worker", "failover", "recovered"]
 
 
 def test_a_failure_of_the_work_and_one_of_the_network_are_not_two() -> None:
