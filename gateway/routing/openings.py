@@ -114,11 +114,19 @@ WHOLE_SUMMARIES: Sequence[str] = ("What did we do so far?",)  # opencode, which 
 """The same, where they are all that the first message says."""
 
 
-ACKNOWLEDGEMENTS: Sequence[str] = (
+ACKNOWLEDGEMENTS = (
     "Got it. Thanks for the context!",  # Gemini CLI, qwen-code: to what they tell of the machine
-    "Ok.",  # aider: to a summary, and to files
+    "Ok, I won't try and edit those files without asking first",  # aider: to its map of the repository
+    "Ok, any changes I propose will be to those files",  # aider: to files
+    "Ok, I will use these files as references",
 )
-"""All that a message says which agents put into the model's mouth at the beginning, to what they have said."""
+"""How a message begins which agents put into the model's mouth at the beginning, to what they have said; or "Ok."."""
+
+PREAMBLES = (
+    "This is the Qwen Code. We are setting up the context",
+    "This is the Gemini CLI. We are setting up the context",
+)
+"""How a message begins in which an agent tells of the machine before the user has said anything."""
 
 
 def auxiliary(system: str, first: str, last: str, tools: bool, words: Words = SHIPPED) -> str:
@@ -150,9 +158,19 @@ def is_summary(text: str, whole: bool) -> bool:
     return text.startswith(tuple(SUMMARIES)) or (whole and text in WHOLE_SUMMARIES)
 
 
-def is_acknowledgement(said: str, text: str) -> bool:
-    """Is one of the first messages of the model's none of its own? ``said``: what it follows."""
-    return text in ACKNOWLEDGEMENTS or said in WHOLE_SUMMARIES
+def asks_for_summary(text: str) -> bool:
+    """Are a user's words an agent's own, which the model has answered with what was said before?"""
+    return text in WHOLE_SUMMARIES
+
+
+def is_acknowledgement(text: str) -> bool:
+    """Is one of the first messages of the model's none of its own, but an agent's?"""
+    return text.startswith(ACKNOWLEDGEMENTS) or text == "Ok."
+
+
+def is_preamble(text: str) -> bool:
+    """Are a user's words what an agent says of itself before them, the same in every conversation?"""
+    return text.startswith(PREAMBLES)
 
 
 _OWN: tuple[Place, ...] = ("system", "last")

@@ -86,7 +86,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = ""
     """A digest of how the conversation begins: the same for all its requests, for clients that do not name it."""
     setting: str = ""
-    """A digest of the system's words before the user's first ones: two conversations may begin with the same words."""
+    """A digest of how the system prompt begins, without digits: two conversations may begin with the same words."""
     planning: bool = False
     """An agent asks for a plan of the work, as goose's ``/plan`` does: without tools, yet it is no aside."""
     looping: bool = False
@@ -113,12 +113,18 @@ TOKENS_PER_FILE = 1000
 TOKENS_PER_MESSAGE = 4
 LONGEST_ASKED = 4000
 MOST_OUTCOMES = 200  # of one turn: no agent makes more calls at once, but a body may claim anything
-MOST_JUDGED = 1000
-"""Messages, the newest, whose outcomes are looked at: some 500 turns. Older turns count as gone well, with no calls."""
+MOST_JUDGED, STEP = 1000, 500
+"""Messages, the newest, whose outcomes are looked at: some 500 turns; older turns count as gone well, with no calls. The
+bound moves by ``STEP`` messages: it must not go along with every request, or a replay would stand still.
+"""
 # Messages of which the first may be a summary; agents put their instructions and a user's old words before it.
 FIRST_MESSAGES = 50
 
+SETTING = 200
+"""Characters of the system prompt that tell whose conversation it is: further on agents put time, mode and files."""
+
 NOBODYS = Call("", "")
+_DIGITS = re.compile(r"\d+")
 _COMMAND = re.compile(r"/(?:(?P<replan>replan)|model +(?P<model>\S{1,256}))")
 
 
@@ -128,7 +134,8 @@ def read(conversation: Conversation, words: Words = SHIPPED, *, subagent: bool =
     ``subagent``: the request's headers say that another agent has started this one. Calls are judged by what came of
     them, not by the tools on offer now: those change over a session, and a turn must not be judged anew.
     """
-    walk = _Walk(words, conversation.size_of_tools // BYTES_PER_TOKEN, len(conversation.messages) - MOST_JUDGED)
+    judged_from = max(0, len(conversation.messages) - MOST_JUDGED) // STEP * STEP
+    walk = _Walk(words, conversation.size_of_tools // BYTES_PER_TOKEN, judged_from)
     for place, message in enumerate(conversation.messages):
         walk.take(place, message)
     walk.end()
@@ -141,7 +148,7 @@ def read(conversation: Conversation, words: Words = SHIPPED, *, subagent: bool =
         compacted=walk.compacted,
         commands=walk.commands(),
         origin=_digest(walk.first),
-        setting=walk.setting.hexdigest()[:32] if walk.system else "",
+        setting=_digest(_DIGITS.sub("", walk.system[:SETTING])),
         planning=openings.is_planning(walk.system),
         looping=walk.looping,
         fingerprint=conversation.fingerprint(),
@@ -189,7 +196,6 @@ class _Walk:
         self.turns: list[Turn] = []
         self.tokens = tokens
         self.system = self.first = self.last = self.corrected = ""
-        self.setting = hashlib.sha256(usedforsecurity=False)
         self.compacted = self.images = self.called = self.looping = False
         self._commands: list[Command] = []
         self._choices: list[tuple[int, str]] = []  # from which turn on which model was chosen by hand
@@ -223,8 +229,6 @@ class _Walk:
                 self._system(said)
 
     def _system(self, said: Said) -> None:
-        if not self.first:
-            self.setting.update(said.text.encode(errors="replace"))
         if len(self.system) < openings.HEAD:
             self.system = f"{self.system}\n{said.text[: openings.HEAD]}".strip()
 
@@ -248,7 +252,14 @@ class _Walk:
         """Is it no answer, but what an agent, or who summarised for it, has put into the model's mouth?"""
         summary = openings.is_summary(text, False)
         self.compacted = self.compacted or summary
-        return summary or openings.is_acknowledgement(self.last, text)
+        if openings.asks_for_summary(self.last):
+            # Those are the agent's own words, the same in every conversation; the summary is what it begins with.
+            self.first = text
+        elif openings.is_acknowledgement(text):
+            self.first = ""
+        else:
+            return summary
+        return True
 
     def _user(self, place: int, said: Said) -> None:
         text = spoken(said.text, self._words.wrappers)
@@ -270,7 +281,8 @@ class _Walk:
             self.compacted = self.compacted or (place < FIRST_MESSAGES and openings.is_summary(text, not self.first))
         elif not self.corrected:
             self.corrected = corrects(text, self._has_asked(), self._words)
-        self.first, self.last = self.first or text, text
+        begins = not self.first or openings.is_preamble(self.first)
+        self.first, self.last = text if begins and not self.answered else self.first or text, text
 
     def _command(self, model: str | None) -> None:
         self._silent = True

@@ -29,7 +29,8 @@ class MemoryStore:
 
     def put(self, key: str, value: bytes | None) -> None:
         self._taken(key)
-        if value is None:
+        # One that has no room alone would only drive out all others.
+        if value is None or len(value) > self._most_bytes:
             return
         self._keep(key, value)
         while len(self._kept) > self._most or self._bytes > self._most_bytes:

@@ -17,6 +17,7 @@ from gateway.dialects.conversation import Conversation, Message, Said
 from gateway.dialects.openai_chat import conversation
 from gateway.dialects.words import SHIPPED, Words
 from gateway.routing.corrections import CORRECTIONS, corrects
+from gateway.routing.lead_worker import LeadWorker
 from gateway.routing.turns import MOST_JUDGED, Command, Reading, correction, read
 from tests.corpus import ROOT
 
@@ -605,8 +606,45 @@ def test_hostile_bodies_are_read(body: Any):
 def test_the_outcomes_of_very_old_messages_are_not_looked_at():
     failing = [calls("a"), result("a", FAILS)]
     corrected = [says(), user("no, that's wrong")]
-    between = [says(), user("and now the next one")] * (MOST_JUDGED // 2)
+    between = [says(), user("and now the next one")] * MOST_JUDGED
     found = reading(user("go"), *failing, *corrected, *between, *failing, *corrected, says())
     failed = [number for number, turn in enumerate(found.turns, 1) if turn.failed]
-    assert failed == [MOST_JUDGED // 2 + 3, MOST_JUDGED // 2 + 4], "the newest alone; and every turn is still one"
+    assert failed == [MOST_JUDGED + 3, MOST_JUDGED + 4], "the newest alone; and every turn is still one"
     assert reading(*failing, *between, user("sum it up"), tools=None).kind == "aux", "that tools were called is known"
+
+
+def test_the_bound_of_what_is_judged_does_not_go_along_with_every_request():
+    failing = [[calls(str(n)), result(str(n), FAILS)] for n in range(700)]
+    roles = [
+        LeadWorker(lead="a/m", worker="b/m").due(reading(user("go"), *itertools.chain(*failing[:turns]))).role
+        for turns in range(600, 640)
+    ]
+    assert set(roles) == {"lead", "worker"}, "the worker's failures bring the lead back, however long it goes on"
+
+
+OWN_WORDS = {
+    "qwen-code's preamble, acknowledged": [
+        user("This is the Qwen Code. We are setting up the context for our chat."),
+        says("Got it. Thanks for the context!"),
+    ],
+    "Gemini's preamble": [user("This is the Gemini CLI. We are setting up the context for our chat.")],
+    "aider's files": [
+        user("Here are summaries of some files"),
+        says("Ok, I won't try and edit those files without asking first."),
+        user("I have *added these files to the chat*"),
+        says("Ok, any changes I propose will be to those files."),
+    ],
+}
+
+
+@pytest.mark.parametrize("preamble", OWN_WORDS.values(), ids=OWN_WORDS)
+def test_a_conversation_begins_with_the_users_own_words(preamble: list[Any]):
+    found = reading(*preamble, user("fix it"))
+    assert found.origin == reading(user("fix it")).origin != reading(*preamble, user("break it")).origin
+    assert found.turns == ()
+
+
+def test_conversations_that_were_summarised_begin_with_their_summary():
+    begun = [user("What did we do so far?"), says("We fixed it.")]
+    other = [user("What did we do so far?"), says("We broke it.")]
+    assert reading(*begun, user("go on")).origin != reading(*other, user("go on")).origin
