@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -91,7 +92,7 @@ class Decider:
         if place is None:
             return plan
         # What a summarised conversation has found of the one before it is its own from now on.
-        remember = remembered if inherited and plan.remember is None else plan.remember
+        remember = {**remembered, **(plan.remember or {})} if inherited else plan.remember
         return msgspec.structs.replace(plan, memory=place, remember=remember)
 
     async def _remembered(
@@ -101,22 +102,34 @@ class Decider:
 
         A summary changes how a conversation begins: it goes on with what was kept of the session's last one.
         """
-        place = _place(exchange, facts, model, reading()) if self._planner.remembers(model) else None
+        models = self._planner.remembering(model)
+        place = _place(exchange, facts, model, reading()) if models else None
         if place is None:
             return None, {}, False
-        kept = await self._store.get(place.key)
-        inherits = kept is None and bool(place.last) and reading().compacted
+        kept = await self._kept(place.key, models)
+        inherits = not kept and bool(place.last) and reading().compacted
         if inherits and (last := await self._store.get(place.last)):
-            kept = await self._store.get(_key(place.last, last.decode(errors="replace")))
-        # Whatever lies there: others may write to the store, too.
-        with suppress(ValueError, RecursionError):
-            return place, msgspec.json.decode(kept or b"{}", type=dict[str, Any]), inherits and kept is not None
-        return place, {}, False
+            kept = await self._kept(_key(place.last, last.decode(errors="replace")), models)
+        return place, kept, inherits and bool(kept)
+
+    async def _kept(self, conversation: str, models: tuple[str, ...]) -> dict[str, Any]:
+        """What is kept there of each of the models, as far as it can be had.
+
+        Each has an entry of its own: where one cannot be had now, what others keep does not overwrite it.
+        """
+        found = await asyncio.gather(*(self._store.get(_key(conversation, model)) for model in models))
+        kept: dict[str, Any] = {}
+        for model, value in zip(models, found, strict=True):
+            # Whatever lies there: others may write to the store, too.
+            with suppress(ValueError, RecursionError):
+                if value is not None:
+                    kept[model] = msgspec.json.decode(value, type=dict[str, Any])
+        return kept
 
     def keep(self, place: Place, value: Mapping[str, Any] | None) -> None:
-        """What ``remembered`` says of that conversation from now on; None: what it said before."""
-        if value is not None:
-            self._store.put(place.key, msgspec.json.encode(value))
+        """What ``remembered`` says of these models in that conversation from now on; of others, what it said before."""
+        for model, own in (value or {}).items():
+            self._store.put(_key(place.key, model), msgspec.json.encode(own))
         if place.last:
             self._store.put(place.last, place.conversation.encode())
 

@@ -272,8 +272,8 @@ FIRST = user("Fix the tests.")
 class Planned:
     """Conversations with a model that plans first; planners answer at once."""
 
-    def __init__(self) -> None:
-        self.runtime = Runtime(parse(PLANNED, {}), None, {}, told=False)
+    def __init__(self, config: str = PLANNED) -> None:
+        self.runtime = Runtime(parse(config, {}), None, {}, told=False)
 
     def note(
         self, *messages: dict[str, Any], session: str | None = None, planned: str = "", **more: Any
@@ -292,6 +292,30 @@ class Planned:
             if found is not None:
                 gateway.keep(plan.memory, found)
         return plan.rule, plan.note
+
+
+OVER_DYNAMIC = """
+providers:
+  openai: {api_key: sk-0123456789}
+models:
+  architect: {strategy: plan_first, planner: openai/gpt-5, executor: auto}
+  auto: {strategy: dynamic, candidates: [openai/gpt-5-mini, openai/gpt-4.1], explore: 0}
+"""
+
+
+@pytest.mark.parametrize("session", [SESSION, None])
+def test_a_plan_outlives_a_store_that_did_not_answer_in_time(session: str | None, monkeypatch: pytest.MonkeyPatch):
+    """Of what it could not ask for, the request knows nothing, and so says nothing of it."""
+    planned = Planned(OVER_DYNAMIC)
+    assert planned.note(FIRST, session=session, planned="# Plan A")[0] == "first_turn"
+
+    async def late(key: str) -> None:
+        return None
+
+    with monkeypatch.context() as patched:
+        patched.setattr(planned.runtime.store, "get", late)
+        assert planned.note(FIRST, CALL, RESULT, session=session) == ("no_plan", None)
+    assert planned.note(FIRST, CALL, RESULT, CALL, RESULT, session=session) == ("plan_kept", "# Plan A")
 
 
 def system(text: str) -> dict[str, Any]:

@@ -237,6 +237,9 @@ class Gateway:
     def measured(self, target: Target, task: str) -> Measured:
         return self._evidence.measured(target, task, self._now)
 
+    def nested(self) -> bool:
+        return False
+
     def remembered(self) -> Mapping[str, Any]:
         return self._sessions.get(self._job, {})
 

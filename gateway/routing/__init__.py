@@ -58,7 +58,7 @@ class Consult(msgspec.Struct, frozen=True, gc=False):
     max_tokens: Mapping[Target, int] = {}
     remember: Mapping[Advice, Mapping[str, Any]] = {}
     """What is to be kept of the conversation then, in place of ``Ordered.remember``; to that of a plan its text is
-    added, as ``plan``. Content. In a ``Plan`` each is, like ``Plan.remember``, that of all models by name."""
+    added, as ``plan``. Content. In a ``Plan`` each is, like ``Plan.remember``, that of models by name."""
     by: str = ""
     """The model whose strategy asks: ``remember`` is kept under its name. Whoever asks need not say it."""
 
@@ -158,7 +158,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     note: str | None = None
     """Content."""
     remember: Mapping[str, Any] | None = None
-    """What is to be kept of the conversation: of each model by name. None: what is kept stays. Content."""
+    """What is to be kept of the conversation, of models by name; what is kept of others stays. Content."""
     memory: Place | None = None
     crashes: tuple[Crash, ...] = ()
 
@@ -200,6 +200,9 @@ class Fleet(Protocol):
 
     def measured(self, target: Target, task: str, /) -> Measured:
         """What the gateway has seen of its answers to this kind of task."""
+
+    def nested(self) -> bool:
+        """Is it another model that asks? Then the turns of the conversation so far may be those of others."""
 
     def remembered(self) -> Mapping[str, Any]:
         """What ``Ordered.remember`` last kept of this conversation for the model that asks, and for no other.

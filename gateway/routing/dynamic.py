@@ -39,6 +39,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     task: str
     seen: int = 0
     """How many turns there were when that one took over: what failed before is not held against it."""
+    last: int | None = None
+    """How many turns there were when it last served: one more by the next time is its own, any others are not."""
     explored: bool = False
     """It was tried, to learn more of it: it is not given up for a better score alone."""
     left: tuple[str, ...] = ()
@@ -90,8 +92,9 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         weighed = self.weigh(task, facts, fleet, warm=kept.at if kept else None)
         able = [each for each in weighed if not each.unmet] or _least_unfit(weighed)
         choice = self._chosen(able, weighed, task, reading, kept, fleet)
-        own = choice.kept is not None and _is_own(fleet.remembered(), reading)
-        remember = msgspec.to_builtins(choice.kept) if own else None
+        own = _is_own(fleet.remembered(), reading)
+        served = msgspec.structs.replace(choice.kept, last=len(reading.turns)) if choice.kept and own else None
+        remember = msgspec.to_builtins(served) if served else None
         return _ordered(choice, able, weighed, task, remember)
 
     def weigh(self, task: str, facts: Facts, fleet: Fleet, warm: str | None = None) -> list[Weighed]:
@@ -123,7 +126,8 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             if not reading.turns and not reading.compacted:
                 return _asked_again(kept, reading)
         # A conversation that was summarised has fewer turns than before.
-        return msgspec.structs.replace(kept, seen=min(kept.seen, len(reading.turns)))
+        seen = len(reading.turns) if _others_served(kept, reading) else min(kept.seen, len(reading.turns))
+        return msgspec.structs.replace(kept, seen=seen)
 
     def _chosen(
         self,
@@ -207,6 +211,15 @@ def _is_own(remembered: Mapping[str, Any], reading: Reading) -> bool:
     if reading.kind == "aux":
         return False
     return reading.kind == "main" or not remembered or remembered.get("kind", "main") == reading.kind
+
+
+def _others_served(kept: Kept, reading: Reading) -> bool:
+    """Within another model, since it last served: their failures, and those before, are not held against it.
+
+    Turns of a model that was chosen by hand count neither way.
+    """
+    since = len(reading.turns) if kept.last is None else kept.last + 1
+    return any(not turn.pinned for turn in reading.turns[since:])
 
 
 def _asked_again(kept: Kept, reading: Reading) -> Kept | None:

@@ -64,7 +64,8 @@ class PlanFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if reading.planning and reading.kind == "main":
             return self._passed_on(facts, fleet, executor, reading)
         before = recalled(fleet.remembered(), reading)
-        due = self.due(facts, reading, before)
+        # Within another model the turns so far may be those of others, and its own first one is still to come.
+        due = self.due(facts, reading, before, begins=fleet.nested() and not fleet.remembered())
         served = due.rule != "auxiliary"
         return msgspec.structs.replace(
             executor,
@@ -93,9 +94,9 @@ class PlanFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             note=None,
         )
 
-    def due(self, facts: Facts, reading: Reading, before: Memory) -> Due:
+    def due(self, facts: Facts, reading: Reading, before: Memory, *, begins: bool = False) -> Due:
         """1. Not an agent's own turn. 2. The same request again. 3. The plan does not hold. 4. There is none yet.
-        5. There is one. 6. There was none to be had."""
+        5. There is one. 6. There was none to be had. ``begins``: it has not served in this conversation."""
         turns = len(reading.turns)
         if facts.operation != "chat":
             return Due("no_plan", f"{facts.operation} need no plan")
@@ -117,6 +118,8 @@ class PlanFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             return Due("no_plan", "a command is no task")
         if not turns:
             return Due("first_turn", "nothing is planned yet", True)
+        if begins:
+            return Due("first_turn", "the first turn that is its own", True)
         chosen = next((command.turn for command in reversed(reading.commands) if command.name == "model"), None)
         if chosen is not None and turns <= chosen + 1 and not reading.looping:
             return Due("first_turn", "the first task since /model", True)
@@ -135,7 +138,7 @@ class PlanFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             "plan": msgspec.to_builtins(planned),
             "questions": msgspec.to_builtins(questioned),
         }
-        if due.rule == "replan":
+        if due.rule == "replan" or fleet.nested():
             # A planner that cannot be had is asked again after as many failures, not at every turn.
             remember["failed"] = msgspec.to_builtins(msgspec.structs.replace(before, turns=turns))
         return Consult(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, get_args
 
@@ -149,11 +150,23 @@ class Planner:
 
     def remembers(self, name: str) -> bool:
         """Does the strategy behind that name keep something of its sessions? Raises ``CallerError`` (404)."""
-        resolved = self.resolve(name)
-        if resolved.target is not None:
-            return False
-        strategy = self.models[resolved.name].strategy
-        return getattr(strategy, "REMEMBERS", False) or any(map(self.remembers, strategy.references()))
+        return bool(self.remembering(name))
+
+    def remembering(self, name: str) -> tuple[str, ...]:
+        """The models behind that name whose strategies keep something of their sessions, each once. Raises
+        ``CallerError`` (404) for the name itself; behind it, one that leads nowhere keeps nothing."""
+        found: dict[str, bool] = {}
+        waiting = [self.resolve(name)]
+        while waiting:
+            resolved = waiting.pop()
+            if resolved.target is not None or resolved.name in found:
+                continue
+            strategy = self.models[resolved.name].strategy
+            found[resolved.name] = getattr(strategy, "REMEMBERS", False)
+            for reference in strategy.references():
+                with suppress(CallerError):
+                    waiting.append(self.resolve(reference))
+        return tuple(name for name, remembers in found.items() if remembers)
 
     def view(self, senses: Senses, reading: Reading) -> Fleet:
         """The fleet as a strategy sees it, for a conversation that is given."""
@@ -215,7 +228,7 @@ class Planner:
             max_tokens=ordered.max_tokens,
             consult=ordered.consult and view.whole(ordered.consult),
             note=ordered.note,
-            remember={**senses.remembered, **view.kept} if view.kept else None,
+            remember=view.kept or None,
             crashes=tuple(view.crashes),
         )
 
@@ -289,9 +302,8 @@ class _View:
         return self._asking[0].heard[-1].kept
 
     def whole(self, consult: Consult) -> Consult:
-        """With what is kept of other models beside what the one that asks wants to be kept."""
-        others = {**self._senses.remembered, **self.kept}
-        whole = {advice: {**others, consult.by: each} for advice, each in consult.remember.items()}
+        """With what other models want to be kept beside what the one that asks does."""
+        whole = {advice: {**self.kept, consult.by: each} for advice, each in consult.remember.items()}
         return msgspec.structs.replace(consult, remember=whole)
 
     def _answered(self, name: str, facts: Facts) -> Ordered:
@@ -311,6 +323,10 @@ class _View:
         if self.read is None:
             self.read = self._senses.reading()
         return self.read
+
+    def nested(self) -> bool:
+        # The first of them is nobody, the second the model that the request is for.
+        return len(self._asking) > 2
 
     def remembered(self) -> Mapping[str, Any]:
         own = self._senses.remembered.get(self._asking[-1].name)

@@ -114,8 +114,8 @@ TOKENS_PER_MESSAGE = 4
 LONGEST_ASKED = 4000
 MOST_OUTCOMES = 200  # of one turn: no agent makes more calls at once, but a body may claim anything
 MOST_JUDGED, STEP = 1000, 500
-"""Messages, the newest, whose outcomes are looked at: some 500 turns; older turns count as gone well, with no calls. The
-bound moves by ``STEP`` messages: it must not go along with every request, or a replay would stand still.
+"""Messages, the newest, whose outcomes are looked at: some 500 turns; older turns count as gone well, with no calls.
+The bound moves by ``STEP`` messages: it must not go along with every request, or a replay would stand still.
 """
 # Messages of which the first may be a summary; agents put their instructions and a user's old words before it.
 FIRST_MESSAGES = 50

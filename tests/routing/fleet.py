@@ -28,13 +28,14 @@ class Fleet:
         prices: Mapping[str, tuple[float, float]] = {},
         measured: Mapping[tuple[str, str], Measured] = {},
         remembered: Mapping[str, Any] = {},
+        nested: bool = False,
     ) -> None:
         """``prices``: dollars per token in and out."""
         self._models, self.chance = models or {}, chance
         self._reading = reading or Reading(turns=tuple(turns))
         self._latencies = {target(name): latency for name, latency in (latencies or {}).items()}
         self._windows, self._prices, self._measured = windows, prices, measured
-        self._remembered = remembered
+        self._remembered, self._nested = remembered, nested
 
     def ordered(self, reference: str, facts: Facts) -> Ordered:
         targets = tuple(target(name) for name in self._models.get(reference, reference).split())
@@ -55,6 +56,9 @@ class Fleet:
 
     def measured(self, target: Target, task: str) -> Measured:
         return self._measured.get((target.provider, task), Measured())
+
+    def nested(self) -> bool:
+        return self._nested
 
     def remembered(self) -> Mapping[str, Any]:
         return self._remembered

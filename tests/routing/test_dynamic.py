@@ -270,7 +270,7 @@ def test_a_session_stays_though_another_is_a_little_better():
     strategy = Dynamic(candidates=(skilled("a", code=0.8), skilled("b", code=0.9)))
     found = order(strategy, reading=after(WENT_WELL), remembered=kept("a"), prices={})
     assert (first(found), found.rule) == ("a", "sticky")
-    assert found.remember == kept("a")
+    assert found.remember == kept("a", last=1)
 
 
 @pytest.mark.parametrize(
@@ -303,15 +303,16 @@ def test_failed_turns_in_a_row_give_the_session_to_the_best_other():
     two = order(strategy, after(WENT_WELL, FAILED, FAILED), remembered=kept("a"), prices={})
     assert (first(two), two.rule) == ("c", "tool_failures")
     assert two.evidence == ("turn 2: shell: Command exited with code 1", "turn 3: shell: Command exited with code 1")
-    assert two.remember == kept("c", seen=3, left=("a",))
+    assert two.remember == kept("c", seen=3, last=3, left=("a",))
     # It is not blamed for those before its time, and the one that was left does not come back by its score.
     three = order(strategy, after(WENT_WELL, FAILED, FAILED, FAILED), remembered=two.remember, prices={})
     assert (first(three), three.rule) == ("c", "sticky")
-    five = order(strategy, after(*[FAILED] * 5), remembered=two.remember, prices={})
-    assert (first(five), five.remember) == ("b", kept("b", seen=5, left=("a", "c")))
+    five = order(strategy, after(*[FAILED] * 5), remembered=three.remember, prices={})
+    assert (first(five), five.remember) == ("b", kept("b", seen=5, last=5, left=("a", "c")))
     # All have failed: the best of the others has another go.
-    seven = order(strategy, after(*[FAILED] * 7), remembered=five.remember, prices={})
-    assert (first(seven), seven.remember) == ("a", kept("a", seen=7, left=("b",)))
+    six = order(strategy, after(*[FAILED] * 6), remembered=five.remember, prices={})
+    seven = order(strategy, after(*[FAILED] * 7), remembered=six.remember, prices={})
+    assert (first(seven), seven.remember) == ("a", kept("a", seen=7, last=7, left=("b",)))
 
 
 def test_corrections_are_failures_and_one_candidate_alone_stays():
@@ -346,7 +347,7 @@ def test_who_was_tried_is_not_given_up_for_a_score_alone():
 
 def test_a_summary_shortens_the_conversation_and_blames_nobody():
     found = order(reading=after(FAILED, compacted=True), remembered=kept("dear", seen=30))
-    assert (found.rule, found.remember) == ("sticky", kept("dear", seen=1))
+    assert (found.rule, found.remember) == ("sticky", kept("dear", seen=1, last=1))
 
 
 def test_a_short_answer_of_the_user_is_the_same_job():
@@ -361,17 +362,21 @@ def test_a_short_answer_of_the_user_is_the_same_job():
 def test_what_was_kept_of_something_else_is_not_believed(remembered: dict[str, Any]):
     found = order(reading=after(WENT_WELL), remembered=remembered)
     assert (first(found), found.rule) == ("dear", "best_score")
-    assert found.remember == kept("dear", seen=1)
+    assert found.remember == kept("dear", seen=1, last=1)
 
 
 def test_every_conversation_that_begins_is_decided_anew():
     """A key may stand for one conversation after the other, and all of them may begin with the same words."""
     begun = msgspec.structs.replace(CODE, fingerprint="one")
     remembered = order(reading=begun).remember
-    assert remembered == kept("dear", request="one")
+    assert remembered == kept("dear", request="one", last=0)
     other = Reading(asked="Tell me about octopuses", fingerprint="two")
     found = order(reading=other, remembered=remembered)
-    assert (first(found), found.rule, found.remember) == ("cheap", "best_score", kept("cheap", "chat", request="two"))
+    assert (first(found), found.rule, found.remember) == (
+        "cheap",
+        "best_score",
+        kept("cheap", "chat", request="two", last=0),
+    )
     unread = order(remembered=order().remember)
     assert unread.rule == "best_score", "of a conversation nobody can read"
     assert order(reading=after(WENT_WELL), remembered=remembered).rule == "sticky"
@@ -395,6 +400,27 @@ def test_failures_of_a_model_that_was_chosen_by_hand_are_not_the_candidates():
     assert (found.rule, len(found.evidence)) == ("tool_failures", 2)
 
 
+@pytest.mark.parametrize(
+    ("last", "history", "rule"),
+    [
+        (0, "x", "sticky"),
+        (1, "xx", "tool_failures"),  # both its own
+        (1, "xxx", "sticky"),  # the third was another's, and so may the second have been
+        (0, ".xx", "sticky"),
+        (0, "x#x", "sticky"),
+        (1, "xx#", "tool_failures"),  # chosen by hand: nobody's
+        (9, "xx", "tool_failures"),  # summarised since
+    ],
+)
+def test_failures_of_whoever_served_in_between_are_not_held_against_it(last: int, history: str, rule: str):
+    made = {".": WENT_WELL, "x": FAILED, "#": msgspec.structs.replace(FAILED, pinned=True)}
+    turns = [made[each] for each in history]
+    found = order(reading=after(*turns), remembered=kept("dear", last=last))
+    assert found.rule == rule
+    assert found.remember is not None
+    assert found.remember["last"] == len(turns)
+
+
 # Others in the session
 
 
@@ -411,10 +437,10 @@ def test_a_sub_agent_in_the_same_session_leaves_it_as_it_is():
     within = after(kind="subagent")
     assert order(reading=within, remembered=kept("cheap")).remember is None
     alone = order(reading=within)
-    assert alone.remember == kept("dear", kind="subagent")
+    assert alone.remember == kept("dear", kind="subagent", last=0)
     assert order(reading=after(WENT_WELL, kind="subagent"), remembered=alone.remember).rule == "sticky"
     anew = order(reading=msgspec.structs.replace(within, asked="Tell me about octopuses"), remembered=alone.remember)
-    assert anew.remember == kept("cheap", "chat", kind="subagent"), "another one with the same first words"
+    assert anew.remember == kept("cheap", "chat", kind="subagent", last=0), "another one with the same first words"
 
 
 def test_what_is_kept_can_be_kept():

@@ -12,6 +12,7 @@ import pytest
 from gateway.chat import Facts
 from gateway.consulting import Advised, kept
 from gateway.routing import RULES, Advice, Ordered, Plan
+from gateway.routing.lead_worker import LeadWorker
 from gateway.routing.plan_first import MOST_EVIDENCE, Memory, PlanFirst, recalled
 from gateway.routing.planner import Entry, Owner, Planner, Senses
 from gateway.routing.priority import Priority
@@ -32,13 +33,15 @@ class Session:
     """One conversation, and what is kept of it."""
 
     def __init__(self, memory: Mapping[str, Any] | None = None, **settings: Any) -> None:
+        self.nested = settings.pop("nested", False)
         self.strategy = PlanFirst(planner="p", executor="e", **settings)
         self.memory = dict(memory or {})
 
     def ask(self, history: str = "", *, facts: Facts = FACTS, **reading: Any) -> Ordered:
         """What is decided; the request is another at every turn, unless its fingerprint is given."""
         reading.setdefault("fingerprint", f"{history}{reading.get('commands')}")
-        fleet = Fleet(reading=Reading(turns=turns(history), **reading), remembered=self.memory)
+        read = Reading(turns=turns(history), **reading)
+        fleet = Fleet(reading=read, remembered=self.memory, nested=self.nested)
         decided = self.strategy.order(facts, fleet)
         if decided.remember is not None:
             self.memory = dict(decided.remember)
@@ -352,6 +355,42 @@ def test_a_plan_inside_a_plan_is_not_made() -> None:
     plan = planner_of(m=PlanFirst(planner="inner", executor="a/m"), inner=inner).plan(Facts(model="m"), SENSES)
     assert plan.consult is not None
     assert plan.consult.targets == (target("d"),)
+
+
+def test_within_another_model_the_first_turn_that_is_its_own_is_planned() -> None:
+    session = Session(nested=True)
+    assert not may_ask(session.ask("..", looping=True)), "in a tool loop nobody answers"
+    decided = session.ask("..")
+    assert (rule(decided), decided.reason) == ("first_turn asks", "turn=3; the first turn that is its own")
+    session.tells(decided, "plan", "# Plan A")
+    later = session.ask("...")
+    assert (rule(later), later.note) == ("plan_kept", "# Plan A")
+
+
+@pytest.mark.parametrize("history", ["", ".."])
+def test_within_another_model_a_planner_that_failed_is_not_asked_at_every_turn(history: str) -> None:
+    session = Session(nested=True)
+    session.tells(session.ask(history), "failed")
+    told = [rule(session.ask(history + more)) for more in (".", ".x", ".xx")]
+    assert told == ["no_plan", "no_plan", "replan asks"]
+
+
+def test_a_worker_that_plans_does_so_when_its_turn_has_come() -> None:
+    planner = planner_of(m=LeadWorker(lead="a/m", worker="w", lead_turns=1), w=PlanFirst(planner="c/m", executor="d/m"))
+
+    def ask(history: str, remembered: Mapping[str, Any]) -> Plan:
+        reading = Reading(turns=turns(history), fingerprint=history)
+        senses = msgspec.structs.replace(SENSES, reading=lambda: reading, remembered=remembered)
+        return planner.plan(Facts(model="m"), senses)
+
+    assert ask("", {}).consult is None, "the lead's turn"
+    own = ask(".", {})
+    assert own.consult is not None
+    found = kept(own, Advised("plan", text="# Plan A"))
+    assert found is not None
+    assert list(found) == ["w"]
+    later = ask("..", found)
+    assert (later.consult, later.note) == (None, "# Plan A")
 
 
 def test_a_hundred_sessions_at_once_keep_their_own_plans() -> None:
