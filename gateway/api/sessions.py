@@ -50,9 +50,7 @@ def sessions(service: Service) -> list[Any]:
     async def one_session(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Mapping[str, Any]]:
         require_operator(service, request.scope)
         session = _session(name)
-        pin = service.pins.find(session)
-        found = service.live.requests({"session": session}, SHOWN) if service.live else []
-        rows = [row for row in found if row["session"] == session]
+        pin, rows = service.pins.find(session), _seen(service, session)
         if pin is None and not rows:
             said = f'nothing is known of a session "{session[:128]}": its id is as in /admin/requests, URL-encoded'
             raise CallerError(404, "session_not_found", said, origin="gateway")
@@ -65,7 +63,9 @@ def sessions(service: Service) -> list[Any]:
         if chosen.model == AUTO:
             service.pins.free(session)
             return _told(service, _pin(session, None))
-        return _told(service, _pin(session, service.pins.pin(session, chosen.model)))
+        pinned = _pin(session, service.pins.pin(session, chosen.model))
+        # An id that is none, or lacks its caller's name, pins nothing: whoever sets it can see that.
+        return _told(service, {**pinned, "seen": bool(_seen(service, session))})
 
     @delete(SESSIONS + "/{name:str}/model", status_code=200, summary="Takes the model of a session back")
     async def take_back(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Mapping[str, Any]]:
@@ -109,6 +109,12 @@ async def _body(service: Service, request: Request[Any, Any, Any]) -> bytes:
     except TimeoutError:
         said = f"the request's body took more than {service.client_timeout:g} s"
         raise CallerError(408, "request_timeout", said) from None
+
+
+def _seen(service: Service, session: str) -> list[dict[str, Any]]:
+    """Its last requests, as far as the live view goes back."""
+    found = service.live.requests({"session": session}, SHOWN) if service.live else []
+    return [row for row in found if row["session"] == session]
 
 
 def _pin(session: str, pin: Pinning | None) -> dict[str, Any]:

@@ -71,7 +71,9 @@ def test_a_model_is_set_holds_from_the_next_request_on_and_is_taken_back(gateway
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     pin = answer.json()["pin"]
-    assert answer.json() == {"session": "ci:s-1", "pin": pin, "worker": None}
+    assert answer.json() == {"session": "ci:s-1", "pin": pin, "seen": True, "worker": None}
+    assert call(gateway, "PUT", model_of("s-1"), {"model": "smart"}).json()["seen"] is False, "its caller is missing"
+    call(gateway, "DELETE", model_of("s-1"))
     assert pin["model"] == "smart"
     assert before - 1 < pin["since"] < time.time() + 1
     assert pin["until"] == pytest.approx(pin["since"] + 3600)
@@ -86,7 +88,7 @@ def test_a_model_is_set_holds_from_the_next_request_on_and_is_taken_back(gateway
     assert ask(gateway, "s-1").headers["x-skein-route"].startswith("pinned by admin; direct; ")
     assert call(gateway, "PUT", model_of("ci:s-1"), {"model": "auto"}).json()["pin"] is None
     assert ask(gateway, "s-1").headers["x-skein-model"] == "echo"
-    said = [(event.session, event.model) for event in gateway.of(events.SessionPinned)]
+    said = [(event.session, event.model) for event in gateway.of(events.SessionPinned) if event.session != "s-1"]
     assert said == [("ci:s-1", "smart"), ("ci:s-1", None), ("ci:s-1", "simulator/echo-2"), ("ci:s-1", None)]
 
 
