@@ -7,6 +7,7 @@ holds. Nothing here raises.
 from __future__ import annotations
 
 import hashlib
+from abc import ABCMeta, abstractmethod
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -41,7 +42,11 @@ class Call(NamedTuple):
     """The arguments are a JSON object, or free text where the tool wants that."""
 
 
-class Message(msgspec.Struct, gc=False):
+class _Abstract(msgspec.StructMeta, ABCMeta):
+    """Of structs that cannot be made before what is missing is filled in."""
+
+
+class Message(msgspec.Struct, gc=False, metaclass=_Abstract):
     """One message; a tool's result is a message of its own, in whatever way a dialect packs several together.
 
     A dialect fills in what it takes to decode one later. Reading it twice costs as much as once.
@@ -57,24 +62,24 @@ class Message(msgspec.Struct, gc=False):
             self.kept = self.read()
         return self.kept
 
-    def read(self) -> Said:
-        raise NotImplementedError
+    @abstractmethod
+    def read(self) -> Said: ...
 
+    @abstractmethod
     def calls(self, place: int) -> list[Call]:
         """Of an assistant message, in order. ``place``: its index in the conversation."""
-        raise NotImplementedError
 
+    @abstractmethod
     def size_of_calls(self) -> int:
         """Bytes of its calls as they came; 0: it makes none."""
-        raise NotImplementedError
 
     def may_call(self, tools: Collection[str]) -> bool:
         """Without decoding the calls: could one of the tools be among them?"""
         return True
 
+    @abstractmethod
     def parts(self) -> Iterable[bytes | memoryview | msgspec.Raw]:
         """The bytes that tell it from other messages."""
-        raise NotImplementedError
 
 
 class Conversation(msgspec.Struct, frozen=True, gc=False):

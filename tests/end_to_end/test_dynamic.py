@@ -96,6 +96,8 @@ def test_what_one_session_has_shown_serves_the_next_and_outlives_a_reload():
                 agent.ask()
                 agent.result(BAD)
             agent.ask()
+        # Looking at the table tells what waits to be told: what was just seen counts from here on.
+        assert shown(s, "strong/gpt-4.1", "code")["n"] > 0
         assert Agent(s, "after").ask()[0] == "cheap"
         assert Agent(s, "letter", LETTER).ask()[0] == "cheap"
         before = shown(s, "strong/gpt-4.1", "code")
