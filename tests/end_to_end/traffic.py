@@ -434,7 +434,7 @@ def mixture() -> list[Kind]:
         Kind(6, "hanging"),
         Kind(2, "drip", ("timeout_total", "answer")),
         Kind(60, "stale", (STALE,)),
-        Kind(8, "quiet", ("deadline",), more={"headers": {"x_skein_timeout": "1s"}}),
+        Kind(8, "quiet", ("deadline",), more={"headers": {"x_skein_timeout": "3s"}}),
         # Clients that leave.
         Kind(100, "quiet", ("left_before_head",), more={"leaves": "head"}),
         Kind(60, "quiet", ("left_after_role",), True, more={"leaves": "token"}),
