@@ -46,7 +46,7 @@ from gateway.resilience.health import Health, Moved
 from gateway.resilience.spike import Swing
 from gateway.routing import Target
 from gateway.routing.evidence import Evidence
-from gateway.routing.planner import Entry, Owner, Planner, Senses
+from gateway.routing.planner import Entry, Owner, Planner
 from gateway.routing.scores import scores
 from gateway.simulator import Simulator
 from gateway.stores import Store
@@ -416,15 +416,7 @@ class Runtime:
     def scores(self) -> list[dict[str, Any]]:
         """Of every configured model, with all that was learned up to now."""
         self.observability.settle()
-        world = self._world
-        senses = Senses(
-            latency=lambda target: world.latency(target, True),
-            chance=world.chance,
-            window=world.window,
-            price=world.price,
-            measured=world.measured,
-        )
-        return scores(self.planner, senses, self.config.models)
+        return scores(self.planner, self._world.senses(stream=True), self.config.models)
 
     def providers(self) -> Mapping[str, Any]:
         now = self.clock()

@@ -17,7 +17,7 @@ from gateway.errors import CallerError
 from gateway.routing import Latency, Measured, Place, Plan, Target
 from gateway.routing.pins import Pin, pins_of
 from gateway.routing.planner import Planner, Senses
-from gateway.routing.turns import Reading, read
+from gateway.routing.turns import NOTHING, Reading, read
 from gateway.stores import Store
 
 
@@ -30,6 +30,20 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     price: Callable[[Target, int, int], float | None]
     measured: Callable[[Target, str], Measured] = lambda target, task: Measured()
     chance: Callable[[], float] = random.random
+
+    def senses(
+        self, *, stream: bool, reading: Callable[[], Reading] = lambda: NOTHING, remembered: Mapping[str, Any] = {}
+    ) -> Senses:
+        """As one request's strategies perceive it."""
+        return Senses(
+            latency=lambda target: self.latency(target, stream),
+            chance=self.chance,
+            reading=reading,
+            window=self.window,
+            price=self.price,
+            measured=self.measured,
+            remembered=remembered,
+        )
 
 
 class Decider:
@@ -79,15 +93,7 @@ class Decider:
         if not exchange.allowed(name, model):
             raise _forbidden(name)
         place, remembered, inherited = await self._remembered(exchange, facts, model, reading)
-        senses = Senses(
-            latency=lambda target: self._world.latency(target, facts.stream),
-            chance=self._world.chance,
-            reading=reading,
-            window=self._world.window,
-            price=self._world.price,
-            measured=self._world.measured,
-            remembered=remembered,
-        )
+        senses = self._world.senses(stream=facts.stream, reading=reading, remembered=remembered)
         plan = self._planner.plan(facts, senses, pin=pin, no_fallback=exchange.no_fallback)
         if place is None:
             return plan

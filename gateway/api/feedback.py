@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request
 
 from gateway import events
+from gateway.api.bodies import whole_body
 from gateway.api.service import Service
 from gateway.errors import CallerError
 
@@ -40,7 +40,7 @@ async def take_feedback(service: Service, request: Request[Any, Any, Any], calle
     ``caller``: only answers to this caller may be judged; None: all. Raises ``CallerError``: 400 for what is no
     feedback, 404 for an answer nobody knows, or one that was somebody else's.
     """
-    given = read_feedback(await _body(service, request))
+    given = read_feedback(await whole_body(service, request))
     score = SCORES[given.verdict] if given.verdict else given.score
     trace = given.trace_id.lower() if given.trace_id else None
     known = service.live.known(given.request_id, trace, caller) if service.live else None
@@ -90,12 +90,3 @@ def _unknown(given: Feedback) -> str:
 
 def _invalid(why: str) -> CallerError:
     return CallerError(400, "invalid_feedback", why, origin="gateway")
-
-
-async def _body(service: Service, request: Request[Any, Any, Any]) -> bytes:
-    try:
-        async with asyncio.timeout(service.client_timeout):
-            return await request.body()
-    except TimeoutError:
-        said = f"the request's body took more than {service.client_timeout:g} s"
-        raise CallerError(408, "request_timeout", said) from None

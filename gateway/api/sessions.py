@@ -5,7 +5,6 @@ A session's id is the one that ``/admin/requests`` shows, its caller's name befo
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -14,6 +13,7 @@ import msgspec
 from litestar import Request, Response, delete, get, put
 from litestar.params import FromPath
 
+from gateway.api.bodies import whole_body
 from gateway.api.guard import require_operator
 from gateway.api.inbound import SESSIONS
 from gateway.api.service import Pinning, Service
@@ -59,7 +59,7 @@ def sessions(service: Service) -> list[Any]:
     @put(SESSIONS + "/{name:str}/model", status_code=200, request_max_body_size=MOST_BYTES, summary=_SETS)
     async def set_model(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Mapping[str, Any]]:
         require_operator(service, request.scope)
-        session, chosen = _session(name), read_choice(await _body(service, request))
+        session, chosen = _session(name), read_choice(await whole_body(service, request))
         if chosen.model == AUTO:
             service.pins.free(session)
             return _told(service, _pin(session, None))
@@ -100,15 +100,6 @@ def _session(quoted: str) -> str:
         said = f"a session's id has at most {LONGEST_ID} characters"
         raise CallerError(400, "invalid_session", said, origin="gateway")
     return session
-
-
-async def _body(service: Service, request: Request[Any, Any, Any]) -> bytes:
-    try:
-        async with asyncio.timeout(service.client_timeout):
-            return await request.body()
-    except TimeoutError:
-        said = f"the request's body took more than {service.client_timeout:g} s"
-        raise CallerError(408, "request_timeout", said) from None
 
 
 def _seen(service: Service, session: str) -> list[dict[str, Any]]:

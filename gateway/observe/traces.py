@@ -26,6 +26,7 @@ from gateway.observe.content import LONGEST, Level, Messages, Room, input_messag
 from gateway.observe.crashes import crash
 from gateway.observe.record import Record, Try
 from gateway.observe.vocabulary import word
+from gateway.routing import Plan
 from gateway.trace_context import Trace
 
 if TYPE_CHECKING:
@@ -260,12 +261,7 @@ def call_attributes(record: Record, provider: str, why: str) -> Attributes:
         "skein.outcome": record.outcome,
         "skein.attempts": len(record.tries),
         "skein.failovers": record.failovers,
-        "skein.route.policy": plan.strategy,
-        "skein.route.rule": decisions.cut(plan.rule),
-        "skein.route.reason": decisions.cut(plan.reason, decisions.LONGEST_REASON),
-        "skein.route.role": plan.role,
-        "skein.route.kind": record.kind,
-        "skein.route.candidates": decisions.all_cut(map(str, plan.targets)),
+        **_route(plan, record.kind),
         "skein.task.type": record.task,
         "langfuse.observation.type": "embedding" if facts.operation == "embeddings" else "generation",
     }
@@ -291,14 +287,6 @@ def call_attributes(record: Record, provider: str, why: str) -> Attributes:
         told["gen_ai.response.finish_reasons"] = tuple(word(each) for each in heard.finish_reasons[:_MOST_REASONS])
     if record.target is not None:
         told["langfuse.observation.model.name"] = heard.model or record.target.model
-    if plan.evidence:
-        told["skein.route.evidence"] = decisions.all_cut(plan.evidence)
-    if plan.candidates:
-        told["skein.route.scores"] = decisions.scores(plan)
-    if plan.turn is not None:
-        told["skein.route.turn"] = plan.turn
-    if plan.pinned is not None:
-        told["skein.route.pinned"] = plan.pinned
     if record.tries:
         _, told["server.address"], told["server.port"] = _place(record.tries[-1].started.url)
     if finished.begun or record.outcome == "ok":
@@ -317,6 +305,27 @@ def call_attributes(record: Record, provider: str, why: str) -> Attributes:
     if why:
         told["langfuse.observation.level"] = "WARNING" if record.outcome in ("ok", "cancelled") else "ERROR"
         told["langfuse.observation.status_message"] = why
+    return told
+
+
+def _route(plan: Plan, kind: str) -> Attributes:
+    """Why who serves does."""
+    told: Attributes = {
+        "skein.route.policy": plan.strategy,
+        "skein.route.rule": decisions.cut(plan.rule),
+        "skein.route.reason": decisions.cut(plan.reason, decisions.LONGEST_REASON),
+        "skein.route.role": plan.role,
+        "skein.route.kind": kind,
+        "skein.route.candidates": decisions.all_cut(map(str, plan.targets)),
+    }
+    if plan.evidence:
+        told["skein.route.evidence"] = decisions.all_cut(plan.evidence)
+    if plan.candidates:
+        told["skein.route.scores"] = decisions.scores(plan)
+    if plan.turn is not None:
+        told["skein.route.turn"] = plan.turn
+    if plan.pinned is not None:
+        told["skein.route.pinned"] = plan.pinned
     return told
 
 

@@ -15,12 +15,11 @@ from gateway.chat import Facts
 from gateway.routing import Candidate, Fleet, LeftOut, Ordered, merged
 from gateway.routing.evidence import draw
 from gateway.routing.tasks import task_of
-from gateway.routing.turns import Kind, Reading
+from gateway.routing.turns import MOST_EVIDENCE, Kind, Reading, last_failures
 from gateway.routing.weighing import Contender, Share, Weighed, needs_of, weighed
 
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
-MOST_EVIDENCE = 10
 DOUBT = 1.0
 """Standard deviations by which a candidate of whom little is known may be better than it is thought to be."""
 LITTLE = 60
@@ -171,7 +170,7 @@ class Dynamic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if all(each is not here for each in able):
             why = f"{here.reference}: {here.unmet[0]}"
             return self._moved(others[0], "context" if here.outgrown else BEST, why, task, reading, left)
-        failed = _failures(reading, kept.seen)
+        failed = last_failures(reading.turns, kept.seen)
         if len(failed) >= self.failure_threshold and others:
             left = (*left, here.reference)
             # When all have failed the best of the others has another go.
@@ -226,19 +225,6 @@ def _asked_again(kept: Kept, reading: Reading) -> Kept | None:
     """Of a conversation that begins: every one is decided anew, unless its very request has just come."""
     same = reading.fingerprint and kept.request == reading.fingerprint and kept.again < MOST_AGAIN
     return msgspec.structs.replace(kept, again=kept.again + 1) if same else None
-
-
-def _failures(reading: Reading, since: int) -> tuple[str, ...]:
-    """What told of the failed turns at the end, none of them before ``since`` or of a model chosen by hand."""
-    found: list[str] = []
-    for number in range(len(reading.turns), since, -1):
-        turn = reading.turns[number - 1]
-        if turn.pinned:
-            continue
-        if not turn.failed:
-            break
-        found.append(f"turn {number}: {turn.evidence}")
-    return tuple(reversed(found))
 
 
 def _at_best(each: Weighed) -> float:

@@ -12,7 +12,8 @@ import msgspec
 
 from gateway.chat import Facts
 from gateway.routing import Candidate, Fleet, LeftOut, Ordered, Target, merged
-from gateway.routing.turns import Reading, Turn
+from gateway.routing.room import room_in
+from gateway.routing.turns import MOST_EVIDENCE, Reading, Turn
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Part = Literal["lead", "worker"]
@@ -20,9 +21,6 @@ Numbered = tuple[int, Turn]
 """A turn, and its number from 1."""
 
 OTHER: dict[Part, Part] = {"lead": "worker", "worker": "lead"}
-ROOM = 4096
-"""Tokens kept free for an answer whose length nobody has bounded; of a small window, a quarter."""
-MOST_EVIDENCE = 10
 
 
 class Due(NamedTuple):
@@ -132,7 +130,7 @@ class Needs(NamedTuple):
         if not window or not self.tokens:
             return None
         bounds = [each for each in (cap, self.answer) if type(each) is int and each > 0]
-        room = min(bounds, default=min(ROOM, window // 4))
+        room = min(bounds, default=room_in(window))
         return window if self.tokens + room > window else None
 
     def windows(self, part: Ordered) -> dict[Target, int]:

@@ -7,17 +7,16 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 
 from gateway.chat import Facts
 from gateway.routing import Advice, Candidate, Consult, Fleet, Ordered, merged
-from gateway.routing.turns import Reading, Turn
+from gateway.routing.turns import MOST_EVIDENCE, Reading, last_failures
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
-MOST_EVIDENCE = 10
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -107,7 +106,7 @@ class PlanFirst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             return Due("plan_kept", "the request came again, its plan is there")
         if any(command.name == "replan" and command.last for command in reading.commands):
             return Due("replan", "the user asked for a new plan", True)
-        failed = _streak(reading.turns, before.turns)
+        failed = last_failures(reading.turns, before.turns)
         if len(failed) >= self.failure_threshold:
             return Due("replan", f"{len(failed)} failed turns in a row", True, failed[-MOST_EVIDENCE:])
         if before.asked_at is not None and turns == before.asked_at + 1:
@@ -185,22 +184,6 @@ def _recounted(kept: Mapping[str, Any], reading: Reading, before: Memory) -> Map
     counted = kept.get("turns")
     shrunk = before.plan is not None and isinstance(counted, int) and len(reading.turns) < counted
     return msgspec.to_builtins(before) if shrunk else None
-
-
-def _streak(turns: Sequence[Turn], since: int) -> tuple[str, ...]:
-    """What told of each of the last turns that they failed, as far as there was no success between, oldest first.
-
-    Turns of a model that the user had chosen by hand say nothing of the executor.
-    """
-    found: list[str] = []
-    for number in range(len(turns), since, -1):
-        turn = turns[number - 1]
-        if turn.pinned:
-            continue
-        if not turn.failed:
-            break
-        found.append(f"turn {number}: {turn.evidence}")
-    return tuple(reversed(found))
 
 
 STRATEGY = PlanFirst

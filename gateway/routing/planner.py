@@ -148,10 +148,6 @@ class Planner:
 
     # Plans
 
-    def remembers(self, name: str) -> bool:
-        """Does the strategy behind that name keep something of its sessions? Raises ``CallerError`` (404)."""
-        return bool(self.remembering(name))
-
     def remembering(self, name: str) -> tuple[str, ...]:
         """The models behind that name whose strategies keep something of their sessions, each once. Raises
         ``CallerError`` (404) for the name itself; behind it, one that leads nowhere keeps nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -102,6 +103,26 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 NOTHING = Reading()
 """Of a request that holds no conversation."""
+
+
+MOST_EVIDENCE = 10
+"""Turns that a decision names as what made it."""
+
+
+def last_failures(turns: Sequence[Turn], since: int) -> tuple[str, ...]:
+    """What told of each of the last turns that they failed, as far as there was no success between, oldest first.
+
+    None of the first ``since`` turns. Those of a model that the user had chosen by hand are passed over.
+    """
+    found: list[str] = []
+    for number in range(len(turns), since, -1):
+        turn = turns[number - 1]
+        if turn.pinned:
+            continue
+        if not turn.failed:
+            break
+        found.append(f"turn {number}: {turn.evidence}")
+    return tuple(reversed(found))
 
 
 # Reading --------------------------------------------------------------------------------------------------------------

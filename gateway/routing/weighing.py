@@ -20,6 +20,7 @@ from gateway.chat import Facts
 from gateway.routing import Fleet, Measured, Ordered, Target
 from gateway.routing.capabilities import LANGUAGES, TOLD, grades
 from gateway.routing.evidence import deviation
+from gateway.routing.room import room_in
 from gateway.routing.tasks import is_foreign
 from gateway.routing.turns import Reading
 
@@ -27,8 +28,6 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 ANSWER = 800
 """Tokens an answer is expected to have."""
-ROOM = 4096
-"""Tokens kept free for an answer whose length nobody has bounded; of a small window, a quarter."""
 WARM = 0.25
 """What of the price of the history is paid where the vendor's cache holds it: their discounts are 50 to 90 %."""
 FREE = 0.01
@@ -214,7 +213,7 @@ def _unmet(contender: Contender, target: Target, needs: Needs, window: int | Non
     )
     unmet = [why for wanted, told, known, why in table if wanted and (known if told is None else told) is False]
     if window:
-        room = min(ROOM, window // 4) if needs.room is None else needs.room
+        room = room_in(window) if needs.room is None else needs.room
         if needs.input + room > window:
             unmet.append(f"window {window} is too small for about {needs.input} tokens and {room} of answer")
     return tuple(unmet)

@@ -341,8 +341,8 @@ def test_planners_may_be_any_models_and_those_that_cannot_chat_are_left_out() ->
     alone = planner.plan(Facts(model="m"), SENSES, no_fallback=True)
     assert alone.consult is not None
     assert (alone.targets, alone.consult.targets) == ((target("d"),), (target("c"),))
-    assert planner.remembers("m")
-    assert not planner.remembers("smart")
+    assert planner.remembering("m")
+    assert not planner.remembering("smart")
 
 
 def test_without_a_planner_that_can_chat_nobody_is_asked() -> None:
