@@ -87,6 +87,7 @@ class Planner:
         listings: Mapping[str, frozenset[str]],
     ) -> None:
         self.models, self.aliases, self.owners, self.listings = models, aliases, owners, listings
+        self._remember: dict[str, tuple[str, ...]] = {}
 
     # Names
 
@@ -151,6 +152,14 @@ class Planner:
     def remembering(self, name: str) -> tuple[str, ...]:
         """The models behind that name whose strategies keep something of their sessions, each once. Raises
         ``CallerError`` (404) for the name itself; behind it, one that leads nowhere keeps nothing."""
+        if name not in self.models:
+            return self._remembering(name)
+        # Asked with every request; listings change only which targets there are, and targets keep nothing.
+        if name not in self._remember:
+            self._remember[name] = self._remembering(name)
+        return self._remember[name]
+
+    def _remembering(self, name: str) -> tuple[str, ...]:
         found: dict[str, bool] = {}
         waiting = [self.resolve(name)]
         while waiting:
