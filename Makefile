@@ -1,6 +1,6 @@
 # Needs a Python >= 3.11 with its venv module, and nothing else. PYTHON=... chooses one; ARGS=... goes to the command.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint format bench picture schema dashboards lock clean
+.PHONY: help run demo test lint format bench performance picture schema dashboards lock clean
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -34,8 +34,13 @@ format: $(DEV) ## Put the code into its format
 	$(BIN)/ruff check --fix-only --select I .
 	$(BIN)/ruff format .
 
-bench: $(RUNTIME) ## Measure the gateway's own overhead
+bench: $(RUNTIME) ## Measure the gateway's own overhead, beside nginx if it is installed (make bench ARGS="--cases small")
 	@exec $(BIN)/python -m gateway bench $(ARGS)
+
+performance: $(RUNTIME) ## Write the table and the pictures of docs/performance.md
+	$(BIN)/python -m gateway bench --markdown --picture docs/performance.svg $(ARGS) > docs/performance-figures.md.new
+	@mv docs/performance-figures.md.new docs/performance-figures.md
+	$(BIN)/python -m gateway bench --flame docs/performance-flame.svg --rounds 1 --requests 30000
 
 picture: $(RUNTIME) ## Write docs/dynamic.svg: the strategy dynamic in its simulated world
 	$(BIN)/skein bench --routing --picture docs/dynamic.svg

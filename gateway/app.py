@@ -10,9 +10,8 @@ import random
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Litestar
@@ -53,6 +52,9 @@ from gateway.stores import Store
 from gateway.stores.memory import MemoryStore
 from gateway.thoughts import Thoughts
 from gateway.upstream import Upstream, shown_url
+from gateway.wire.bounded import BoundedProtocol
+from gateway.wire.dialing import origin_of
+from gateway.wire.lane import Lanes
 
 # How often the configuration file is looked at, in seconds.
 LOOK_EVERY = 1.0
@@ -243,7 +245,7 @@ class Runtime:
             return False
         needs_restart = tuple(
             f"server.{name}"
-            for name in ("host", "port", "workers", "metrics_port")
+            for name in ("host", "port", "workers", "metrics_port", "lane")
             if getattr(config.server, name) != getattr(self._started.server, name)
         ) + tuple(
             f"observe.{name}"
@@ -321,9 +323,11 @@ class Runtime:
 
     async def emptied(self, seconds: float) -> None:
         """Waits until nothing is running any more, but not longer than this."""
-        tasks = [running.task for running in self.service.running if running.task]
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
+        self.service.empty.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                if self.service.running:
+                    await self.service.empty.wait()
 
     def cut(self) -> None:
         """Ends what is still running; the clients are told, those at least that still listen."""
@@ -339,8 +343,7 @@ class Runtime:
 
     def _leave(self) -> None:
         for running in list(self.service.running):
-            if running.task:
-                running.task.cancel()
+            running.leave()
 
     def warm(self) -> None:
         """Has threads import and read what the first requests would wait for."""
@@ -513,13 +516,6 @@ def digest(config: Config) -> str:
     return hashlib.sha256(repr((parts, rest)).encode()).hexdigest()[:12]
 
 
-def origin_of(base: str) -> str:
-    """As the pool names it: scheme, host and port."""
-    parts = urlsplit(base)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
-    return f"{parts.scheme}://{parts.hostname}:{port}"
-
-
 def span_of(seconds: float) -> str:
     return f"{seconds / 60:g}m" if seconds >= 60 else f"{seconds:g}s"
 
@@ -540,3 +536,8 @@ def build_app(runtime: Runtime) -> Inbound:
             await runtime.stop()
 
     return Inbound(build_routes(runtime.service, [lifespan]), runtime.service)
+
+
+def protocol(config: Config, app: Inbound) -> Any:
+    """What makes the protocol of each connection, for uvicorn."""
+    return Lanes(app.hot) if config.server.lane else BoundedProtocol

@@ -21,6 +21,7 @@ from gateway.resilience.health import Ticket
 from gateway.resilience.keys import Keys
 from gateway.routing import Plan, Target
 from gateway.sse import comment
+from gateway.strand import briefly
 from gateway.thoughts import Thoughts
 from gateway.trace_context import Trace
 from gateway.translate import Asked, Outgoing, Stream, translator
@@ -268,12 +269,13 @@ class Calling:
 
     async def prepare(self) -> Call | Fault:
         """What is to be sent, signed. A fault of the caller's (``bad_request``) is known before anybody is called."""
-        try:
-            # What a call needs first (media, a token) may take its time, but not more than there is.
-            async with asyncio.timeout(self._left(self.total_at)):
-                return await self._call()
-        except TimeoutError:
+        # What a call needs first (media, a token) may take its time, but not more than there is.
+        call = await briefly(self._call(), self._left(self.total_at))
+        if isinstance(call, asyncio.Task):
+            call.cancel()
+            await asyncio.wait({call})
             return self.terms.too_long(max(self.clock(), self.total_at))
+        return call
 
     async def open(self, call: Call) -> Opened | Fault:
         """Up to the first output (``live``), or to the end (``held``, or not streamed)."""

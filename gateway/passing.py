@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
 
 from gateway.chat import Called, Heard, Kept, Reasoning, Usage
 from gateway.dialects import Dialect
-from gateway.dialects.flattening import flattened_frame
+from gateway.dialects.flattening import flattened_frame, may_flatten
 from gateway.dialects.glimpse import CallPart, Glimpse
-from gateway.dialects.openai_chat import identity, restamp, without_usage
+from gateway.dialects.openai_chat import NO_USAGE, identity, restamp, without_usage
 from gateway.dialects.replaying import remembered
 from gateway.errors import Fault, FaultKind
-from gateway.sse import DONE, Frame, OversizedFrame, Splitter, event
+from gateway.sse import DONE, Frame, OversizedFrame, Splitter, event, plain_events
 
 # A gap of more than so many seconds between two reads of a stream is a stall.
 STALL = 5.0
@@ -88,6 +88,15 @@ class Digest(msgspec.Struct):
             if part.id and (thoughts or signature):
                 yield part.id, Kept(thoughts, signature)
 
+    def said(self, texts: Sequence[str]) -> None:
+        """As many events as there are texts, each of which said that and did nothing else (``Dialect.skim``)."""
+        self.chunks += len(texts)
+        self.progress += len(texts)
+        self.output = True
+        self.reasons.setdefault(0, None)
+        if self.keep:
+            self.text.extend(filter(None, texts))
+
     def note(self, glimpse: Glimpse) -> None:
         self.chunks += 1
         if self.id is None:
@@ -125,6 +134,9 @@ class Passing:
     Comments and damaged events are left out; ``fault`` is set when the vendor reports an error inside the stream.
     """
 
+    skims = True
+    """Reads of whole events, whose common middle says something and nothing else, are skimmed; nothing told differs."""
+
     def __init__(
         self,
         dialect: Dialect,
@@ -154,6 +166,59 @@ class Passing:
 
     def feed(self, chunk: bytes, now: float) -> bytes:
         self.digest.arrived(len(chunk), now)
+        begin = chunk.find(b"\n\n") + 2 if self._splitter.pending else 0
+        end = chunk.rfind(b"\n\n") + 2
+        if end < 2 or begin >= end or (begin, end) == (0, len(chunk)):
+            return self._fed(chunk, now)
+        # This read begins or ends inside an event; those between are whole.
+        pieces = (chunk[:begin], chunk[begin:end], chunk[end:])
+        return b"".join([self._fed(piece, now) for piece in pieces if piece])
+
+    def _fed(self, chunk: bytes, now: float) -> bytes:
+        if self.skims and not (self._flatten and may_flatten(chunk)):
+            events = self._splitter.plain(chunk)
+            if events is not None:
+                return self._skimmed(chunk, events, now)
+        return self._read(chunk, now)
+
+    def _skimmed(self, chunk: bytes, events: list[bytes], now: float) -> bytes:
+        """Events that say something and do nothing else are noted together; each of the others is read with care."""
+        said = self.dialect.skim(events, self.digest.tool and not self.digest.keep)
+        if self._replays:
+            # Thoughts are kept as they came.
+            said = [text or None for text in said]
+        said.append(None)  # ends the last run of texts
+        kept: list[bytes] = []
+        place = 0
+        while place < len(events) and not (self.done or self.fault):
+            end = said.index(None, place) if self._introduced else place
+            if end > place:
+                self.digest.said(cast("list[str]", said[place:end]))
+                kept.append(self._without_usage(plain_events(events[place:end])))
+            else:
+                end = place + 1
+                kept += self._keep([Frame(plain_events(events[place:end]), events[place])], now)
+            place = end
+        raw = b"".join(kept)
+        return chunk if raw == chunk else raw
+
+    @property
+    def _introduced(self) -> bool:
+        """What is told once of an answer is known."""
+        digest = self.digest
+        return digest.id is not None and (bool(digest.identity) or not digest.keep)
+
+    def _without_usage(self, raw: bytes) -> bytes:
+        """Events without the ``usage``, null or nested, that nobody asked for; none of them counts anything."""
+        if not self._withhold_usage or b'"usage"' not in raw:
+            return raw
+        without = raw.replace(NO_USAGE + b"\n\n", b"}\n\n")
+        if b'"usage"' not in without:
+            # It stood at the end of events and nowhere else.
+            return without
+        return b"".join(without_usage(frame) for frame in Splitter().feed(raw))
+
+    def _read(self, chunk: bytes, now: float) -> bytes:
         began_clean = self._between
         try:
             frames = self._splitter.feed(chunk)
@@ -224,6 +289,8 @@ _LOOK_AT = 64
 
 class Continuing(Passing):
     """The rest of an answer that broke off, from another target: made to look like one answer, nothing said twice."""
+
+    skims = False
 
     def __init__(
         self, dialect: Dialect, delivered: str, first: dict[str, Any], *, withhold_usage: bool, flatten: bool = False

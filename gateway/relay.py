@@ -37,6 +37,7 @@ from gateway.resilience.failover import Attempt, Outcome, Policy, next_attempt
 from gateway.resilience.health import Health, Ticket
 from gateway.resilience.verdict import error_of, most_telling, retry_after_of, status_of
 from gateway.routing import Consult, Place, Plan, Target
+from gateway.strand import briefly
 from gateway.telling import Pricing, Teller, unfailing
 from gateway.thoughts import Thoughts
 from gateway.upstream import Opener, shown_url, without_secrets
@@ -137,13 +138,11 @@ class Story:
         if not terms.facts.stream:
             opened = await self._answered()
             return Answer(status=200, headers=self._head(opened), body=opened.head)
-        self._opening = asyncio.get_running_loop().create_task(self._answered())
-        await asyncio.wait({self._opening}, timeout=terms.policy.exchange.keepalive or None)
-        if self._opening.done():
-            opened = self._opening.result()
-            return Answer(status=200, headers=self._head(opened), body=self.hand_on(opened))
+        opened_or_not = await briefly(self._answered(), terms.policy.exchange.keepalive or None)
+        if not isinstance(opened_or_not, asyncio.Task):
+            return Answer(status=200, headers=self._head(opened_or_not), body=self.hand_on(opened_or_not))
         # The head goes out without a target: which one will answer is not known yet.
-        self._head_is_out = True
+        self._head_is_out, self._opening = True, opened_or_not
         return Answer(status=200, headers=[*self.headers(None), *STREAM_HEAD], body=self._hand_on_later(self._opening))
 
     async def _answered(self) -> Opened:

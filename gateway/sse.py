@@ -7,6 +7,7 @@ several ``data`` lines make one value, lines that begin with a colon are comment
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 # Atomic groups: a CRLF must never be read as CR followed by LF, that would be a blank line.
@@ -64,6 +65,20 @@ class Splitter:
             raise OversizedFrame(f"an event of more than {self._limit} bytes")
         return frames
 
+    def plain(self, chunk: bytes) -> list[bytes] | None:
+        """The data of each event, where a read is whole events of one ``data`` line each and nothing besides.
+
+        None for any other read: that is for ``feed``, nothing of it was taken.
+        """
+        if self._buffer or not (chunk.startswith(b"data: ") and chunk.endswith(b"\n\n")) or b"\r" in chunk:
+            return None
+        events = chunk[6:-2].split(b"\n\ndata: ")
+        if chunk.count(b"\n") != 2 * len(events):
+            # There are line feeds inside the events.
+            return None
+        self._started, self._after_return = True, False
+        return events
+
     @property
     def pending(self) -> bool:
         """An event has begun that is not whole yet."""
@@ -94,6 +109,11 @@ def event(data: bytes, name: bytes = b"") -> bytes:
     """One event; a line feed inside the data begins another ``data`` line."""
     named = b"event: " + name + b"\n" if name else b""
     return named + b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
+
+
+def plain_events(events: Sequence[bytes]) -> bytes:
+    """The bytes that ``Splitter.plain`` read these from."""
+    return b"data: " + b"\n\ndata: ".join(events) + b"\n\n"
 
 
 def comment(text: bytes) -> bytes:

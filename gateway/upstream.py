@@ -9,41 +9,27 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import re
 import ssl
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from html import escape
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from gateway.errors import Fault, FaultKind, Origin
-
-if TYPE_CHECKING:
-    from gateway.wire.pool import Borrowed, Pool
-
-# Bytes read ahead of the client; past this the vendor is made to wait.
-READ_AHEAD = 256 * 1024
-# A vendor may keep a connection open after its last event; this many seconds it is given to end by itself.
-LINGER = 1.0
+from gateway.errors import Fault, FaultKind
+from gateway.strand import FOR_EVER, parked
+from gateway.wire.connection import Ask, Incoming, network_fault
+from gateway.wire.pool import Pool
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class Call(Ask, frozen=True, kw_only=True):
     """One physical call. Times are seconds; ``secrets`` are never to appear in a fault."""
 
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
-    connect: float = 5.0
-    write: float = 60.0
     head: float = 60.0
     """How long the head of the reply may take, from the start of the call."""
-    fresh: bool = False
     secrets: tuple[str, ...] = ()
 
 
@@ -97,7 +83,7 @@ async def read_all(reply: Reply, idle: float, total: float, limit: int) -> bytes
         chunk = await reply.read(max(0.0, min(idle, left)))
         if chunk is None:
             kind = FaultKind.TIMEOUT_IDLE if idle < left else FaultKind.TIMEOUT_TOTAL
-            return _network_fault(kind, "the answer stopped in the middle")
+            return network_fault(kind, "the answer stopped in the middle")
         if isinstance(chunk, Fault):
             return chunk
         if not chunk:
@@ -156,62 +142,32 @@ class NetworkOpener:
     """HTTP/1.1 over the pool. Redirects are not followed (they would carry our key away), cookies are not kept."""
 
     def __init__(self) -> None:
-        self._pool: Pool | None = None
+        self._pool = Pool(_tls)
 
     async def open(self, call: Call) -> Reply | Fault:
-        import httpcore
-
-        from gateway.wire.pool import Pool
-
-        if self._pool is None:
-            self._pool = Pool(_tls)
-        timeouts = {"connect": call.connect, "read": None, "write": call.write, "pool": None}
+        until = asyncio.get_running_loop().time() + call.head
+        incoming = self._pool.send(call)
         try:
-            url = httpcore.URL(call.url)
-            request = httpcore.Request(
-                call.method, url, headers=_wire_headers(call), content=call.body, extensions={"timeout": timeouts}
-            )
-            async with asyncio.timeout(call.head):
-                borrowed = await self._pool.send(request, fresh=call.fresh)
-        except TimeoutError:
-            return _network_fault(FaultKind.TIMEOUT_FIRST_TOKEN, f"no answer within {call.head:g} s")
-        except httpcore.ConnectTimeout:
-            return _network_fault(FaultKind.TIMEOUT_CONNECT, f"no connection within {call.connect:g} s")
-        except httpcore.WriteTimeout:
-            said = f"the vendor stopped reading the request for {call.write:g} s"
-            return _network_fault(FaultKind.TIMEOUT_FIRST_TOKEN, said)
-        except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
-            # Our own request is not HTTP: the vendor has not even seen it.
-            said = f"the request cannot be sent: {_said(error)}"
-            return Fault(kind=FaultKind.BAD_REQUEST, message=said, origin="gateway")
-        except (
-            httpcore.NetworkError,
-            httpcore.ProtocolError,
-            httpcore.ProxyError,
-            httpcore.ConnectionNotAvailable,
-            OSError,
-        ) as error:
-            return _network_fault(FaultKind.UNREACHABLE, _said(error))
-        return NetworkReply(borrowed)
+            while not incoming.status:
+                ended = incoming.take()
+                if isinstance(ended, Fault):
+                    return ended
+                if not await parked(incoming, until) and not incoming.status:
+                    incoming.close()
+                    return network_fault(FaultKind.TIMEOUT_FIRST_TOKEN, f"no answer within {call.head:g} s")
+        except BaseException:
+            incoming.close()
+            raise
+        return NetworkReply(incoming)
 
     def connections(self) -> Mapping[str, tuple[int, int]]:
-        return self._pool.counts() if self._pool is not None else {}
+        return self._pool.counts()
 
     async def sweep(self) -> None:
-        if self._pool is not None:
-            await self._pool.sweep()
+        self._pool.sweep()
 
     async def close(self) -> None:
-        if self._pool is not None:
-            await self._pool.close()
-
-
-def _wire_headers(call: Call) -> list[tuple[bytes, bytes]]:
-    """Raises ``ValueError`` for a value that no header may hold."""
-    headers = [("host", urlsplit(call.url).netloc.rpartition("@")[2]), *call.headers]
-    if call.body is not None:
-        headers.append(("content-length", str(len(call.body))))
-    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+        await self._pool.close()
 
 
 def _tls() -> ssl.SSLContext:
@@ -221,105 +177,41 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _network_fault(kind: FaultKind, message: str, origin: Origin = "network") -> Fault:
-    return Fault(kind=kind, message=message, origin=origin)
-
-
-def _said(error: BaseException) -> str:
-    """The system's own words where there are any: "All connection attempts failed" tells nobody why."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, BaseExceptionGroup):
-            seen = seen.exceptions[0]
-        if isinstance(seen, OSError) and seen.strerror:
-            # Event loops have words of their own for it; resolvers count below zero.
-            system = seen.errno and seen.errno > 0 and not isinstance(seen, ssl.SSLError)
-            return os.strerror(seen.errno) if system and seen.errno else seen.strerror
-        seen = seen.__cause__ or seen.__context__
-    return str(error) or type(error).__name__
-
-
 class NetworkReply:
-    """A reply being read ahead by one task, so that a reader can stop waiting without losing the connection."""
+    """A reply as it arrives, its ``content-encoding`` undone. What is here already is read without waiting."""
 
-    def __init__(self, borrowed: Borrowed) -> None:
-        self.status, self.connected = borrowed.response.status, borrowed.connected
-        self.headers: Mapping[str, str] = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in borrowed.response.headers
-        }
-        self._borrowed = borrowed
-        self._chunks: deque[bytes] = deque()
-        self._ahead = 0
-        self._end: bytes | Fault | None = None
-        self._reader: asyncio.Future[None] | None = None
-        self._room = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._read_ahead())
+    def __init__(self, incoming: Incoming) -> None:
+        self.status, self.headers, self.connected = incoming.status, incoming.headers, incoming.connected
+        self._incoming = incoming
+        encoding = incoming.headers.get("content-encoding")
+        self._inflate = inflater(encoding) if encoding else None
 
     async def read(self, wait: float | None = None) -> bytes | Fault | None:
-        if not self._chunks and self._end is None and not await self._something(wait):
-            return None
-        if not self._chunks:
-            return self._end
-        chunk = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks.clear()
-        self._ahead = 0
-        self._room.set()
-        return chunk
+        until = None
+        while True:
+            taken = self._incoming.take()
+            if taken is not None:
+                chunk = self._plain(taken) if taken and self._inflate else taken
+                # An empty one would be the end.
+                if chunk or not taken:
+                    return chunk
+                continue
+            if until is None:
+                until = FOR_EVER if wait is None else asyncio.get_running_loop().time() + wait
+            if not await parked(self._incoming, until):
+                return None
+
+    def _plain(self, taken: bytes | Fault) -> bytes | Fault:
+        if isinstance(taken, Fault) or self._inflate is None:
+            return taken
+        try:
+            return self._inflate(taken)
+        except zlib.error as error:
+            self._incoming.close()
+            return Fault(kind=FaultKind.GARBLED, message=f"the answer's compression is broken: {error}")
 
     async def close(self, *, linger: bool = False) -> None:
-        if self._task.done() or self._end is not None:
-            # The end was reached: the connection is being given back already.
-            return
-        if linger:
-            self._ahead = -(2**40)
-            self._room.set()
-            handle = asyncio.get_running_loop().call_later(LINGER, self._task.cancel)
-            self._task.add_done_callback(lambda _: handle.cancel())
-            return
-        self._task.cancel()
-        await asyncio.wait({self._task}, timeout=LINGER)
-
-    async def _something(self, wait: float | None) -> bool:
-        loop = asyncio.get_running_loop()
-        self._reader = loop.create_future()
-        timer = loop.call_later(wait, _wake, self._reader) if wait is not None else None
-        try:
-            await self._reader
-        finally:
-            self._reader = None
-            if timer:
-                timer.cancel()
-        return bool(self._chunks) or self._end is not None
-
-    async def _read_ahead(self) -> None:
-        import httpcore
-
-        inflate = inflater(self.headers.get("content-encoding", ""))
-        try:
-            async for read in self._borrowed.response.aiter_stream():
-                chunk = inflate(read)
-                if not chunk:
-                    continue
-                self._chunks.append(chunk)
-                self._ahead += len(chunk)
-                self._wake_reader()
-                if self._ahead > READ_AHEAD:
-                    self._room.clear()
-                    await self._room.wait()
-            self._end = b""
-        except zlib.error as error:
-            self._end = Fault(kind=FaultKind.GARBLED, message=f"the answer's compression is broken: {error}")
-        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            self._end = _network_fault(FaultKind.UNREACHABLE, f"the connection broke: {_said(error)}")
-        finally:
-            if self._end is None:
-                self._end = _network_fault(FaultKind.UNREACHABLE, "the call was given up", "gateway")
-            self._wake_reader()
-            await self._borrowed.give_back()
-
-    def _wake_reader(self) -> None:
-        if self._reader is not None:
-            _wake(self._reader)
+        self._incoming.close(linger=linger)
 
 
 def inflater(encoding: str) -> Callable[[bytes], bytes]:
@@ -336,8 +228,3 @@ def _not_understood(encoding: str) -> Callable[[bytes], bytes]:
         raise zlib.error(f"content-encoding {encoding} is not understood")
 
     return refuse
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

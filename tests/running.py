@@ -12,8 +12,7 @@ import uvicorn
 import uvloop
 
 from gateway import events
-from gateway.app import Runtime, build_app
-from gateway.cli.bounded import BoundedProtocol
+from gateway.app import Runtime, build_app, protocol
 from gateway.config import parse
 from gateway.observe.observability import Logging
 
@@ -70,8 +69,15 @@ def running_gateway(
 
     runtime = Runtime(parse(config, env or {}, path or "test"), observe, env or {}, path, logging=logging)
     gateway = RunningGateway(runtime, seen)
+    app = build_app(runtime)
     settings = uvicorn.Config(
-        build_app(runtime), port=0, http=BoundedProtocol, ws="none", lifespan="on", log_config=None, server_header=False
+        app,
+        port=0,
+        http=protocol(runtime.config, app),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        server_header=False,
     )
     ready = threading.Event()
 

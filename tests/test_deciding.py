@@ -82,6 +82,13 @@ class Desk:
         )
         return asyncio.run(self.runtime.gateway.plan(exchange, openai_chat.peek(sent, header)))
 
+    def adopt(self, config: str) -> None:
+        """Puts another configuration to work, as a reload does."""
+        runtime = self.runtime
+        runtime.gateway, runtime.planner, runtime._world = runtime._compose(
+            parse(config, {}), runtime.gateway.providers
+        )
+
     def refused(self, *messages: dict[str, Any], **how: Any) -> tuple[int, str, str]:
         with pytest.raises(CallerError) as refused:
             self.plan(*messages, **how)
@@ -215,7 +222,7 @@ def test_a_forbidden_model_of_long_ago_is_passed_over(desk: Desk):
 
 def test_an_operators_model_that_is_gone_since_a_reload_is_passed_over(desk: Desk):
     desk.runtime.pinned.pin(SESSION, "smart")
-    del desk.runtime.planner.models["smart"]  # type: ignore[attr-defined]
+    desk.adopt(CONFIG.replace("smart", "clever"))
     plan = desk.plan(model="fast")
     assert (plan.pinned, plan.model) == (None, "fast")
     assert plan.evidence == ("admin: passed over, model_not_found",)
@@ -239,6 +246,15 @@ def test_facts_without_a_session_ask_no_operator(desk: Desk):
     exchange = Exchange(id="r", dialect=openai_chat, body=b"{}", caller="ci")
     assert list(decider._pins(exchange, Facts(model="fast"), lambda: None)) == []  # type: ignore[arg-type,return-value]
     assert asked == []
+
+
+def test_what_is_the_same_for_all_is_worked_out_once_and_refused_to_some(desk: Desk):
+    plain = desk.plan(model="gpt-4o")
+    assert desk.plan(model="gpt-4o") is plain
+    assert desk.plan(model="gpt-4o", only="fast") is plain
+    assert desk.refused(model="gpt-4o", only="smart")[:2] == (403, "model_not_allowed")
+    assert desk.plan(model="gpt-4o", operator="smart").pinned == "admin"
+    assert desk.plan(user("/model smart"), model="gpt-4o", header="coder").asked == "coder"
 
 
 # How the conversation is read -----------------------------------------------------------------------------------------

@@ -14,32 +14,20 @@ import msgspec
 
 from gateway import events
 from gateway.access.keys import Caller
-from gateway.api.replies import (
-    JSON,
-    Headers,
-    encoded,
-    lower,
-    refusal_headers,
-    request_id,
-    retry_after_headers,
-    unauthorised,
-)
+from gateway.api.client import AsgiClient, Client
+from gateway.api.replies import JSON, Headers, refusal_headers, request_id, retry_after_headers, unauthorised
 from gateway.api.service import ManagedPrompt, Service
 from gateway.attempt import Exchange
 from gateway.dialects import Dialect
 from gateway.errors import CallerError
+from gateway.patience import too_large
 from gateway.relay import Aborted, Answer, OutOfOptions, Story
 from gateway.resilience.verdict import error_of_caller
+from gateway.strand import in_task
 from gateway.trace_context import trace_of
 from gateway.units import parse_duration
 
-# A client that takes nothing for this long has stalled: its exchange is given up.
-STALLED = 120.0
 CLIENT_CLOSED = 499
-# Bytes a second below which a request's body comes too slowly.
-SLOWEST = 1024
-# A request that is refused unread is read so far, for so long, before the connection is closed under it.
-UNREAD_LIMIT, UNREAD_SECONDS = 256 * 1024, 1.0
 # How many gateways a request may pass: a provider that points back at this one would go round for ever.
 MOST_HOPS = 8
 
@@ -58,40 +46,36 @@ SUBAGENTS = ("x-claude-code-agent-id", "x-openai-subagent", "x-codex-parent-thre
 
 
 class Passage:
-    """One exchange over ASGI. An ASGI application, so that it sees the client leave."""
+    """One exchange with a client. Also an ASGI application, for those that come that way."""
 
     def __init__(self, service: Service, dialect: Dialect) -> None:
         self._service, self._dialect = service, dialect
         self._story: Story | None = None
-        self.task: asyncio.Task[Any] | None = None
-        self._gone = False
         self._started = False
         self._cut = False
-        self._read = self._refusing = False
-        # The last byte is on its way: a client that leaves now has had its answer.
-        self._told = False
+        self._refusing = False
         # Seconds that were not the gateway's: the client took them to send its request, or others to give its prompt.
         self._waited = 0.0
         self.id = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.task = asyncio.current_task()
-        self._receive, self._send = receive, send
-        headers = lower(scope)
-        self.id = request_id(headers)
+        await self.serve(AsgiClient(scope, receive, send))
+
+    async def serve(self, client: Client) -> None:
+        """From the request to the last byte of the answer; runs in a task or by hand."""
+        self._client = client
+        self.id = request_id(client.headers)
         self._service.running.add(self)
-        self._arrived(scope, headers)
-        watch: asyncio.Task[None] | None = None
+        self._arrived()
         try:
-            exchange = await self._admit(scope, headers)
-            watch = asyncio.get_running_loop().create_task(self._watch())
+            exchange = await self._admit()
+            client.watch()
             await self._serve(exchange)
         except asyncio.CancelledError:
-            if not (self._gone or self._cut):
+            if not (client.gone or self._cut):
                 self._finish("cancelled", CLIENT_CLOSED)
                 raise
-            if self.task:
-                self.task.uncancel()
+            _go_on()
             if self._cut and not self._started:
                 error = CallerError(
                     503, "gateway_draining", "the gateway is shutting down", type="server_error", origin="gateway"
@@ -100,12 +84,12 @@ class Passage:
             self._finish("cancelled", CLIENT_CLOSED)
         except CallerError as error:
             self._refusing = True
-            if not self._read:
+            if not client.read:
                 with self._waiting():
                     await self._discard()
             await self._refuse(error)
         except Aborted:
-            # Returning without an end makes the server cut the connection: agents take that for a fault, not an answer.
+            # Ending without an end makes the server cut the connection: agents take that for a fault, not an answer.
             self._finish("broken", 200)
         except Exception:
             self._service.emit(
@@ -124,9 +108,8 @@ class Passage:
         finally:
             # Whatever happened: an exchange ends once, and is told.
             self._finish("cancelled", CLIENT_CLOSED)
-            self._service.running.discard(self)
-            if watch:
-                watch.cancel()
+            self._service.left(self)
+            client.close()
             if self._story:
                 await self._story.close()
 
@@ -138,14 +121,18 @@ class Passage:
     def cut(self) -> None:
         """The drain has waited long enough."""
         self._cut = True
-        if (self._story is None or not self._story.cut()) and self.task:
-            self.task.cancel()
+        if self._story is None or not self._story.cut():
+            self._client.cancel()
+
+    def leave(self) -> None:
+        """Nobody is told any more."""
+        self._client.cancel()
 
     # Before
 
-    def _arrived(self, scope: Any, headers: Mapping[str, str]) -> None:
+    def _arrived(self) -> None:
         """From here on there is an exchange, whatever becomes of it."""
-        service = self._service
+        service, client, headers = self._service, self._client, self._client.headers
         self._began = service.gateway.clock()
         self._trace = trace_of(headers, random.getrandbits, service.sample_ratio)
         service.emit(
@@ -153,16 +140,16 @@ class Passage:
                 at=self._began,
                 exchange_id=self.id,
                 span=self._trace.server,
-                route=scope["path"],
+                route=client.path,
                 trace=self._trace,
-                method=scope["method"],
-                client=(scope.get("client") or (None,))[0],
+                method=client.method,
+                client=client.address,
                 user_agent=headers.get("user-agent", "")[:256] or None,
             )
         )
 
-    async def _admit(self, scope: Any, headers: dict[str, str]) -> Exchange:
-        service = self._service
+    async def _admit(self) -> Exchange:
+        service, client, headers = self._service, self._client, self._client.headers
         if service.draining:
             raise CallerError(
                 503,
@@ -183,11 +170,12 @@ class Passage:
             said = f"the request has passed {hops} gateways: a provider's base_url points back at the gateway"
             raise CallerError(508, "loop_detected", said, type="server_error", origin="gateway")
         with self._waiting():
-            sent = await self._body(headers)
+            sent = await client.body(service.max_body, service.client_timeout)
         body = decompressed(sent, headers.get("content-encoding", ""), service.max_body)
-        with self._waiting():
-            prompt = await self._prompt(headers)
-        if prompt:
+        prompt = None
+        if headers.get("x-skein-prompt"):
+            with self._waiting():
+                prompt = await self._prompt(headers)
             body = self._dialect.prepended(body, prompt.messages)
         return Exchange(
             id=self.id,
@@ -205,7 +193,7 @@ class Passage:
             caller=caller.name,
             session=session_of(headers, caller),
             pin=headers.get("x-skein-model") or None,
-            deployment=scope.get("skein.deployment"),
+            deployment=client.deployment,
             subagent=any(name in headers for name in SUBAGENTS),
             timeout=_timeout(headers.get("x-skein-timeout")),
             no_fallback=headers.get("x-skein-no-fallback", "").lower() in ("1", "true", "yes"),
@@ -222,70 +210,22 @@ class Passage:
         finally:
             self._waited += clock() - began
 
-    async def _prompt(self, headers: Mapping[str, str]) -> ManagedPrompt | None:
+    async def _prompt(self, headers: Mapping[str, str]) -> ManagedPrompt:
         """The managed prompt the client asks for (``x-skein-prompt``), to stand before its own messages."""
-        name = headers.get("x-skein-prompt")
-        if not name:
-            return None
         if self._service.prompts is None:
             said = "x-skein-prompt: this gateway has no prompt management (observe.langfuse)"
             raise CallerError(400, "invalid_prompt", said, param="x-skein-prompt")
-        return await self._service.prompts.fetch(name, _variables(headers.get("x-skein-prompt-variables", "")))
-
-    async def _body(self, headers: Mapping[str, str]) -> bytes:
-        limit = self._service.max_body
-        declared = headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > limit:
-            raise too_large(limit)
-        parts: list[bytes] = []
-        size, pause = 0, self._service.client_timeout
-        began = asyncio.get_running_loop().time()
-        while True:
-            # A byte now and then keeps nobody's place: the whole takes no longer than a slow line would.
-            latest = began + pause + size / SLOWEST
-            try:
-                async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + pause, latest)):
-                    message = await self._receive()
-            except TimeoutError:
-                said = f"the request's body paused for more than {pause:g} s, or comes too slowly"
-                raise CallerError(408, "request_timeout", said) from None
-            if message["type"] == "http.disconnect":
-                self._gone = True
-                raise asyncio.CancelledError
-            part = message.get("body", b"")
-            size += len(part)
-            if size > limit:
-                raise too_large(limit)
-            parts.append(part)
-            if not message.get("more_body"):
-                self._read = True
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+        await in_task()
+        variables = _variables(headers.get("x-skein-prompt-variables", ""))
+        return await self._service.prompts.fetch(headers["x-skein-prompt"], variables)
 
     async def _discard(self) -> None:
-        """Reads a little of what will not be used: closing with unread bytes would take our answer back."""
-        left = UNREAD_LIMIT
         try:
-            async with asyncio.timeout(UNREAD_SECONDS):
-                while left > 0 and not self._read:
-                    message = await self._receive()
-                    left -= len(message.get("body", b""))
-                    self._read = not message.get("more_body", False)
-        except TimeoutError:
-            return
+            await self._client.discard()
         except asyncio.CancelledError:
             if not self._cut:
                 raise
-            if self.task:
-                self.task.uncancel()
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        if self._told:
-            return
-        self._gone = True
-        if self.task:
-            self.task.cancel()
+            _go_on()
 
     # During
 
@@ -309,36 +249,28 @@ class Passage:
         story.finish("broken" if story.broken else "ok", answer.status)
 
     async def _stream(self, answer: Answer, body: AsyncGenerator[bytes, None]) -> None:
-        await self._head(answer.status, answer.headers)
+        say = self._client.say
+        await self._begin(answer.status, answer.headers)
         async with aclosing(body) as chunks:
             async for chunk in chunks:
-                await self._say({"type": "http.response.body", "body": chunk, "more_body": True})
-        await self._say({"type": "http.response.body", "body": b"", "more_body": False})
+                await say(chunk)
+        await self._client.end()
 
-    async def _head(self, status: int, headers: Headers) -> None:
+    async def _begin(self, status: int, headers: Headers) -> None:
         self._started = True
-        headers = [*headers, ("traceresponse", self._trace.traceparent(self._trace.server))]
-        await self._say({"type": "http.response.start", "status": status, "headers": encoded(headers, self.id)})
+        traced = ("traceresponse", self._trace.traceparent(self._trace.server))
+        await self._client.begin(self.id, status, [*headers, traced])
 
     async def _reply(self, status: int, headers: Headers, body: bytes) -> None:
         headers = headers if any(name == "content-type" for name, _ in headers) else [*headers, JSON]
-        await self._head(status, [*headers, ("content-length", str(len(body)))])
-        await self._say({"type": "http.response.body", "body": body, "more_body": False})
-
-    async def _say(self, message: dict[str, Any]) -> None:
-        self._told = not message.get("more_body", True)
-        try:
-            async with asyncio.timeout(STALLED):
-                await self._send(message)
-        except TimeoutError:
-            self._gone = True
-            raise asyncio.CancelledError from None
+        await self._begin(status, [*headers, ("content-length", str(len(body)))])
+        await self._client.end(body)
 
     # After
 
     async def _refuse(self, error: CallerError) -> None:
         headers = refusal_headers(error)
-        if not self._read and ("connection", "close") not in headers:
+        if not self._client.read and ("connection", "close") not in headers:
             headers.append(("connection", "close"))
         try:
             await self._reply(error.status, headers, self._dialect.error_body(error_of_caller(error, self.id)))
@@ -361,8 +293,10 @@ class Passage:
         self._story.finish(outcome, status, code=code)
 
 
-def too_large(limit: int) -> CallerError:
-    return CallerError(413, "request_too_large", f"the request's body is larger than {limit} bytes (server.max_body)")
+def _go_on() -> None:
+    """A cancellation was meant for this exchange, and is dealt with here: what runs it may go on."""
+    if task := asyncio.current_task():
+        task.uncancel()
 
 
 def session_of(headers: Mapping[str, str], caller: Caller) -> str | None:

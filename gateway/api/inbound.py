@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
+from gateway.api.chat import Passage
+from gateway.api.client import Client
 from gateway.api.replies import lower, request_id, send_error
 from gateway.api.service import Service
+from gateway.dialects import DIALECTS
 from gateway.errors import CallerError, nearest
 from gateway.events import RequestTurnedAway
 
 CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
 MODELS = "/v1/models"
+
+EXCHANGES = {CHAT: "openai_chat", EMBEDDINGS: "openai_embeddings"}
+"""Route -> the dialect that is spoken there."""
 
 FEEDBACK = "/v1/feedback"
 METRICS = "/metrics"
@@ -59,6 +66,10 @@ def normalise(path: str) -> Route | None:
     if match := _MODEL.match(path):
         return Route(f"{MODELS}/{unquote(match[1])}")
     return None
+
+
+# Clients call the same few paths; what strangers make up is forgotten again.
+_known = lru_cache(256)(normalise)
 
 
 _OPEN = "without keys it serves its own machine only; see access.mode in the configuration"
@@ -107,6 +118,18 @@ class Inbound:
 
     def __init__(self, app: Any, service: Service) -> None:
         self.app, self.service = app, service
+
+    def hot(self, client: Client) -> Coroutine[Any, Any, None] | None:
+        """Serves an exchange, ahead of ASGI; None: it is none, or there is something about it to be looked at."""
+        route = _known(client.path)
+        dialect = DIALECTS.get(EXCHANGES.get(route.path, "")) if route else None
+        service = self.service
+        if route is None or dialect is None or service.draining:
+            return None
+        if service.local_only and foreign(client.headers):
+            return None
+        client.path, client.deployment = route
+        return Passage(service, dialect).serve(client)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":

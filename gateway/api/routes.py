@@ -17,6 +17,7 @@ from gateway.api.inbound import (
     CHAT,
     EMBEDDINGS,
     EVENTS,
+    EXCHANGES,
     FEEDBACK,
     METRICS,
     MODELS,
@@ -52,7 +53,7 @@ def build_routes(service: Service, lifespan: list[Any]) -> Litestar:
 
 
 def exchanges(service: Service) -> list[Any]:
-    chat_dialect, embeddings_dialect = DIALECTS["openai_chat"], DIALECTS["openai_embeddings"]
+    chat_dialect, embeddings_dialect = DIALECTS[EXCHANGES[CHAT]], DIALECTS[EXCHANGES[EMBEDDINGS]]
 
     @post(CHAT, status_code=200, summary="Chat completion", description=_AS_OPENAI.format("chat/create"))
     async def chat() -> Passage:

@@ -17,10 +17,9 @@ from gateway.relay import Gateway
 class Running(Protocol):
     """An exchange under way, as the drain sees it."""
 
-    task: asyncio.Task[Any] | None
-
     def cut(self) -> None: ...
     def refuse_unread(self) -> None: ...
+    def leave(self) -> None: ...
 
 
 class Catalogue(Protocol):
@@ -125,6 +124,8 @@ class Service(msgspec.Struct, kw_only=True):
     prompts: Prompts | None = None
     pins: Pins
     running: set[Running] = msgspec.field(default_factory=set)
+    empty: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    """Set when the last exchange has left."""
     draining: bool = False
     # For operators.
     admin: Doorkeeper = msgspec.field(default_factory=lambda: Doorkeeper([], required=True))
@@ -142,3 +143,8 @@ class Service(msgspec.Struct, kw_only=True):
     """Which of several workers this is: its live view is its own. None: the only one."""
     watching: set[Running] = msgspec.field(default_factory=set)
     """Readers of ``/admin/events``. A drain does not wait for them: it cuts them at once."""
+
+    def left(self, running: Running) -> None:
+        self.running.discard(running)
+        if not self.running:
+            self.empty.set()

@@ -58,6 +58,9 @@ class Tail:
         if self.task:
             self.task.cancel()
 
+    def leave(self) -> None:
+        self.cut()
+
 
 async def _left(receive: Any) -> None:
     while (await receive())["type"] != "http.disconnect":

@@ -1,273 +1,307 @@
 """``skein bench``: CPU microseconds per request and per streamed event, beside a bare nginx, in one run.
 
-Four processes: a mock vendor that answers from memory, the gateway, nginx, and this one, which makes the load. The
-proxy under test has one core, the rest share the others. Trust the ratios: machines differ, and share their cores.
+Several processes: a vendor that answers from memory, the gateway in several ways, nginx, and this one, which makes the
+load. The proxy under test has one core, the rest share the others. Trust the ratios: machines differ.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from gateway.cli import FAILED, OK, UsageError, add_command
+from gateway.cli.printing import print_json, remark
 
-EVENTS = 100
+if TYPE_CHECKING:
+    from gateway.cli.bench_cases import Case
+    from gateway.cli.bench_load import Target
+    from gateway.cli.bench_proxies import Proxy
+    from gateway.cli.bench_rounds import Amount, Report
 
-DESCRIPTION = "Measures CPU microseconds per request and per streamed event, beside a bare nginx where there is one."
+DESCRIPTION = """\
+Measures CPU microseconds per request and per streamed event, latency and memory, beside a bare nginx where there is
+one; or of whatever answers at --url. Every answer is looked at: exit code 1 means that some were wrong."""
 EXAMPLES = """\
   skein bench
-  skein bench --requests 300 --rounds 1 --json
+  skein bench --requests 300 --rounds 1 --cases small,burst --json
+  skein bench --workers 2 --picture speed.svg
+  skein bench --url http://127.0.0.1:4000 --model gpt-5 --pid auto
+  skein bench --peer envoy=http://127.0.0.1:8080 --vendor-port 9000
+  skein bench --idle 5000
+  skein bench --streams 1000
+  skein bench --long 1000000
+  skein bench --flame flame.svg
   skein bench --translation
   skein bench --routing --picture docs/dynamic.svg"""
 
-
-NGINX = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; client_body_buffer_size 1m; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  upstream vendor {{ server 127.0.0.1:{vendor}; keepalive 256; keepalive_requests 1000000; }}
-  server {{
-    listen 127.0.0.1:{port}; keepalive_requests 1000000;
-    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
-    location / {{ proxy_pass http://vendor; }}
-  }}
-}}
-"""
-GATEWAY = """
-server: {{port: {port}}}
-providers: {{vendor: {{vendor: openai_compatible, base_url: "http://127.0.0.1:{vendor}/v1", api_key: bench-key-0123}}}}
-models: {{bench: {{targets: [vendor/bench]}}}}
-observe: {{prices: {{bench: {{input: 1, output: 2}}}}{traces}}}
-"""
-TRACES = ', otlp: {{endpoint: "http://127.0.0.1:{vendor}"}}'
-
-
-class Figure(msgspec.Struct, frozen=True):
-    """One measurement: medians over the rounds."""
-
-    proxy: str
-    case: str
-    requests: int
-    cpu_us_per_request: float
-    cpu_us_per_event: float | None
-    requests_per_second: float
+OTHERS = ("idle", "streams", "long", "flame", "translation", "routing")
+"""What is measured instead, one at a time."""
 
 
 def add(commands: Any) -> None:
     command = add_command(commands, "bench", "measure the gateway's own overhead", DESCRIPTION, EXAMPLES)
-    command.add_argument("--requests", type=int, default=1500, help="requests of each case and round (default 1500)")
-    command.add_argument("--connections", type=int, default=32, help="connections at a time (default 32)")
-    command.add_argument("--rounds", type=int, default=3, help="interleaved rounds; the median counts (default 3)")
-    command.add_argument("--json", action="store_true", help="figures as JSON")
-    command.add_argument(
-        "--translation", action="store_true", help="instead: what reading and writing each vendor's dialect costs"
+    load = command.add_argument_group("load")
+    load.add_argument("--cases", metavar="NAMES", help="some of them, with commas (default: all that can be had)")
+    load.add_argument("--proxies", metavar="NAMES", help="of skein, traced, untold, lane-off, nginx (default: all)")
+    load.add_argument("--requests", type=int, default=3000, help="small requests of each round (default 3000)")
+    load.add_argument("--seconds", type=float, help="so long each, instead of --requests")
+    load.add_argument("--connections", type=int, default=32, help="connections at a time (default 32)")
+    load.add_argument("--rounds", type=int, default=3, help="interleaved rounds; the median counts (default 3)")
+    load.add_argument("--workers", type=int, default=1, help="also measure the gateway with so many processes")
+    other = command.add_argument_group("a gateway that runs already, instead of our own beside nginx")
+    other.add_argument("--url", help="where it is, such as http://127.0.0.1:4000")
+    other.add_argument("--model", help="the model to ask for")
+    other.add_argument("--key", help="its key (default: $SKEIN_KEY)")
+    other.add_argument("--pid", help="its process, for CPU and memory; auto finds one on this machine")
+    peers = command.add_argument_group("other gateways beside ours, which serve small, burst and paced from our vendor")
+    peers.add_argument("--peer", metavar="NAME=URL", action="append", default=[], help="one of them; may be repeated")
+    peers.add_argument("--vendor-port", type=int, metavar="PORT", help="where they find it (default: a free one)")
+    output = command.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="figures as JSON")
+    output.add_argument("--markdown", action="store_true", help="figures as a table for a page")
+    output.add_argument("--picture", metavar="FILE", help="also write the figures, or the curves of --routing, as SVG")
+    instead = command.add_argument_group("instead").add_mutually_exclusive_group()
+    instead.add_argument("--idle", type=int, metavar="N", help="what so many idle clients cost, and who suffers")
+    instead.add_argument("--streams", type=int, metavar="N", help="so many streams at once, some of them read slowly")
+    instead.add_argument("--long", type=int, metavar="N", help="so many requests, and what memory does meanwhile")
+    instead.add_argument("--flame", metavar="FILE", help="where the CPU time goes, as SVG")
+    instead.add_argument(
+        "--translation", action="store_true", help="what reading and writing each vendor's dialect costs"
     )
-    command.add_argument(
-        "--routing", action="store_true", help="instead: how well the strategy dynamic chooses, in a simulated world"
+    instead.add_argument(
+        "--routing", action="store_true", help="how well the strategy dynamic chooses, in a simulated world"
     )
-    command.add_argument("--picture", metavar="FILE", help="of --routing: also write the curves, as SVG")
     command.set_defaults(act=bench)
 
 
 def bench(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
-    if arguments.picture and not arguments.routing:
-        raise UsageError("--picture", "is drawn of the simulated world alone", "add --routing")
-    if arguments.translation:
-        from gateway.cli import bench_translation
+    check(arguments)
+    from gateway.cli.bench_proxies import Broken
 
-        costs = bench_translation.bench(arguments)
-        print(msgspec.json.encode(costs).decode()) if arguments.json else bench_translation.show(costs)
-        return OK
-    if arguments.routing:
-        from gateway.cli import bench_routing
-
-        chosen = bench_routing.bench()
-        if arguments.picture:
-            bench_routing.write(chosen, arguments.picture)
-        print(msgspec.json.encode(chosen).decode()) if arguments.json else bench_routing.show(chosen)
-        return OK
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        folder = Path(name)
-        vendor_port = free_port()
-        stack.enter_context(process([sys.executable, "-m", "gateway.cli.bench_vendor", str(vendor_port)], vendor_port))
-        # All default telemetry; traces exported, every one of them; and nothing told to anybody.
-        proxies = {
-            "skein": stack.enter_context(skein(folder / "plain", vendor_port)),
-            "traced": stack.enter_context(skein(folder / "traced", vendor_port, TRACES.format(vendor=vendor_port))),
-            "untold": stack.enter_context(skein(folder / "untold", vendor_port, options=("--untold",))),
-        }
-        if shutil.which("nginx"):
-            proxies["nginx"] = stack.enter_context(nginx(folder, vendor_port))
-        else:
-            print("nginx is not installed: no comparison", file=sys.stderr)
-        figures = measure(proxies, arguments)
-    if arguments.json:
-        print(msgspec.json.encode(figures).decode())
-    else:
-        show(figures)
-    return OK if figures else FAILED
+    chosen = next((name for name in OTHERS if getattr(arguments, name)), "speed")
+    try:
+        return int(ACTS[chosen](arguments, env))
+    except Broken as broken:
+        remark(str(broken))
+        return FAILED
 
 
-def measure(proxies: Mapping[str, tuple[int, int]], arguments: argparse.Namespace) -> list[Figure]:
-    """``proxies``: name -> (port, process id)."""
-    rounds: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for number in range(arguments.rounds):
-        for case, body in CASES.items():
-            for proxy, (port, pid) in proxies.items():
-                if sys.stderr.isatty():
-                    print(f"\rround {number + 1}: {case:12} {proxy:8}", end="", file=sys.stderr)
-                request = http_request(port, body)
-                asyncio.run(load(port, request, arguments.connections * 2, arguments.connections))
-                before, began = cpu_seconds(pid), os.times().elapsed
-                asyncio.run(load(port, request, arguments.requests, arguments.connections))
-                spent, took = cpu_seconds(pid) - before, os.times().elapsed - began
-                rounds.setdefault((proxy, case), []).append((spent, took))
-    print(file=sys.stderr)
-    figures = []
-    for (proxy, case), measured in rounds.items():
-        spent = sorted(each[0] for each in measured)[len(measured) // 2]
-        took = sorted(each[1] for each in measured)[len(measured) // 2]
-        cpu = spent / arguments.requests * 1e6
-        per_event = cpu / EVENTS if case == "stream" else None
-        figures.append(Figure(proxy, case, arguments.requests, cpu, per_event, arguments.requests / max(took, 1e-3)))
-    return figures
+def check(arguments: argparse.Namespace) -> None:
+    """Raises ``UsageError``."""
+    for name in ("requests", "connections", "rounds", "workers", "seconds", "idle", "streams", "long"):
+        value = getattr(arguments, name)
+        if value is not None and not value > 0:
+            raise UsageError(f"--{name}", f"{value} is not enough", "1 or more" if name != "seconds" else "more than 0")
+    if arguments.url is None:
+        for name in ("model", "key", "pid"):
+            if getattr(arguments, name):
+                raise UsageError(f"--{name}", "is of a gateway that runs already", "add --url")
+    elif not arguments.model:
+        raise UsageError("--model", "is needed to ask the gateway at --url", "one of its /v1/models")
+    elif arguments.workers > 1 or arguments.flame or arguments.peer:
+        raise UsageError("--url", "is measured as it runs, and alone", "leave out --workers, --flame and --peer")
+    instead = [name for name in OTHERS if getattr(arguments, name)]
+    if arguments.picture and instead not in ([], ["routing"]):
+        raise UsageError("--picture", f"is not drawn of --{instead[0]}", "leave it out")
 
 
-def show(figures: list[Figure]) -> None:
-    print(f"{'proxy':8} {'case':8} {'CPU µs/request':>15} {'CPU µs/event':>13} {'requests/s':>11}")
-    for each in figures:
-        event = f"{each.cpu_us_per_event:.1f}" if each.cpu_us_per_event is not None else ""
-        print(
-            f"{each.proxy:8} {each.case:8} {each.cpu_us_per_request:15.0f} {event:>13} {each.requests_per_second:11.0f}"
-        )
+def speed(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from gateway.cli import bench_rounds
+    from gateway.cli.bench_proxies import names
+
+    cases, amount = cases_of(arguments), amount_of(arguments)
+    with subjects(arguments, env, names(arguments.workers > 1, arguments.proxies)) as proxies:
+        report = bench_rounds.measure(proxies, cases, amount, arguments.workers)
+    return tell(report, arguments)
 
 
-# Load -----------------------------------------------------------------------------------------------------------------
+def long(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from gateway.cli import bench_rounds
 
-_MESSAGE = {"role": "user", "content": "x" * 800}
-CASES: dict[str, dict[str, Any]] = {
-    "small": {"model": "bench", "messages": [_MESSAGE]},
-    "agent": {"model": "bench", "messages": [{**_MESSAGE, "content": "y" * 500}] * 60},
-    "stream": {"model": "bench", "messages": [_MESSAGE], "stream": True, "stream_options": {"include_usage": True}},
+    case = cases_of(arguments, "small")[0]
+    amount = msgspec.structs.replace(amount_of(arguments), requests=arguments.long)
+    with subjects(arguments, env, ["skein"]) as proxies:
+        *_, proxy = proxies.values()
+        report = bench_rounds.long(proxy, case, amount)
+    return tell(report, arguments)
+
+
+def crowd(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from gateway.cli import bench_crowd
+    from gateway.cli.bench_proxies import names
+
+    if arguments.streams and arguments.url:
+        raise UsageError("--streams", "needs a vendor of our own, which answers slowly", "leave out --url")
+    case = cases_of(arguments, "small")[0]
+    bench_crowd.allow_open_files((arguments.idle or arguments.streams) * 3)
+    with subjects(arguments, env, names(False, arguments.proxies or "skein,nginx")) as proxies:
+        crowds = [
+            bench_crowd.idle(proxy, arguments.idle, case)
+            if arguments.idle
+            else bench_crowd.streams(proxy, arguments.streams, case)
+            for proxy in proxies.values()
+            if proxy.name != "direct"
+        ]
+    print_json(crowds) if arguments.json else bench_crowd.show(crowds)
+    return FAILED if any(each.failures for each in crowds) else OK
+
+
+def flame(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from gateway.cli import bench_flame, bench_rounds
+    from gateway.cli.bench_proxies import started
+
+    cases, amount = cases_of(arguments, "small"), amount_of(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        stacks = Path(folder) / "stacks"
+        with started(["skein"], options=("--profile", str(stacks))) as proxies:
+            report = bench_rounds.measure({"skein": proxies["skein"]}, cases, amount)
+        sampled = bench_flame.read(stacks.read_text())
+    names = ", ".join(case.name for case in cases)
+    write(arguments.flame, bench_flame.picture(sampled, f"skein serve: {names}"))
+    remark(f"{sum(sampled.values())} samples in {arguments.flame}")
+    return FAILED if report.failures else OK
+
+
+def translation(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from gateway.cli import bench_translation
+
+    costs = bench_translation.bench(arguments)
+    print(msgspec.json.encode(costs).decode()) if arguments.json else bench_translation.show(costs)
+    return OK
+
+
+def routing(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
+    from gateway.cli import bench_routing
+
+    chosen = bench_routing.bench()
+    if arguments.picture:
+        bench_routing.write(chosen, arguments.picture)
+    print(msgspec.json.encode(chosen).decode()) if arguments.json else bench_routing.show(chosen)
+    return OK
+
+
+ACTS = {
+    "speed": speed,
+    "idle": crowd,
+    "streams": crowd,
+    "long": long,
+    "flame": flame,
+    "translation": translation,
+    "routing": routing,
 }
 
 
-def http_request(port: int, body: Mapping[str, Any]) -> bytes:
-    said = msgspec.json.encode(body)
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
-    return head.encode() + b"content-length: %d\r\n\r\n" % len(said) + said
+# What is asked for ----------------------------------------------------------------------------------------------------
 
 
-async def load(port: int, request: bytes, requests: int, connections: int) -> None:
-    """Sends the request so many times over so many connections, each waiting for its answer. Raises on any error."""
-    left = requests
+def amount_of(arguments: argparse.Namespace) -> Amount:
+    from gateway.cli.bench_rounds import Amount
 
-    async def client() -> None:
-        nonlocal left
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
-        while left > 0:
-            left -= 1
-            writer.write(request)
-            await read_answer(reader)
-        writer.close()
-
-    await asyncio.gather(*(client() for _ in range(connections)))
+    return Amount(arguments.requests, arguments.connections, arguments.rounds, arguments.seconds)
 
 
-async def read_answer(reader: asyncio.StreamReader) -> None:
-    head = await reader.readuntil(b"\r\n\r\n")
-    if not head.startswith(b"HTTP/1.1 200"):
-        raise RuntimeError(f"the proxy answered {head[:200]!r}")
-    lower = head.lower()
-    if b"chunked" in lower:
-        await reader.readuntil(b"\r\n0\r\n\r\n")
+def cases_of(arguments: argparse.Namespace, otherwise: str = "") -> list[Case]:
+    """Those that were named; else this one, else all that can be had. Raises ``UsageError``."""
+    from gateway.cli.bench_cases import CASES
+
+    known = [case for case in CASES.values() if arguments.url is None or case.of_any_vendor]
+    if arguments.url is not None:
+        known = [case.named(arguments.model) for case in known]
+    by_name = {case.name: case for case in known}
+    chosen = (arguments.cases or otherwise or ",".join(by_name)).split(",")
+    for name in chosen:
+        if name in CASES and name not in by_name:
+            raise UsageError("--cases", f'"{name}" needs a vendor of our own', "leave out --url")
+        if name not in CASES:
+            raise UsageError("--cases", f'there is no case "{name}"', f"some of {', '.join(by_name)}")
+    return [by_name[name] for name in chosen]
+
+
+@contextlib.contextmanager
+def subjects(arguments: argparse.Namespace, env: Mapping[str, str], names: Sequence[str]) -> Iterator[dict[str, Proxy]]:
+    """What is measured: the gateway at ``--url``, or our own by these names. Raises ``UsageError``, ``Broken``."""
+    from gateway.cli.bench_proxies import started
+
+    if arguments.url is not None:
+        yield {"url": elsewhere(arguments, env)}
+        return
+    if shutil.which("nginx") is None:
+        remark("nginx is not installed: no comparison")
+    beside = peers(arguments)
+    with started(names, arguments.workers, vendor_port=arguments.vendor_port) as proxies:
+        yield {**proxies, **beside}
+
+
+def elsewhere(arguments: argparse.Namespace, env: Mapping[str, str]) -> Proxy:
+    """The gateway that runs already. Raises ``UsageError``."""
+    from gateway.cli.bench_proxies import Proxy, chosen_pid
+
+    target = target_of("--url", arguments.url, arguments.key or env.get("SKEIN_KEY") or None)
+    return Proxy("url", target, chosen_pid(arguments.pid, target))
+
+
+def peers(arguments: argparse.Namespace) -> dict[str, Proxy]:
+    """Other gateways in front of our vendor. Raises ``UsageError``."""
+    from gateway.cli.bench_proxies import Proxy, listener
+
+    found = {}
+    for said in arguments.peer:
+        name, _, url = said.partition("=")
+        target = target_of("--peer", url, None)
+        found[name] = Proxy(name, target, listener(target.port), bare=True, rewrites=True)
+    return found
+
+
+def target_of(option: str, url: str, key: str | None) -> Target:
+    """Where chat is served. Raises ``UsageError`` also when nobody is there."""
+    from gateway.cli.bench_load import Target
+
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(option, f'"{url}" is no URL', "such as http://127.0.0.1:4000")
+    secure = parts.scheme == "https"
+    path = f"{parts.path.rstrip('/').removesuffix('/v1')}/v1/chat/completions"
+    target = Target(parts.hostname, port or (443 if secure else 80), path, key, secure)
+    try:
+        socket.create_connection((target.host, target.port), 5).close()
+    except OSError as error:
+        what = f"nobody answers at {target.host}:{target.port}: {error.strerror or error}"
+        raise UsageError(option, what, "is it started, and is that its port?") from None
+    return target
+
+
+def tell(report: Report, arguments: argparse.Namespace) -> int:
+    from gateway.cli import bench_picture, bench_rounds
+
+    if arguments.picture:
+        write(arguments.picture, bench_picture.picture(report.figures))
+    if arguments.json:
+        print_json(report)
+    elif arguments.markdown:
+        print(bench_rounds.markdown(report))
     else:
-        length = lower.split(b"content-length:")[1].split(b"\r\n")[0]
-        await reader.readexactly(int(length))
+        bench_rounds.show(report)
+    return FAILED if report.failures else OK
 
 
-# Processes ------------------------------------------------------------------------------------------------------------
+def write(path: str, text: str) -> None:
+    """Raises ``Broken``: after minutes of measuring, the reason is worth a line."""
+    from gateway.cli.bench_proxies import Broken
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def process(command: list[str], port: int) -> Iterator[int]:
-    """A child that listens on the port; ended at the end."""
-    # A file and not a pipe, out of which nobody would read the log lines.
-    with tempfile.TemporaryFile() as said:
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
-        try:
-            for _ in range(200):
-                if child.poll() is not None:
-                    said.seek(0)
-                    raise RuntimeError(f"{command[0]} ended at once: {said.read().decode()[-500:]}")
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):
-                    break
-                signal.sigtimedwait([], 0.05)
-            yield child.pid
-        finally:
-            child.terminate()
-            child.wait(20)
-
-
-@contextlib.contextmanager
-def skein(folder: Path, vendor: int, traces: str = "", options: tuple[str, ...] = ()) -> Iterator[tuple[int, int]]:
-    port = free_port()
-    folder.mkdir()
-    (folder / "skein.yaml").write_text(GATEWAY.format(port=port, vendor=vendor, traces=traces))
-    words = ["-m", "gateway", "serve", "--config", str(folder / "skein.yaml"), *options]
-    with process([sys.executable, *words], port) as pid:
-        alone(pid)
-        yield port, pid
-
-
-@contextlib.contextmanager
-def nginx(folder: Path, vendor: int) -> Iterator[tuple[int, int]]:
-    port = free_port()
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, vendor=vendor))
-    with process([shutil.which("nginx") or "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], port) as pid:
-        for each in family(pid):
-            alone(each)
-        yield port, pid
-
-
-def alone(pid: int) -> None:
-    """The proxy under test on the first core, everything started before it on the others."""
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) > 1:
-        os.sched_setaffinity(pid, cores[:1])
-
-
-def family(pid: int) -> list[int]:
-    """The process and its children (nginx works in one)."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    return [pid, *(int(child) for child in (children.read_text().split() if children.exists() else []))]
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of the process and its children so far."""
-    total = 0
-    for each in family(pid):
-        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
+    try:
+        Path(path).write_text(text)
+    except OSError as error:
+        raise Broken(f"{path} cannot be written: {error.strerror}") from None

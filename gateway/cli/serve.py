@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -51,8 +52,9 @@ def add(commands: Any) -> None:
     # A worker's: the listening socket, and the pipe that closes when the supervisor is gone.
     command.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     command.add_argument("--lifeline", type=int, help=argparse.SUPPRESS)
-    # For the benchmark: what does telemetry cost?
+    # For the benchmark: what does telemetry cost, and what takes the time?
     command.add_argument("--untold", action="store_true", help=argparse.SUPPRESS)
+    command.add_argument("--profile", help=argparse.SUPPRESS)
     command.set_defaults(act=serve)
 
 
@@ -148,7 +150,6 @@ _ADDRESS_REMEDIES: Mapping[int, str] = {
 def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: socket.socket, config: Config) -> int:
     """One process of the gateway, on a socket that is open already."""
     from gateway.app import Runtime
-    from gateway.cli.bounded import BoundedProtocol
     from gateway.cli.server import Server
     from gateway.observe.observability import Logging
 
@@ -165,15 +166,23 @@ def run_worker(arguments: argparse.Namespace, env: dict[str, str], listener: soc
     if config.server.metrics_port is not None:
         open_metrics(runtime, config, worker)
 
-    server = Server(runtime, url, BoundedProtocol, CLOSING, arguments.lifeline)
+    server = Server(runtime, url, CLOSING, arguments.lifeline)
     import uvloop
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with profiled(arguments.profile), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(server.serve(sockets=[listener]))
         except SystemExit as stopped:
             return MISCONFIGURED if stopped.code else OK
     return OK
+
+
+def profiled(path: str | None) -> contextlib.AbstractContextManager[None]:
+    if path is None:
+        return contextlib.nullcontext()
+    from gateway.cli.sampling import sampled
+
+    return sampled(path)
 
 
 def open_metrics(runtime: Runtime, config: Config, worker: int | None) -> None:

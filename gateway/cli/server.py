@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 
 from gateway import events
-from gateway.app import Runtime, build_app, digest
+from gateway.app import Runtime, build_app, digest, protocol
 from gateway.cli.serve import LAST_WORDS
 
 # Objects made and not freed before the garbage collector looks for cycles among them.
@@ -20,10 +20,11 @@ GC_AFTER = 10_000
 class Server(uvicorn.Server):
     """``closing``: seconds connections have to close at the end. ``lifeline``: a pipe that ends with its keeper."""
 
-    def __init__(self, runtime: Runtime, url: str, protocol: Any, closing: int, lifeline: int | None) -> None:
+    def __init__(self, runtime: Runtime, url: str, closing: int, lifeline: int | None) -> None:
+        app = build_app(runtime)
         settings = uvicorn.Config(
-            build_app(runtime),
-            http=protocol,
+            app,
+            http=protocol(runtime.config, app),
             ws="none",
             lifespan="on",
             log_config=None,

@@ -14,7 +14,7 @@ from gateway.sse import Frame, event
 
 def flattened(body: bytes) -> bytes:
     """A whole answer, or one event's data; as it came where there is nothing to change, or where it cannot be read."""
-    if b'"text"' not in body and b'"thinking"' not in body and b'"reasoning"' not in body:
+    if not may_flatten(body):
         return body
     try:
         said = msgspec.json.decode(body)
@@ -28,6 +28,11 @@ def flattened(body: bytes) -> bytes:
         for message in (choice.get("message"), choice.get("delta"))
     ]
     return msgspec.json.encode(said) if any(changed) else body
+
+
+def may_flatten(body: bytes) -> bool:
+    """There is something in it that could be such a part."""
+    return b'"text"' in body or b'"thinking"' in body or b'"reasoning"' in body
 
 
 def flattened_frame(frame: Frame) -> Frame:

@@ -49,7 +49,10 @@ def _place(body: bytes, usage: bytes) -> int | None:
     A quotation mark inside a string is escaped, so ``"usage":`` is a key wherever it stands; and the key wanted is
     among them, unless it is spelt with an escape (u, s, a, g, e are ``\\u006x`` and ``\\u007x``).
     """
-    if b"\\u006" in body or b"\\u007" in body or body.count(b'"usage"') > _PLACES:
+    if b"\\u006" in body or b"\\u007" in body or (keys := body.count(b'"usage"')) > _PLACES:
         return None
+    if keys == 1:
+        # Nothing but a colon and spaces lies between the key and its value.
+        return body.index(usage, body.index(b'"usage"'))
     places = [key.end() for key in _KEY.finditer(body) if body.startswith(usage, key.end())]
     return places[0] if len(places) == 1 else None

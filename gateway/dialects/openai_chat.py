@@ -21,6 +21,7 @@ from gateway.dialects.openai_conversation import conversation as conversation
 from gateway.dialects.openai_planning import noted as noted
 from gateway.dialects.openai_planning import planning as planning
 from gateway.dialects.openai_request import decode_request as decode_request
+from gateway.dialects.openai_skim import skim as skim
 from gateway.dialects.replaying import remembered
 from gateway.dialects.usage import read_usage as read_usage
 from gateway.errors import CallerError, Fault, FaultKind
@@ -106,7 +107,7 @@ def _parameters(asked: _Peek) -> dict[str, Any]:
     if isinstance(limit, int):
         found["max_tokens"] = limit
     for name in _NUMBERS:
-        if isinstance(value := _told(getattr(asked, name)), int | float):
+        if (raw := getattr(asked, name)) is not _ABSENT and isinstance(value := _told(raw), int | float):
             found[name] = value
     if stop := _told(asked.stop):
         stops = stop if isinstance(stop, list) else [stop]
@@ -122,13 +123,16 @@ def _told(raw: msgspec.Raw) -> Any:
     """What a field says, or None when it cannot be read."""
     if raw is _ABSENT:
         return None
-    with suppress(ValueError, RecursionError):
+    try:
         return msgspec.json.decode(raw)
-    return None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _session(asked: _Peek) -> str | None:
     """What the body calls the conversation, for clients that send no header for it."""
+    if asked.user is asked.prompt_cache_key is asked.metadata is _ABSENT:
+        return None
     metadata = _told(asked.metadata)
     metadata = metadata if isinstance(metadata, dict) else {}
     user = metadata.get("user_id")
@@ -213,13 +217,9 @@ def rewrite(
     max_tokens: int | None = None,
 ) -> bytes:
     """The same object with the vendor's deltas; every other field keeps its bytes and its place."""
-    fields = fields_of(body)
-    asked: dict[str, msgspec.Raw] = {}
-    for name, value in fields.items():
-        new = rename.get(name, name)
-        # Said under both names, the vendor's own wins; null says nothing, and many clients send it.
-        if name not in drop and (_is_null(asked.get(new)) or (new == name and not _is_null(value))):
-            asked[new] = value
+    asked = fields_of(body)
+    if not (asked.keys().isdisjoint(drop) and asked.keys().isdisjoint(rename)):
+        asked = _changed(asked, rename, drop)
     asked["model"] = _raw(model)
     if ask_usage:
         given = bytes(asked.get("stream_options", b""))
@@ -228,6 +228,18 @@ def rewrite(
     if max_tokens is not None:
         _cap(asked, rename.get("max_completion_tokens", "max_completion_tokens"), max_tokens)
     return msgspec.json.encode(asked)
+
+
+def _changed(
+    fields: Mapping[str, msgspec.Raw], rename: Mapping[str, str], drop: frozenset[str]
+) -> dict[str, msgspec.Raw]:
+    asked: dict[str, msgspec.Raw] = {}
+    for name, value in fields.items():
+        new = rename.get(name, name)
+        # Said under both names, the vendor's own wins; null says nothing, and many clients send it.
+        if name not in drop and (_is_null(asked.get(new)) or (new == name and not _is_null(value))):
+            asked[new] = value
+    return asked
 
 
 def fields_of(body: bytes) -> dict[str, msgspec.Raw]:
@@ -322,14 +334,18 @@ def _read_answer(body: bytes, now: float) -> Whole | Fault:
     reasons = [choice.finish_reason for choice in answer.choices]
     if "error" in reasons:
         return garbled("the vendor ended the answer with finish_reason error", body, FaultKind.SERVER_ERROR)
-    calling = [
-        (place, _object(choice.message)) for place, choice in enumerate(answer.choices) if _may_call(choice.message)
-    ]
-    return Whole(
+    whole = Whole(
         usage=read_usage(answer.usage),
-        finish_reasons=tuple(map(_reason, reasons)),
+        finish_reasons=tuple([_reason(reason) for reason in reasons]),
         id=short(answer.id),
         model=short(answer.model),
+    )
+    return _with_calls(whole, answer.choices) if _may_call(body) else whole
+
+
+def _with_calls(whole: Whole, choices: Sequence[_WholeChoice]) -> Whole:
+    calling = [(place, _object(choice.message)) for place, choice in enumerate(choices) if _may_call(choice.message)]
+    return whole._replace(
         calls=tuple(part for place, message in calling for part in _calls(message, place)),
         thoughts=tuple(part for place, message in calling if not place for part in remembered((_wanted(message),))),
     )
@@ -355,8 +371,9 @@ def spoken(body: bytes) -> str:
     return text_of(_object(choices[0].message).get("content"))
 
 
-def _may_call(message: msgspec.Raw) -> bool:
-    return b'"tool_calls"' in bytes(message) or b'"function_call"' in bytes(message)
+def _may_call(said: bytes | msgspec.Raw) -> bool:
+    raw = bytes(said)
+    return b'"tool_calls"' in raw or b'"function_call"' in raw
 
 
 def _object(raw: msgspec.Raw) -> dict[str, Any]:
@@ -535,11 +552,15 @@ def _status_frame(data: bytes, now: float) -> Fault | None:
     return None
 
 
+NO_USAGE = b',"usage":null}'
+"""As OpenAI ends every event but the last of a stream whose usage is asked for."""
+
+
 def without_usage(frame: Frame) -> bytes:
     """The event without its ``usage``, null or not, for a client that did not ask for it."""
     data = frame.data or b""
-    if data.endswith(b',"usage":null}') and data.count(b'"usage"') == 1:
-        return event(data[: -len(b',"usage":null}')] + b"}")
+    if data.endswith(NO_USAGE) and data.count(b'"usage"') == 1:
+        return event(data[: -len(NO_USAGE)] + b"}")
     try:
         fields = _fields.decode(data)
     except ValueError:

@@ -6,8 +6,10 @@ same object.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -32,10 +34,9 @@ class Fitted(NamedTuple):
 def without_foreign(body: bytes, keys: frozenset[str]) -> Fitted:
     """The request without these keys in its messages, their parts and tool calls, and its tools; without parts of these
     types, too."""
-    needles = _quoted(keys)
-    if not any(needle in body for needle in needles):
+    if not keys or _has_none(keys, body):
         return Fitted(body)
-    dropped: list[str] = []
+    needles, dropped = _quoted(keys), list[str]()
 
     def cut(message: dict[str, Any], where: str) -> bool:
         changed = _cut(message, keys, where, dropped)
@@ -64,6 +65,30 @@ def without_foreign(body: bytes, keys: frozenset[str]) -> Fitted:
     return Fitted(_changed(body, "tools", needles, cut_tool), tuple(dropped))
 
 
+def _has_none(keys: frozenset[str], body: bytes) -> bool:
+    """Is there none of them where they would be cut? False, too, for what is not written as usual."""
+    try:
+        _without(keys).decode(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def _without(keys: frozenset[str]) -> msgspec.json.Decoder[Any]:
+    """Refuses a request that has one of the keys. Decoding it once is far quicker than looking for each of them."""
+    never = Annotated[int, msgspec.Meta(gt=0, lt=0)]
+    foreign = {f"foreign_{place}": key for place, key in enumerate(sorted(keys))}
+    none = [(name, never, 0) for name in foreign]
+    other = msgspec.defstruct("Other", none, rename=foreign)
+    kind = Annotated[str, msgspec.Meta(pattern=f"^(?!({'|'.join(map(re.escape, foreign.values()))})$)")]
+    part = msgspec.defstruct("Part", [*none, ("type", kind, "")], rename=foreign)
+    fields: list[Any] = [("content", str | list[part] | None, None), ("tool_calls", list[other] | None, None)]  # type: ignore[valid-type]
+    message = msgspec.defstruct("Message", [*none, *fields], rename=foreign)
+    lists: list[Any] = [("messages", list[message], []), ("tools", list[other] | None, None)]  # type: ignore[valid-type]
+    return msgspec.json.Decoder(msgspec.defstruct("Request", lists))
+
+
 def _cut(holder: Any, keys: frozenset[str], where: str, dropped: list[str]) -> bool:
     if not isinstance(holder, dict) or not (found := holder.keys() & keys):
         return False
@@ -76,7 +101,7 @@ def _cut(holder: Any, keys: frozenset[str], where: str, dropped: list[str]) -> b
 def with_roles(body: bytes, roles: Mapping[str, str]) -> bytes:
     """The request with other names for the roles that a vendor does not know."""
     needles = _quoted(roles)
-    if not any(needle in body for needle in needles):
+    if not any(body.rfind(needle) >= 0 for needle in needles):
         return body
 
     def call(message: dict[str, Any], where: str) -> bool:
@@ -107,7 +132,8 @@ def with_thoughts(body: bytes, keys: frozenset[str], recall: Callable[[str], Kep
     1. As the client sent them, in another vendor's spelling. 2. As remembered. 3. Where nobody knows them (another
     vendor called the tools) a vendor that refuses a turn without thoughts gets some words in their place.
     """
-    if b'"tool_calls"' not in body:
+    # Bytes that are not there are missed three times as quickly from the end.
+    if body.rfind(b'"tool_calls"') < 0:
         return body
 
     def put(message: dict[str, Any], where: str) -> bool:

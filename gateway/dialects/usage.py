@@ -19,7 +19,8 @@ def read_usage(said: Any) -> Usage | None:
         return None
     prompt, completion = _details(said, "prompt_tokens_details"), _details(said, "completion_tokens_details")
     given, made = count(said.get("prompt_tokens")), count(said.get("completion_tokens"))
-    read, written = (_first(prompt, names) or _first(said, names) for names in (_CACHE_READ, _CACHE_WRITE))
+    read = _first(prompt, _CACHE_READ) or _first(said, _CACHE_READ)
+    written = _first(prompt, _CACHE_WRITE) or _first(said, _CACHE_WRITE)
     reasoning = count(completion.get("reasoning_tokens")) or count(said.get("reasoning_tokens"))
     beyond = max(0, count(said.get("total_tokens")) - given - made)
     if _cache_is_aside(said, given, read + written, reasoning, beyond):
@@ -53,7 +54,10 @@ def _reasoning_is_aside(said: dict[str, Any], made: int, reasoning: int, beyond:
 
 
 def _first(said: dict[str, Any], names: tuple[str, ...]) -> int:
-    return next((found for name in names if (found := count(said.get(name)))), 0)
+    for name in names:
+        if name in said and (found := count(said[name])):
+            return found
+    return 0
 
 
 def _details(said: dict[str, Any], name: str) -> dict[str, Any]:
@@ -70,12 +74,16 @@ def count(value: Any) -> int:
 # A dollar is ten billion ticks: https://docs.x.ai/developers/cost-tracking
 TICKS = 10_000_000_000
 
+_CHARGES = frozenset(("cost_in_usd_ticks", "cost", "cost_details"))
+
 
 def _charged(usage: Mapping[str, Any]) -> float | None:
     """US dollars the vendor says an answer cost, where the unit is certain: a bare ``cost`` may be any currency.
 
     1. xAI. 2. Perplexity. 3. OpenRouter, known by what stands beside the cost; its credits are dollars.
     """
+    if _CHARGES.isdisjoint(usage):
+        return None
     if (ticks := _dollars(usage.get("cost_in_usd_ticks"))) is not None:
         return ticks / TICKS
     cost, details = usage.get("cost"), usage.get("cost_details")

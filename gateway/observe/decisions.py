@@ -76,10 +76,11 @@ def scores(plan: Plan) -> tuple[str, ...]:
 
 def without_content(plan: Plan) -> Plan:
     """The same plan, to be kept: of lists as many items as are shown, and nothing that a user or a model has said."""
-    long = max(map(len, (plan.evidence, plan.candidates, plan.left_out, plan.targets))) > MOST
-    consult = plan.consult and msgspec.structs.replace(plan.consult, remember={}, instructions=None)
-    if not long and plan.note is None and plan.remember is None and consult == plan.consult and not plan.crashes:
+    said = plan.note is not None or plan.remember is not None or plan.crashes
+    # Most plans are short, and nothing was said: size() is no less than any list.
+    if not said and plan.consult is None and size(plan) <= MOST:
         return plan
+    consult = plan.consult and msgspec.structs.replace(plan.consult, remember={}, instructions=None)
     return msgspec.structs.replace(
         plan,
         note=None,
@@ -95,7 +96,7 @@ def without_content(plan: Plan) -> Plan:
 
 def size(plan: Plan) -> int:
     """How many things it holds that come in any number."""
-    return sum(map(len, (plan.targets, plan.left_out, plan.candidates, plan.evidence)))
+    return len(plan.targets) + len(plan.left_out) + len(plan.candidates) + len(plan.evidence)
 
 
 def all_cut(texts: Iterable[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -63,37 +64,32 @@ _Key = tuple[str, str, bool, int]
 class Effectiveness:
     """A sink, behind the one that adds to records what memory knows. ``tell`` hears of each score."""
 
-    hears = (events.RequestUnderstood, events.PlanMade, events.ExchangeFinished, events.FeedbackGiven)
-
     def __init__(self, tell: Callable[[Scored], None]) -> None:
         self._tell = tell
         self._open: OrderedDict[int, _Answer] = OrderedDict()
         self._named: dict[str, int] = {}
         self._last: OrderedDict[_Key, int] = OrderedDict()
-
-    def take(self, event: events.Event, record: Record | None) -> None:
-        match event:
-            case events.FeedbackGiven():
-                self._judged(event)
-            case events.RequestUnderstood() if record and record.tools:
-                self._worked(event.at, record)
-            case events.PlanMade() if record:
-                self._followed(event.at, record)
-            case events.ExchangeFinished() if record:
-                self._answered(event, record)
+        self.takes: dict[type[events.Event], Callable[[Any, Any], None]] = {
+            events.FeedbackGiven: self._judged,
+            events.RequestUnderstood: self._worked,
+            events.PlanMade: self._followed,
+            events.ExchangeFinished: self._answered,
+        }
 
     def settle(self) -> None:
         """Nothing is written in batches."""
 
     # What tells
 
-    def _judged(self, event: events.FeedbackGiven) -> None:
+    def _judged(self, event: events.FeedbackGiven, record: None) -> None:
         answer = self._open.get(self._named.get(event.exchange_id, 0))
         if answer:
             self._score(answer, event.at, event.score, {"feedback": event.score})
 
-    def _worked(self, at: float, record: Record) -> None:
+    def _worked(self, event: events.RequestUnderstood, record: Record) -> None:
         """The results of its tool calls are here: by the calls it is known whose they are."""
+        if not record.tools:
+            return
         made = next((each.made for each in record.tools if each.made is not None), None)
         answer = None if made is None else self._open.get(made)
         if answer is None or answer.aside:
@@ -101,23 +97,25 @@ class Effectiveness:
         corrected = record.said.corrected if record.said else ""
         told = [each for each in record.tools if each.made == answer.span and each.outcome != "unanswered"]
         if told or corrected:
-            self._score(answer, at, 0.0 if corrected else _share(told), _signals(told, corrected))
+            self._score(answer, event.at, 0.0 if corrected else _share(told), _signals(told, corrected))
 
-    def _followed(self, at: float, record: Record) -> None:
+    def _followed(self, event: events.PlanMade, record: Record) -> None:
         """The same request again, or the next one of the conversation."""
+        if record.said is None:
+            return
         again = self._open.get(record.repeats) if record.repeats is not None and record.kind == "retry" else None
         if again:
             if not again.aside:
-                self._score(again, at, 0.0, {"repeated": 1.0})
+                self._score(again, event.at, 0.0, {"repeated": 1.0})
             return
         said, key = record.said, _key(record)
         answer = self._open.get(self._last.get(key, 0)) if key else None
         if said is None or answer is None or answer.aside or not said.answered or said.messages <= answer.messages:
             return
         if said.corrected:
-            self._score(answer, at, 0.0, _signals((), said.corrected))
+            self._score(answer, event.at, 0.0, _signals((), said.corrected))
         elif not answer.calls:
-            self._score(answer, at, 1.0, {"continued": 1.0})
+            self._score(answer, event.at, 1.0, {"continued": 1.0})
 
     def _answered(self, event: events.ExchangeFinished, record: Record) -> None:
         plan, target = record.plan, event.target

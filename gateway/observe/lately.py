@@ -38,18 +38,13 @@ class Lately:
         self._last_error: dict[str, Any] | None = None
         self.moved: events.BreakerMoved | None = None
 
-    def ended(
-        self, event: events.AttemptSucceeded | events.AttemptFailed, one: Try, stream: bool, content: bool = False
-    ) -> None:
-        """A failure that the caller brought about is none of the target's and is not counted. ``content``: as of
-        ``said_of``.
-        """
-        if isinstance(event, events.AttemptFailed):
-            if (one.error_type or "").startswith("caller_"):
-                return
+    def failed(self, event: events.AttemptFailed, one: Try, content: bool) -> None:
+        """What the caller brought about is none of the target's and is not counted. ``content``: as of ``said_of``."""
+        if not (one.error_type or "").startswith("caller_"):
             self._slice(event.at).failed += 1
             self._last_error = _error(event, one, content)
-            return
+
+    def succeeded(self, event: events.AttemptSucceeded, one: Try, stream: bool) -> None:
         slice = self._slice(event.at)
         slice.succeeded += 1
         slice.seconds += event.seconds

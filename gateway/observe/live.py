@@ -17,6 +17,7 @@ from gateway.observe.lately import Lately
 from gateway.observe.record import Record
 from gateway.observe.sightings import Seen, detail, parts, row, seen_of, shown_switch, without_content
 from gateway.observe.watching import Watcher
+from gateway.routing import Target
 
 KEPT = 2000
 SWITCHES_KEPT = 500
@@ -39,15 +40,6 @@ class Live:
     shown even where it may quote it; may be set anew at any time.
     """
 
-    hears = (
-        events.RequestReceived,
-        events.AttemptStarted,
-        events.AttemptSucceeded,
-        events.AttemptFailed,
-        events.ExchangeFinished,
-        events.BreakerMoved,
-    )
-
     def __init__(self, clock: Callable[[], float], kept: int | None = None) -> None:
         self._clock, self.content = clock, False
         self.before: Callable[[], None] = lambda: None
@@ -55,27 +47,18 @@ class Live:
         self._finished: deque[Seen | Record] = deque(maxlen=KEPT if kept is None else kept)
         self._fresh: list[Record] = []
         self._switches: deque[dict[str, Any]] = deque(maxlen=SWITCHES_KEPT)
-        self._targets: OrderedDict[str, Lately] = OrderedDict()
+        self._targets: OrderedDict[Target, Lately] = OrderedDict()
         self._watchers: set[Watcher] = set()
+        self.takes: dict[type[events.Event], Callable[[Any, Any], None]] = {
+            events.RequestReceived: self._begin,
+            events.AttemptStarted: self._started,
+            events.AttemptSucceeded: self._succeeded,
+            events.AttemptFailed: self._failed,
+            events.ExchangeFinished: self._end,
+            events.BreakerMoved: self._breaker_moved,
+        }
 
     # What happens
-
-    def take(self, event: events.Event, record: Record | None) -> None:
-        if record is None:
-            if isinstance(event, events.BreakerMoved):
-                self._lately(str(event.target)).moved = event
-            return
-        match event:
-            case events.RequestReceived():
-                self._begin(record)
-            case events.AttemptStarted():
-                if record.switches:
-                    self._tell_switches(record, event.number)
-            case events.AttemptSucceeded() | events.AttemptFailed():
-                one = record.tries[event.number - 1]
-                self._lately(str(event.target)).ended(event, one, record.stream, self.content)
-            case events.ExchangeFinished():
-                self._end(record)
 
     def settle(self) -> None:
         """All sinks have seen what has finished: content is let go of."""
@@ -83,12 +66,25 @@ class Live:
             without_content(record)
         self._fresh.clear()
 
-    def _begin(self, record: Record) -> None:
+    def _breaker_moved(self, event: events.BreakerMoved, record: None) -> None:
+        self._lately(event.target).moved = event
+
+    def _begin(self, event: events.RequestReceived, record: Record) -> None:
         self._running[record.span] = record
         if len(self._running) > MOST_RUNNING:
             self._running.popitem(last=False)
 
-    def _end(self, record: Record) -> None:
+    def _started(self, event: events.AttemptStarted, record: Record) -> None:
+        if record.switches:
+            self._tell_switches(record, event.number)
+
+    def _succeeded(self, event: events.AttemptSucceeded, record: Record) -> None:
+        self._lately(event.target).succeeded(event, record.tries[event.number - 1], record.stream)
+
+    def _failed(self, event: events.AttemptFailed, record: Record) -> None:
+        self._lately(event.target).failed(event, record.tries[event.number - 1], self.content)
+
+    def _end(self, event: events.ExchangeFinished, record: Record) -> None:
         self._running.pop(record.span, None)
         if record.switches:
             self._tell_switches(record, None)
@@ -115,7 +111,7 @@ class Live:
         for watcher in watchers:
             watcher.put(kind, fact)
 
-    def _lately(self, target: str) -> Lately:
+    def _lately(self, target: Target) -> Lately:
         found = self._targets.get(target)
         if found is None:
             found = self._targets[target] = Lately()
@@ -160,17 +156,17 @@ class Live:
 
     def targets(self) -> dict[str, dict[str, Any]]:
         """``provider/model`` -> how its calls went in the last one and five minutes."""
-        in_flight: dict[str, int] = {}
+        in_flight: dict[Target, int] = {}
         self.before()
         for record in self._running.values():
             for one in record.tries:
                 if one.end is None:
-                    in_flight[str(one.target)] = in_flight.get(str(one.target), 0) + 1
+                    in_flight[one.target] = in_flight.get(one.target, 0) + 1
         now = self._clock()
         known = dict.fromkeys((*self._targets, *in_flight))
         return {
-            name: {"in_flight": in_flight.get(name, 0), **self._targets.get(name, Lately()).shown(now)}
-            for name in known
+            str(target): {"in_flight": in_flight.get(target, 0), **self._targets.get(target, Lately()).shown(now)}
+            for target in known
         }
 
     def watch(self, filters: Mapping[str, Any]) -> Watcher | None:

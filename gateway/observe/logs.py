@@ -6,18 +6,19 @@ their fields are a contract, so that what a library adds (loggers, handlers, cal
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gateway import events
-from gateway.chat import Usage
 from gateway.observe import decisions
 from gateway.observe.crashes import crash
 from gateway.observe.effectiveness import Scored
 from gateway.observe.lines import Line, Writer, written
-from gateway.observe.record import Record, Switch, ToolOutcome, Try
+from gateway.observe.record import Ended, Record, Switch, ToolOutcome, Try
 from gateway.observe.vocabulary import word
 
 LEVELS = ("debug", "info", "warning", "error")
+RANKS = {level: rank for rank, level in enumerate(LEVELS)}
 
 # The loudest line an event may have: what nobody would read is not even put together.
 LOUDEST: dict[type[events.Event], str] = {
@@ -51,19 +52,19 @@ class Logs:
     """A sink: lines of at least ``level``. ``worker`` is the number of the process, where there are several."""
 
     def __init__(self, level: str, format: str, writer: Writer, version: str, worker: int | None = None) -> None:
-        self._least, self._format, self._writer = LEVELS.index(level), format, writer
+        self._least, self._format, self._writer = RANKS[level], format, writer
         self._envelope = {"worker": worker, "version": version} if format == "json" else {"worker": worker}
         self._lines: list[str] = []
-        self.hears = tuple(kind for kind, loudest in LOUDEST.items() if LEVELS.index(loudest) >= self._least)
+        self.hears = tuple(kind for kind, loudest in LOUDEST.items() if RANKS[loudest] >= self._least)
 
     def take(self, event: events.Event, record: Record | None) -> None:
         for line in describe(event, record):
-            if LEVELS.index(line[0]) >= self._least:
+            if RANKS[line[0]] >= self._least:
                 self._add(line, event.at, record)
 
     def say(self, level: str, name: str, fields: dict[str, Any], at: float) -> None:
         """What telemetry has to say of itself; from any thread."""
-        if LEVELS.index(level) >= self._least:
+        if RANKS[level] >= self._least:
             self._writer.put([written((level, name, {**fields, **self._envelope}), at, self._format)])
 
     def effective(self, scored: Scored) -> None:
@@ -96,21 +97,23 @@ class Logs:
 
 
 def _whose(record: Record) -> dict[str, Any]:
-    trace = record.trace
+    received = record.received
+    trace = received.trace if received else None
     return {
         "request_id": record.id,
         "trace_id": trace.trace_id if trace else None,
         "span_id": f"{trace.server:016x}" if trace else None,
         "session_id": record.session,
         "caller": record.caller,
-        "route": record.route or None,
+        "route": (received.route or None) if received else None,
     }
 
 
 def describe(event: events.Event, record: Record | None) -> list[Line]:
     """The lines of an event: level, name and fields; none for events that are told with another one."""
     if record is not None:
-        return _of_exchange(event, record)
+        of_exchange = OF_EXCHANGE.get(type(event))
+        return of_exchange(event, record) if of_exchange else []
     match event:
         case events.BreakerMoved():
             return [("warning", "breaker.changed", _breaker(event))]
@@ -151,26 +154,48 @@ def describe(event: events.Event, record: Record | None) -> list[Line]:
     return []
 
 
-def _of_exchange(event: events.Event, record: Record) -> list[Line]:
-    match event:
-        case events.RequestUnderstood():
-            return [_tool(outcome) for outcome in record.tools]
-        case events.StrategyCrashed(model=model, strategy=strategy, traceback=traceback):
-            return [("error", "strategy.crashed", {"model": model, "strategy": strategy, **_crash(traceback)})]
-        case events.PlanMade():
-            return [("debug", "route.decided", _decision(record))]
-        case events.AttemptSucceeded() | events.AttemptAbandoned():
-            return [("debug", "attempt.finished", _attempt(record.tries[event.number - 1]))]
-        case events.AttemptFailed():
-            return [("warning", "attempt.finished", _attempt(record.tries[event.number - 1]))]
-        case events.PlannerAnswered():
-            return [("warning" if event.advice == "failed" else "info", "planner.answered", _advice(event))]
-        case events.HandlerCrashed(traceback=traceback):
-            return [("error", "handler.crashed", _crash(traceback))]
-        case events.ExchangeFinished():
-            switches: list[Line] = [("info", "model.switched", _switch(switch)) for switch in record.switches]
-            return [*switches, (_level(event, record), "request.finished", _finished(event, record))]
-    return []
+def _of_understood(event: events.RequestUnderstood, record: Record) -> list[Line]:
+    return [_tool(outcome) for outcome in record.tools]
+
+
+def _of_strategy(event: events.StrategyCrashed, record: Record) -> list[Line]:
+    fields = {"model": event.model, "strategy": event.strategy, **_crash(event.traceback)}
+    return [("error", "strategy.crashed", fields)]
+
+
+def _of_plan(event: events.PlanMade, record: Record) -> list[Line]:
+    return [("debug", "route.decided", _decision(record))]
+
+
+def _of_attempt(event: Ended, record: Record) -> list[Line]:
+    level = "warning" if isinstance(event, events.AttemptFailed) else "debug"
+    return [(level, "attempt.finished", _attempt(record.tries[event.number - 1]))]
+
+
+def _of_planner(event: events.PlannerAnswered, record: Record) -> list[Line]:
+    return [("warning" if event.advice == "failed" else "info", "planner.answered", _advice(event))]
+
+
+def _of_crash(event: events.HandlerCrashed, record: Record) -> list[Line]:
+    return [("error", "handler.crashed", _crash(event.traceback))]
+
+
+def _of_end(event: events.ExchangeFinished, record: Record) -> list[Line]:
+    switches: list[Line] = [("info", "model.switched", _switch(switch)) for switch in record.switches]
+    return [*switches, (_level(event, record), "request.finished", _finished(event, record))]
+
+
+OF_EXCHANGE: dict[type[events.Event], Callable[[Any, Record], list[Line]]] = {
+    events.RequestUnderstood: _of_understood,
+    events.StrategyCrashed: _of_strategy,
+    events.PlanMade: _of_plan,
+    events.AttemptSucceeded: _of_attempt,
+    events.AttemptAbandoned: _of_attempt,
+    events.AttemptFailed: _of_attempt,
+    events.PlannerAnswered: _of_planner,
+    events.HandlerCrashed: _of_crash,
+    events.ExchangeFinished: _of_end,
+}
 
 
 def _crash(traceback: str) -> dict[str, Any]:
@@ -183,7 +208,8 @@ def _level(event: events.ExchangeFinished, record: Record) -> str:
 
 
 def _finished(event: events.ExchangeFinished, record: Record) -> dict[str, Any]:
-    usage, cost, target = event.spent.usage, event.spent.cost, record.target
+    usage, cost, target, plan = event.spent.usage, event.spent.cost, record.target, record.plan
+    heard, dropped = event.heard, record.dropped
     return {
         "model_requested": record.asked or None,
         "model": event.model or None,
@@ -196,46 +222,48 @@ def _finished(event: events.ExchangeFinished, record: Record) -> dict[str, Any]:
         "stream": event.stream,
         "attempts": event.attempts,
         "failovers": record.failovers,
-        "switch_reasons": [switch.reason for switch in record.switches] or None,
+        "switch_reasons": [switch.reason for switch in record.switches] if record.switches else None,
         "durations": _durations(event, record),
-        "tokens": _tokens(usage),
+        "tokens": usage.parts() if usage else None,
         "cost_usd": cost.usd if cost else None,
         "cost_source": cost.source if cost else None,
-        "finish_reason": word(event.heard.finish_reasons[0]) if event.heard.finish_reasons else None,
+        "finish_reason": word(heard.finish_reasons[0]) if heard.finish_reasons else None,
         "context_ratio": round((record.context or 0) / event.window, 4) if usage and event.window else None,
         "context_delta": record.growth,
         "task_type": record.task,
-        "kind": record.kind if record.plan else None,
-        "role": record.plan.role if record.plan else None,
-        "rule": decisions.cut(record.plan.rule) if record.plan else None,
-        "pinned": record.plan.pinned if record.plan else None,
-        "tool_calls": _tool_calls(event, record),
-        "dropped": list(record.dropped) or None,
+        "kind": record.kind if plan else None,
+        "role": plan.role if plan else None,
+        "rule": decisions.cut(plan.rule) if plan else None,
+        "pinned": plan.pinned if plan else None,
+        "tool_calls": _tool_calls(event, record) if heard.calls or record.tools else None,
+        "dropped": list(dropped) if dropped else None,
         "skipped_events": event.skipped or None,
     }
 
 
 def _durations(event: events.ExchangeFinished, record: Record) -> dict[str, float]:
     """Seconds."""
+    upstream = backoff = 0.0
+    for one in record.tries:
+        upstream += one.seconds
+        backoff += one.started.delay
     said = {
-        "total": event.seconds,
-        "upstream": sum(one.seconds for one in record.tries),
-        "backoff": sum(one.started.delay for one in record.tries),
-        "overhead": event.overhead,
+        "total": _to_the_microsecond(event.seconds),
+        "upstream": _to_the_microsecond(upstream),
+        "backoff": _to_the_microsecond(backoff),
+        "overhead": _to_the_microsecond(event.overhead),
     }
-    if event.stream and record.first_output is not None:
-        said["ttft"] = record.first_output
-    return {name: int(seconds * 1e6) / 1e6 for name, seconds in said.items()}
+    if event.stream and record.output_at is not None:
+        said["ttft"] = _to_the_microsecond(record.output_at - record.began)
+    return said
 
 
-def _tokens(usage: Usage | None) -> dict[str, int] | None:
-    return usage.parts() if usage else None
+def _to_the_microsecond(seconds: float) -> float:
+    return int(seconds * 1e6) / 1e6
 
 
-def _tool_calls(event: events.ExchangeFinished, record: Record) -> dict[str, int] | None:
+def _tool_calls(event: events.ExchangeFinished, record: Record) -> dict[str, int]:
     """Made by this answer; and judged, by the results this request brought."""
-    if not (event.heard.calls or record.tools):
-        return None
     good = sum(outcome.outcome == "ok" for outcome in record.tools)
     return {"made": len(event.heard.calls), "judged": len(record.tools), "ok": good, "error": len(record.tools) - good}
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import platform
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from gateway import events
 from gateway.observe import families as f
 from gateway.observe.decisions import KINDS
 from gateway.observe.effectiveness import Scored
 from gateway.observe.limits import remaining
-from gateway.observe.record import Record, Try
-from gateway.observe.series import Book, Labels
+from gateway.observe.record import Ended, Record, Try
+from gateway.observe.series import Book, Labels, Spot
 from gateway.observe.vocabulary import OF_FAULT, OUTCOMES
 from gateway.routing import RULES, Target
 from gateway.routing.tasks import TASKS
@@ -26,6 +27,8 @@ SOURCES = frozenset(("user", "api", "eval", "ci", "demo"))
 # Models are named by clients: names that no configuration knows are kept once a vendor has answered for them.
 MOST_ANSWERED = 200
 MOST_ANSWERS = 10_000
+# Combinations of names whose series are at hand; far more than there are, unless models come and go.
+MOST_AT_HAND = 1000
 
 # Gauges that have a value at any moment, and are looked up when a page is asked for.
 LOOKED_UP = (f.BREAKER_STATE, f.TARGET_ERROR_RATIO, f.PROVIDER_DEMOTED, f.CONNECTIONS, f.QUEUE_DEPTH)
@@ -34,6 +37,10 @@ BREAKER = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 EXPECTED_ATTEMPTS = tuple((kind, outcome) for kind in ("primary", "retry", "fallback") for outcome in ("ok", "error"))
 TOKEN_TYPES = ("input_uncached", "cache_read", "cache_write", "output", "reasoning")
 PHASES = ("parse", "auth", "route", "convert", "connect", "deliver")
+
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Known(NamedTuple):
@@ -71,6 +78,47 @@ class _FirstNames:
         return name
 
 
+class _AtHand(dict[K, V]):
+    """What is made once for a key, and begun anew when it is too much."""
+
+    def __init__(self, make: Callable[[K], V]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: K) -> V:
+        if len(self) >= MOST_AT_HAND:
+            self.clear()
+        made = self[key] = self._make(key)
+        return made
+
+
+class _OfRoute(NamedTuple):
+    in_flight: Spot
+    overhead: Spot
+
+
+class _OfEnd(NamedTuple):
+    """Series of exchanges of one model that ended one way, streamed or not."""
+
+    requests: Spot
+    duration: Spot
+    tried: Spot
+    first_token: Spot
+    context: Spot
+    growth: Spot
+
+
+class _OfCall(NamedTuple):
+    """Series of one kind of call to one target that ended one way."""
+
+    attempts: Spot
+    duration: Spot
+    ttft: Spot
+    per_token: Spot
+    tokens: dict[str, Spot]
+    cost: Spot
+
+
 class Metrics:
     """A sink. ``known``: the names of the configuration at work; ``readings``: gauges that are looked up for a page."""
 
@@ -81,9 +129,14 @@ class Metrics:
         self._tool = _FirstNames(MOST_TOOLS, lambda: book.overflow(f.TOOL_CALLS.name))
         self._answered: set[Target] = set()
         self._targets: tuple[Target, ...] = ()
-        self._answers: dict[str, tuple[str, str]] = {}
+        self._answers: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        # As of one slice: what is known may be another thing in the next.
+        self._names: dict[Target, Labels] = {}
+        self._models: dict[tuple[str, bool], str] = {}
         self._bind(book)
-        self._count: dict[type[events.Event], Callable[[Any, Any], None]] = {
+        self._of_route, self._of_phase = _AtHand(self._find_route), _AtHand(self._find_phase)
+        self._of_end, self._of_call = _AtHand(self._find_end), _AtHand(self._find_call)
+        self.takes: dict[type[events.Event], Callable[[Any, Any], None]] = {
             events.RequestReceived: self._received,
             events.RequestUnderstood: self._conduct,
             events.PlanMade: self._planned,
@@ -104,7 +157,6 @@ class Metrics:
             events.RequestTurnedAway: self._turned_away,
             events.FeedbackGiven: self._judged,
         }
-        self.hears = tuple(self._count)
         book.numbers(f.BUILD_INFO).set((version, platform.python_version()), 1)
         for name in f.FAMILIES:
             self._overflows.expect((name,))
@@ -144,14 +196,36 @@ class Metrics:
         self._dropped, self._exported = numbers(f.TELEMETRY_DROPPED), numbers(f.TELEMETRY_EXPORTED)
         self._export_seconds = histogram(f.EXPORT_SECONDS)
 
-    # A sink
+    # Series at hand
 
-    def take(self, event: events.Event, record: Record | None) -> None:
-        """Called with ``book.lock`` held."""
-        self._count[type(event)](event, record)
+    def _find_route(self, route: str) -> _OfRoute:
+        return _OfRoute(self._in_flight.at((route,)), self._overhead.at((route,)))
+
+    def _find_phase(self, phase: str) -> Spot:
+        return self._phases.at((phase,))
+
+    def _find_end(self, key: tuple[str, str, str]) -> _OfEnd:
+        model = key[:1]
+        of_model = (self._tried, self._first_token, self._context, self._growth)
+        return _OfEnd(self._requests.at(key), self._duration.at(key), *(series.at(model) for series in of_model))
+
+    def _find_call(self, key: tuple[str, str, str, str]) -> _OfCall:
+        provider, model, _, outcome = key
+        names = (provider, model)
+        return _OfCall(
+            self._attempts.at(key),
+            self._attempt_duration.at((*names, outcome)),
+            self._attempt_ttft.at(names),
+            self._per_token.at(names),
+            {type: self._tokens.at((*names, type)) for type in TOKEN_TYPES},
+            self._cost.at(names),
+        )
+
+    # A sink: all it takes is taken with ``book.lock`` held
 
     def settle(self) -> None:
-        """Nothing is written in batches."""
+        self._names.clear()
+        self._models.clear()
 
     def read(self) -> None:
         """Looks up the gauges, ahead of a scrape."""
@@ -159,7 +233,7 @@ class Metrics:
         with book.lock:
             for family in LOOKED_UP:
                 # What is not there any more (a provider that was taken out) has no value any more.
-                book.numbers(family).values.clear()
+                book.numbers(family).clear()
             for target in self._targets:
                 self._breaker.expect((target.provider, target.model))
             for reading in self._readings():
@@ -227,11 +301,12 @@ class Metrics:
     # Of exchanges
 
     def _received(self, event: events.RequestReceived, record: Record) -> None:
-        self._in_flight.add((event.route,))
+        self._of_route[event.route].in_flight.add()
 
     def _planned(self, event: events.PlanMade, record: Record) -> None:
         plan = event.plan
-        self._decisions.add((plan.strategy, plan.role, *self.names(plan.targets[0])))
+        provider, model = self._named(plan.targets[0])
+        self._decisions.add((plan.strategy, plan.role, provider, model))
         kind = record.kind
         rule = plan.rule if plan.rule in RULES else UNKNOWN
         self._rules.add((plan.strategy, rule, kind if kind in KINDS else UNKNOWN))
@@ -239,9 +314,10 @@ class Metrics:
     def _spoke(self, event: events.OutputStarted, record: Record) -> None:
         """A vendor has answered for the name: it is one."""
         target = event.target
-        if target not in self._answered and not self._known().target(target):
+        if self._named(target)[1] != target.model:
             if len(self._answered) < MOST_ANSWERED:
                 self._answered.add(target)
+                self.settle()
             else:
                 self.book.overflow(f.ATTEMPTS.name)
 
@@ -250,119 +326,120 @@ class Metrics:
             self._backoff.add((event.target.provider, event.cause), event.delay)
 
     def _reduced(self, event: events.RequestReduced, record: Record) -> None:
-        self._dropped_fields.add(self.names(event.target), len(event.dropped))
+        self._dropped_fields.add(self._named(event.target), len(event.dropped))
 
     def _succeeded(self, event: events.AttemptSucceeded, record: Record) -> None:
-        names = self.names(event.target)
-        one = self._attempt(event, record, names)
+        names = self._named(event.target)
+        one = record.tries[event.number - 1]
+        series = self._attempt(event, record, one, names)
         usage = event.spent.usage
-        if record.stream and one.output_at is not None and usage and usage.output_tokens > 1:
+        if one.output_at is not None and usage and usage.output_tokens > 1 and record.stream:
             first = one.output_at - one.started.at
-            self._per_token.add(names, (event.seconds - first) / (usage.output_tokens - 1))
+            series.per_token.add((event.seconds - first) / (usage.output_tokens - 1))
         if event.heard.stalls:
             self._stalls.add(names, event.heard.stalls)
-        self._charge(names, event.spent)
-        for kind, ratio in remaining(event.limits):
-            self._limits.set((event.target.provider, str(one.started.key), kind), ratio)
+        self._charge(series, names, event.spent)
+        if event.limits:
+            for kind, ratio in remaining(event.limits):
+                self._limits.set((event.target.provider, str(one.started.key), kind), ratio)
 
-    def _charge(self, names: Labels, spent: events.Spent) -> None:
+    def _charge(self, series: _OfCall, names: Labels, spent: events.Spent) -> None:
         """What an attempt used whose words the client got."""
         if spent.usage is None:
             self._usage_missing.add(names)
             return
         for type, count in spent.usage.parts().items():
             if count:
-                self._tokens.add((*names, type), count)
+                series.tokens[type].add(count)
         if spent.cost is None:
             self._unpriced.add(names)
         else:
-            self._cost.add(names, spent.cost.usd)
+            series.cost.add(spent.cost.usd)
 
     def _ended(self, event: events.AttemptFailed | events.AttemptAbandoned, record: Record) -> None:
-        names = self.names(event.target)
-        one = self._attempt(event, record, names)
+        names = self._named(event.target)
+        one = record.tries[event.number - 1]
+        series = self._attempt(event, record, one, names)
         whose = one.error_type or ""
         if isinstance(event, events.AttemptFailed):
             self._attempt_errors.add((*names, whose))
         if one.output_at is not None:
-            self._charge(names, event.spent)
+            self._charge(series, names, event.spent)
         elif usage := event.spent.usage:
             self._wasted_tokens.add((*names, whose), usage.input_tokens + usage.output_tokens)
             if event.spent.cost is not None:
                 self._wasted_cost.add((*names, whose), event.spent.cost.usd)
 
-    def _attempt(
-        self,
-        event: events.AttemptSucceeded | events.AttemptFailed | events.AttemptAbandoned,
-        record: Record,
-        names: Labels,
-    ) -> Try:
-        one = record.tries[event.number - 1]
-        outcome = one.outcome or ""
-        self._attempts.add((*names, one.started.kind, outcome))
-        self._attempt_duration.add((*names, outcome), event.seconds, record.exemplar, event.at)
-        if record.stream and one.output_at is not None:
+    def _attempt(self, event: Ended, record: Record, one: Try, names: Labels) -> _OfCall:
+        series = self._of_call[names[0], names[1], one.started.kind, one.outcome or ""]
+        trace_id = record.exemplar
+        series.attempts.add()
+        series.duration.add(event.seconds, trace_id, event.at)
+        if one.output_at is not None and record.stream:
             # Whatever became of it afterwards.
-            self._attempt_ttft.add(names, one.output_at - one.started.at, record.exemplar, event.at)
-        return one
+            series.ttft.add(one.output_at - one.started.at, trace_id, event.at)
+        return series
 
     def _finished(self, event: events.ExchangeFinished, record: Record) -> None:
         model, outcome, trace_id = self._model(record), record.outcome or "", record.exemplar
-        stream = "true" if event.stream else "false"
-        self._requests.add((model, outcome, stream))
-        self._duration.add((model, outcome, stream), event.seconds, trace_id, event.at)
+        series = self._of_end[model, outcome, "true" if event.stream else "false"]
+        series.requests.add()
+        series.duration.add(event.seconds, trace_id, event.at)
         if record.received:
-            self._in_flight.add((record.route,), -1)
-            self._overhead.add((record.route,), event.overhead)
+            of_route = self._of_route[record.received.route]
+            of_route.in_flight.add(-1)
+            of_route.overhead.add(event.overhead)
         for phase, seconds in event.phases.items():
-            self._phases.add((phase,), seconds)
-        if record.error_type:
-            self._request_errors.add((model, record.error_type))
-        if outcome == "cancelled":
-            self._disconnects.add((model, "mid_stream" if event.begun else "before_first_token"))
+            self._of_phase[phase].add(seconds)
         if record.tries:
-            self._tried.add((model,), len(record.tries))
-        elif record.error_type and outcome != "cancelled" and not record.crashed:
-            self._rejections.add((record.error_type,))
-        if event.stream and record.first_output is not None:
-            self._first_token.add((model,), record.first_output, trace_id, event.at)
-        self._moves(record)
-        self._size(event, record, model)
-        self._answer(event, record)
+            series.tried.add(len(record.tries))
+        if event.stream and record.output_at is not None:
+            series.first_token.add(record.output_at - record.began, trace_id, event.at)
+        if record.error_type:
+            self._went_wrong(event, record, model, record.error_type)
+        if record.switches:
+            self._moves(record)
+        if event.target is not None:
+            self._size(event, event.target, record, series)
+            self._answer(event.target, record)
+
+    def _went_wrong(self, event: events.ExchangeFinished, record: Record, model: str, whose: str) -> None:
+        self._request_errors.add((model, whose))
+        if record.outcome == "cancelled":
+            self._disconnects.add((model, "mid_stream" if event.begun else "before_first_token"))
+        elif not record.tries and not record.crashed:
+            self._rejections.add((whose,))
 
     def _moves(self, record: Record) -> None:
         for switch in record.switches:
-            before, after = self.names(switch.before), self.names(switch.after)
+            before, after = self._named(switch.before), self._named(switch.after)
             self._switches.add(("/".join(before), "/".join(after), switch.reason))
             if switch.scope == "request":
                 result = "ok" if record.tries[switch.number - 1].outcome == "ok" else "failed"
                 self._failovers.add((before[0], after[0], switch.why, result))
 
-    def _size(self, event: events.ExchangeFinished, record: Record, model: str) -> None:
-        if event.spent.usage is None or event.target is None:
+    def _size(self, event: events.ExchangeFinished, target: Target, record: Record, series: _OfEnd) -> None:
+        tokens = record.context
+        if tokens is None:
             return
-        tokens = record.context or 0
-        self._context.add((model,), tokens)
+        series.context.add(tokens)
         if event.window:
-            self._window.add((self.names(event.target)[1],), tokens / event.window)
+            self._window.add((self._named(target)[1],), tokens / event.window)
         if record.compacted:
-            self._compactions.add((model,))
+            self._compactions.add((self._model(record),))
         elif record.growth is not None and record.growth >= 0:
-            self._growth.add((model,), record.growth)
+            series.growth.add(record.growth)
 
-    def _answer(self, event: events.ExchangeFinished, record: Record) -> None:
+    def _answer(self, target: Target, record: Record) -> None:
         """What a later verdict on the answer will want to know, and what is known of it already."""
-        if event.target is None:
-            return
-        served = self.names(event.target)[1], _task(record.task)
-        self._answers[record.id] = served
+        self._answers[record.id] = self._named(target)[1], _task(record.task)
         if len(self._answers) > MOST_ANSWERS:
-            del self._answers[next(iter(self._answers))]
+            self._answers.popitem(last=False)
 
     def _conduct(self, event: events.RequestUnderstood, record: Record) -> None:
         for call in record.tools:
             # What no model of ours has called may be anything that a caller makes up.
-            target = self.names(call.target)[1] if call.target else UNKNOWN
+            target = self._named(call.target)[1] if call.target else UNKNOWN
             tool = self._tool(call.tool) if call.target else UNKNOWN
             self._tool_calls.add((target, tool, call.outcome))
             if call.repeated:
@@ -370,12 +447,12 @@ class Metrics:
 
     def effective(self, scored: Scored) -> None:
         """An answer's score. Called with ``book.lock`` held."""
-        self._effectiveness.add((self.names(scored.target)[1], _task(scored.task)), scored.score)
+        self._effectiveness.add((self._named(scored.target)[1], _task(scored.task)), scored.score)
 
     # Of the gateway
 
     def _breaker_moved(self, event: events.BreakerMoved, record: Record | None) -> None:
-        self._breaker_moves.add((*self.names(event.target), event.after))
+        self._breaker_moves.add((*self._named(event.target), event.after))
 
     def _store_missed(self, event: events.StoreFailed | events.StoreRecovered, record: Record | None) -> None:
         self._store_errors.add((event.store,), event.missed)
@@ -384,7 +461,7 @@ class Metrics:
         self._loop_lag.add((), event.late)
 
     def _gateway_started(self, event: events.GatewayStarted | events.ConfigReloaded, record: Record | None) -> None:
-        self._config.values.clear()
+        self._config.clear()
         self._config.set((event.digest,), 1)
 
     def _reloaded(self, event: events.ConfigReloaded, record: Record | None) -> None:
@@ -406,16 +483,29 @@ class Metrics:
 
     def _model(self, record: Record) -> str:
         """Configured models by their name, targets by theirs if they are known."""
-        name = record.model
+        key = record.model, record.plan is not None
+        found = self._models.get(key)
+        if found is None:
+            found = self._models[key] = self._model_named(*key)
+        return found
+
+    def _model_named(self, name: str, planned: bool) -> str:
         if self._known().model(name):
             return name
         provider, _, model = name.partition("/")
-        return "/".join(self.names(Target(provider, model))) if model and record.plan else UNKNOWN
+        return "/".join(self._named(Target(provider, model))) if model and planned else UNKNOWN
 
     def names(self, target: Target) -> Labels:
         """``provider`` and ``target_model``, the latter only if it is known."""
         known = target in self._answered or self._known().target(target)
         return (target.provider, target.model if known else UNKNOWN)
+
+    def _named(self, target: Target) -> Labels:
+        """``names``, while a slice is told."""
+        found = self._names.get(target)
+        if found is None:
+            found = self._names[target] = self.names(target)
+        return found
 
 
 def _task(name: str) -> str:

@@ -20,6 +20,10 @@ from gateway.trace_context import Trace
 MOST_DROPPED, LONGEST_DROPPED = 20, 80
 
 
+Ended = events.AttemptSucceeded | events.AttemptFailed | events.AttemptAbandoned
+"""What an attempt's end may be."""
+
+
 class Try(msgspec.Struct, kw_only=True, gc=False):
     """One call to a vendor. Moments are epoch seconds."""
 
@@ -30,7 +34,7 @@ class Try(msgspec.Struct, kw_only=True, gc=False):
     fault: Fault | None = None
     error_type: str | None = None
     after_output: bool = False
-    end: events.AttemptSucceeded | events.AttemptFailed | events.AttemptAbandoned | None = None
+    end: Ended | None = None
     dropped: tuple[str, ...] = ()
     """What of the request its target could not be told."""
 
@@ -103,17 +107,22 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     span: int
     received: events.RequestReceived | None = None
     understood: events.RequestUnderstood | None = None
+    stream: bool = False
+    session: str | None = None
+    caller: str | None = None
     plan: Plan | None = None
     planned_at: float = 0.0
     tries: list[Try] = []
     output_at: float | None = None
     planner: events.PlannerAnswered | None = None
     finished: events.ExchangeFinished | None = None
+    context: int | None = None
+    """Input tokens of the conversation: what planners were told of it besides is left out."""
     outcome: Outcome | None = None
     error_type: str | None = None
     crashed: str | None = None
     # What memory of the session adds.
-    switches: list[Switch] = []
+    switches: tuple[Switch, ...] = ()
     tools: Sequence[ToolOutcome] = ()
     growth: int | None = None
     """Input tokens more than in the session's last request."""
@@ -135,16 +144,12 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     @property
     def exemplar(self) -> str | None:
         """The trace's id, when somebody can look it up."""
-        trace = self.received.trace if self.received else None
-        return trace.trace_id if trace and trace.sampled else None
+        received = self.received
+        return received.trace.trace_id if received and received.trace.sampled else None
 
     @property
     def route(self) -> str:
         return self.received.route if self.received else ""
-
-    @property
-    def stream(self) -> bool:
-        return bool(self.understood and self.understood.facts.stream)
 
     @property
     def asked(self) -> str:
@@ -169,19 +174,11 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
         return self.tries[-1].dropped if self.tries else ()
 
     @property
-    def session(self) -> str | None:
-        return self.understood.session if self.understood else None
-
-    @property
     def conversation(self) -> str | None:
         """The session, unless all the client has said is who its user is: one user has many conversations."""
         facts = self.understood.facts if self.understood else None
         user = facts.user if facts else None
         return None if user and self.session == f"{self.caller}:{user}" else self.session
-
-    @property
-    def caller(self) -> str | None:
-        return self.understood.caller if self.understood else None
 
     @property
     def first_output(self) -> float | None:
@@ -190,120 +187,136 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
 
     @property
     def failovers(self) -> int:
+        if len(self.tries) < 2:
+            return 0
         pairs = zip(self.tries, self.tries[1:], strict=False)
         return sum(one.target != other.target and one.planning == other.planning for one, other in pairs)
 
     @property
     def serving(self) -> list[Try]:
         """The calls for the answer: those of planners only where one of them gave it."""
+        if len(self.tries) < 2:
+            return self.tries
         return [one for one in self.tries if not one.planning] or self.tries
-
-    @property
-    def context(self) -> int | None:
-        """Input tokens of the conversation: what planners were told of it besides is left out."""
-        usage = self.finished.spent.usage if self.finished else None
-        if usage is None:
-            return None
-        if self.serving is self.tries:
-            return usage.input_tokens
-        spent = (one.end.spent.usage for one in self.tries if one.planning and one.outcome == "ok" and one.end)
-        return usage.input_tokens - sum(each.input_tokens for each in spent if each)
 
     @property
     def kind(self) -> str:
         """One of ``decisions.KINDS``. A call on the side is one however often it is made, and of two agents that were
         given the same task neither repeats the other.
         """
-        kind = (self.plan and self.plan.kind) or UNREAD
-        return "retry" if self.repeats is not None and kind not in ("aux", "subagent") else kind
+        kind = (self.plan.kind if self.plan else None) or UNREAD
+        if self.repeats is None or kind in ("aux", "subagent"):
+            return kind
+        return "retry"
 
     @property
     def task(self) -> str:
         """What kind of work it is, as the strategy saw it; else ``embeddings``, ``tools``, ``structured``, ``chat``."""
         if self.plan and self.plan.task:
             return self.plan.task
-        facts = self.understood.facts if self.understood else None
-        if facts is None:
+        if self.understood is None:
             return "chat"
+        facts = self.understood.facts
         if facts.operation != "chat":
             return facts.operation
         return "tools" if facts.tools else "structured" if facts.structured else "chat"
 
     def take(self, event: events.ExchangeEvent) -> None:
         """Adds what the event tells."""
-        add = _ADD.get(type(event))
+        add = ADD.get(type(event))
         if add is not None:
-            add(self, event)
+            add(event, self)
 
-    def _received(self, event: events.RequestReceived) -> None:
-        self.received = event
 
-    def _understood(self, event: events.RequestUnderstood) -> None:
-        self.understood = event
+def _received(event: events.RequestReceived, record: Record) -> None:
+    record.received = event
 
-    def _planned(self, event: events.PlanMade) -> None:
-        self.plan, self.planned_at = event.plan, event.at
 
-    def _started(self, event: events.AttemptStarted) -> None:
-        self.tries.append(Try(started=event))
+def _understood(event: events.RequestUnderstood, record: Record) -> None:
+    record.understood = event
+    record.stream, record.session, record.caller = event.facts.stream, event.session, event.caller
 
-    def _reduced(self, event: events.RequestReduced) -> None:
-        self.tries[event.number - 1].dropped = named(event.dropped)
 
-    def _output(self, event: events.OutputStarted) -> None:
-        self.tries[event.number - 1].output_at = event.at
-        if self.output_at is None:
-            self.output_at = event.at
+def _planned(event: events.PlanMade, record: Record) -> None:
+    record.plan, record.planned_at = event.plan, event.at
 
-    def _succeeded(self, event: events.AttemptSucceeded) -> None:
-        self._end(event, "ok", None)
 
-    def _abandoned(self, event: events.AttemptAbandoned) -> None:
-        self._end(event, "cancelled", CANCELLED)
+def _started(event: events.AttemptStarted, record: Record) -> None:
+    record.tries.append(Try(started=event))
 
-    def _failed(self, event: events.AttemptFailed) -> None:
-        one = self._end(event, attempt_outcome(event.fault), error_type(event.fault))
-        one.fault, one.after_output = event.fault, event.after_output
 
-    def _advised(self, event: events.PlannerAnswered) -> None:
-        self.planner = event
+def _reduced(event: events.RequestReduced, record: Record) -> None:
+    record.tries[event.number - 1].dropped = named(event.dropped)
 
-    def _crashed(self, event: events.HandlerCrashed) -> None:
-        self.crashed = event.traceback
 
-    def _finished(self, event: events.ExchangeFinished) -> None:
-        self.finished = event
-        self.outcome, self.error_type = verdict(event)
-        if self.plan and self.plan.strategy == "direct" and self.error_type == OF_FAULT[FaultKind.MODEL_MISSING]:
-            # Nobody but the caller has named that model.
-            self.outcome, self.error_type = "rejected", OF_CODE["model_not_found"]
+def _output(event: events.OutputStarted, record: Record) -> None:
+    record.tries[event.number - 1].output_at = event.at
+    if record.output_at is None:
+        record.output_at = event.at
 
-    def _end(
-        self,
-        event: events.AttemptSucceeded | events.AttemptFailed | events.AttemptAbandoned,
-        outcome: Outcome,
-        whose: str | None,
-    ) -> Try:
-        one = self.tries[event.number - 1]
-        one.end, one.ended_at, one.outcome, one.error_type = event, event.at, outcome, whose
-        return one
+
+def _succeeded(event: events.AttemptSucceeded, record: Record) -> None:
+    _end(event, record, "ok", None)
+
+
+def _abandoned(event: events.AttemptAbandoned, record: Record) -> None:
+    _end(event, record, "cancelled", CANCELLED)
+
+
+def _failed(event: events.AttemptFailed, record: Record) -> None:
+    one = _end(event, record, attempt_outcome(event.fault), error_type(event.fault))
+    one.fault, one.after_output = event.fault, event.after_output
+
+
+def _advised(event: events.PlannerAnswered, record: Record) -> None:
+    record.planner = event
+
+
+def _crashed(event: events.HandlerCrashed, record: Record) -> None:
+    record.crashed = event.traceback
+
+
+def _finished(event: events.ExchangeFinished, record: Record) -> None:
+    record.finished = event
+    if event.spent.usage:
+        record.context = event.spent.usage.input_tokens - _told_to_planners(record)
+    record.outcome, record.error_type = verdict(event)
+    if record.plan and record.plan.strategy == "direct" and record.error_type == OF_FAULT[FaultKind.MODEL_MISSING]:
+        # Nobody but the caller has named that model.
+        record.outcome, record.error_type = "rejected", OF_CODE["model_not_found"]
+
+
+def _told_to_planners(record: Record) -> int:
+    """Tokens beside those of the conversation, unless a planner gave the answer itself."""
+    serving = record.serving
+    if len(serving) == len(record.tries):
+        return 0
+    spent = (one.end.spent.usage for one in record.tries if one.planning and one.outcome == "ok" and one.end)
+    return sum(each.input_tokens for each in spent if each)
+
+
+def _end(event: Ended, record: Record, outcome: Outcome, whose: str | None) -> Try:
+    one = record.tries[event.number - 1]
+    one.end, one.ended_at, one.outcome, one.error_type = event, event.at, outcome, whose
+    return one
 
 
 def named(dropped: Iterable[str]) -> tuple[str, ...]:
     return tuple(shown(name, LONGEST_DROPPED - 1) for name in islice(dropped, MOST_DROPPED))
 
 
-_ADD: dict[type[events.Event], Callable[[Record, Any], None]] = {
-    events.RequestReceived: Record._received,
-    events.RequestUnderstood: Record._understood,
-    events.PlanMade: Record._planned,
-    events.AttemptStarted: Record._started,
-    events.RequestReduced: Record._reduced,
-    events.OutputStarted: Record._output,
-    events.AttemptSucceeded: Record._succeeded,
-    events.AttemptAbandoned: Record._abandoned,
-    events.AttemptFailed: Record._failed,
-    events.PlannerAnswered: Record._advised,
-    events.HandlerCrashed: Record._crashed,
-    events.ExchangeFinished: Record._finished,
+ADD: dict[type[events.Event], Callable[[Any, Record], None]] = {
+    events.RequestReceived: _received,
+    events.RequestUnderstood: _understood,
+    events.PlanMade: _planned,
+    events.AttemptStarted: _started,
+    events.RequestReduced: _reduced,
+    events.OutputStarted: _output,
+    events.AttemptSucceeded: _succeeded,
+    events.AttemptAbandoned: _abandoned,
+    events.AttemptFailed: _failed,
+    events.PlannerAnswered: _advised,
+    events.HandlerCrashed: _crashed,
+    events.ExchangeFinished: _finished,
 }
+"""What adds an event to the record of its exchange."""

@@ -28,42 +28,60 @@ Labels = tuple[str, ...]
 Lock = AbstractContextManager[Any]
 
 
+class _Number:
+    """One label set of a counter or a gauge."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def add(self, amount: float = 1.0) -> None:
+        self.value += amount
+
+
 class Numbers:
     """A counter or a gauge."""
 
     def __init__(self, family: Family, overflowed: Callable[[str], None], cap: int = CAP) -> None:
         self.family, self._overflowed, self._cap = family, overflowed, cap
-        self.values: dict[Labels, float] = {}
+        self.cells: dict[Labels, _Number] = {}
 
     def add(self, labels: Labels = (), amount: float = 1.0) -> None:
-        values = self.values
-        if labels in values:
-            values[labels] += amount
-        else:
-            labels = self._admitted(labels)
-            values[labels] = values.get(labels, 0.0) + amount
+        (self.cells.get(labels) or self._new(labels)).value += amount
+
+    def at(self, labels: Labels) -> Spot:
+        return Spot(self, labels)
 
     def set(self, labels: Labels, value: float) -> None:
-        self.values[labels if labels in self.values else self._admitted(labels)] = value
+        (self.cells.get(labels) or self._new(labels)).value = value
 
     def expect(self, labels: Labels) -> None:
         """Is there from now on, at 0: an increase cannot be seen of a series that was not there before."""
-        if labels not in self.values and len(self.values) < self._cap:
-            self.values[labels] = 0.0
+        if labels not in self.cells and len(self.cells) < self._cap:
+            self.cells[labels] = _Number()
 
-    def _admitted(self, labels: Labels) -> Labels:
-        if len(self.values) < self._cap:
-            return labels
-        self._overflowed(self.family.name)
-        return (OVERFLOW,) * len(labels)
+    def clear(self) -> None:
+        """For gauges that are only ever ``set``: a ``Spot`` would go on adding to what is gone."""
+        self.cells.clear()
+
+    @property
+    def values(self) -> dict[Labels, float]:
+        return {labels: cell.value for labels, cell in self.cells.items()}
+
+    def _new(self, labels: Labels) -> _Number:
+        if len(self.cells) >= self._cap:
+            self._overflowed(self.family.name)
+            labels = (OVERFLOW,) * len(labels)
+        return self.cells.setdefault(labels, _Number())
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.cells)
 
     def samples(self, lock: Lock) -> Iterator[Sample]:
         names, name = self.family.labels, self.family.name
         with lock:
-            values = dict(self.values)
+            values = self.values
         for labels, value in values.items():
             yield Sample(name, dict(zip(names, labels, strict=True)), value)
 
@@ -71,12 +89,20 @@ class Numbers:
 class _Cells:
     """One label set of a histogram: how many fell into each bucket, their sum, the last trace of each bucket."""
 
-    __slots__ = ("counts", "exemplars", "sum")
+    __slots__ = ("_bounds", "counts", "exemplars", "sum")
 
-    def __init__(self, size: int) -> None:
-        self.counts = [0] * size
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
-        self.exemplars: dict[int, Exemplar] = {}
+        self.exemplars: dict[int, tuple[str, float, float]] = {}
+
+    def add(self, value: float, trace_id: str | None = None, at: float = 0.0) -> None:
+        bucket = bisect_left(self._bounds, value)
+        self.counts[bucket] += 1
+        self.sum += value
+        if trace_id is not None:
+            self.exemplars[bucket] = trace_id, value, at
 
 
 class Histogram:
@@ -88,22 +114,20 @@ class Histogram:
 
     def add(self, labels: Labels, value: float, trace_id: str | None = None, at: float = 0.0) -> None:
         """``trace_id``: an example of such a value, of the moment ``at``."""
-        cells = self.cells.get(labels) or self._new(labels)
-        bucket = bisect_left(self._bounds, value)
-        cells.counts[bucket] += 1
-        cells.sum += value
-        if trace_id is not None:
-            cells.exemplars[bucket] = Exemplar({"trace_id": trace_id}, value, at)
+        (self.cells.get(labels) or self._new(labels)).add(value, trace_id, at)
+
+    def at(self, labels: Labels) -> Spot:
+        return Spot(self, labels)
 
     def expect(self, labels: Labels) -> None:
         if labels not in self.cells and len(self.cells) < self._cap:
-            self.cells[labels] = _Cells(len(self._les))
+            self.cells[labels] = _Cells(self._bounds)
 
     def _new(self, labels: Labels) -> _Cells:
         if len(self.cells) >= self._cap:
             self._overflowed(self.family.name)
             labels = (OVERFLOW,) * len(labels)
-        return self.cells.setdefault(labels, _Cells(len(self._les)))
+        return self.cells.setdefault(labels, _Cells(self._bounds))
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -119,9 +143,30 @@ class Histogram:
             total = 0
             for place, (le, count) in enumerate(zip(self._les, counts, strict=True)):
                 total += count
-                yield Sample(f"{name}_bucket", {**named, "le": le}, total, None, exemplars.get(place))
+                found = exemplars.get(place)
+                example = Exemplar({"trace_id": found[0]}, *found[1:]) if found else None
+                yield Sample(f"{name}_bucket", {**named, "le": le}, total, None, example)
             yield Sample(f"{name}_sum", named, sum)
             yield Sample(f"{name}_count", named, total)
+
+
+class Spot:
+    """One label set of a series, looked up once: ``add`` is its cell's own from the first time on.
+
+    Until then nothing is there, as with ``Numbers.add``; and what overflows is looked up, and counted, every time.
+    """
+
+    __slots__ = ("_labels", "_series", "add")
+
+    def __init__(self, series: Numbers | Histogram, labels: Labels) -> None:
+        self._series, self._labels = series, labels
+        self.add: Callable[..., None] = self._look_up
+
+    def _look_up(self, *observed: Any) -> None:
+        self._series.add(self._labels, *observed)
+        cell = self._series.cells.get(self._labels)
+        if cell is not None:
+            self.add = cell.add
 
 
 class Book(Collector):

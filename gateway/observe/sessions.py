@@ -6,9 +6,9 @@ Memory, bounded: sessions and calls that were not heard of for long are forgotte
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -73,7 +73,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class _Session(msgspec.Struct):
+class _Session(msgspec.Struct, gc=False):
     """One conversation, by the model the client asks for."""
 
     target: Target
@@ -86,7 +86,7 @@ class _Session(msgspec.Struct):
     tokens: int | None
 
 
-class _Call(msgspec.Struct, frozen=True):
+class _Call(msgspec.Struct, frozen=True, gc=False):
     target: Target
     at: float
     span: int
@@ -98,8 +98,6 @@ class Sessions:
     ``words``: how conversations are read; may be set anew at any time.
     """
 
-    hears = (events.RequestUnderstood, events.AttemptStarted, events.ExchangeFinished)
-
     def __init__(self, words: Words = SHIPPED) -> None:
         self.words = words
         self._sessions: OrderedDict[_Key, _Session] = OrderedDict()
@@ -107,20 +105,17 @@ class Sessions:
         self._calls: OrderedDict[_CallKey, _Call | None] = OrderedDict()
         self._judged: OrderedDict[_CallKey, None] = OrderedDict()
         self._origins: OrderedDict[int, int] = OrderedDict()
+        self.takes: dict[type[events.Event], Callable[[Any, Any], None]] = {
+            events.RequestUnderstood: self._understood,
+            events.AttemptStarted: self._within,
+            events.ExchangeFinished: self._remember,
+        }
 
-    def take(self, event: events.Event, record: Record | None) -> None:
-        if record is None:
-            return
-        match event:
-            case events.RequestUnderstood():
-                if conversation := _read(event):
-                    record.said = _said(conversation, self._origin(conversation.messages), self.words)
-                    record.tools = self._tools(event, conversation, record.said)
-                    record.repeats = self._repeats(record)
-            case events.AttemptStarted():
-                self._within(record)
-            case events.ExchangeFinished():
-                self._remember(event, record)
+    def _understood(self, event: events.RequestUnderstood, record: Record) -> None:
+        if conversation := _read(event):
+            record.said = _said(conversation, self._origin(conversation.messages), self.words)
+            record.tools = self._tools(event, conversation, record.said)
+            record.repeats = self._repeats(record)
 
     def settle(self) -> None:
         """Nothing is written in batches."""
@@ -182,7 +177,7 @@ class Sessions:
 
     # Switches
 
-    def _within(self, record: Record) -> None:
+    def _within(self, event: events.AttemptStarted, record: Record) -> None:
         """A change of target from one attempt to the next."""
         if len(record.tries) < 2:
             return
@@ -193,17 +188,16 @@ class Sessions:
         if before.target == after.target:
             return
         kind = before.fault.kind if before.fault else None
-        record.switches.append(
-            Switch(
-                at=after.started.at,
-                before=before.target,
-                after=after.target,
-                reason=OF_FAULT.get(kind, "failover") if kind else "failover",
-                scope="request",
-                number=after.number,
-                why=before.error_type or "",
-            )
+        switch = Switch(
+            at=after.started.at,
+            before=before.target,
+            after=after.target,
+            reason=OF_FAULT.get(kind, "failover") if kind else "failover",
+            scope="request",
+            number=after.number,
+            why=before.error_type or "",
         )
+        record.switches = (*record.switches, switch)
 
     def _between(self, session: _Session, record: Record) -> None:
         """A change of target from who served the session's last request to who was asked first for this one."""
@@ -211,17 +205,9 @@ class Sessions:
         if session.target == first or record.plan is None:
             return
         reason, why = _why(session, record)
-        record.switches.insert(
-            0,
-            Switch(
-                at=record.serving[0].started.at,
-                before=session.target,
-                after=first,
-                reason=reason,
-                scope="session",
-                why=why,
-            ),
-        )
+        at = record.serving[0].started.at
+        switch = Switch(at=at, before=session.target, after=first, reason=reason, scope="session", why=why)
+        record.switches = (switch, *record.switches)
 
     # Memory
 
@@ -233,7 +219,7 @@ class Sessions:
         key = _key(record)
         if key is None or record.plan is None:
             return
-        known = self._sessions.pop(key, None)
+        known = self._sessions.get(key)
         tokens = record.context
         if known is not None:
             self._between(known, record)
@@ -309,8 +295,13 @@ def _why(session: _Session, record: Record) -> tuple[str, str]:
     return "balanced", f"{plan.strategy}; {plan.reason}"
 
 
+_NOBODY: frozenset[Target] = frozenset()
+
+
 def _missed(record: Record, served: Target) -> frozenset[Target]:
-    plan = record.plan
+    plan, tries = record.plan, record.tries
+    if len(tries) == 1 and tries[0].target == served and not (plan and plan.left_out):
+        return _NOBODY
     shut = (each.target for each in plan.left_out if _shut(each.reason)) if plan else ()
     return frozenset((*shut, *(one.target for one in record.serving))) - {served}
 

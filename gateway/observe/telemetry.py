@@ -8,12 +8,12 @@ sink, and never a request.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gateway import events
-from gateway.observe.record import Record
+from gateway.observe.record import ADD, Record
 
 # Seconds between an event and its telling.
 PAUSE = 0.05
@@ -26,19 +26,39 @@ Later = Callable[[float, Callable[[], None]], object]
 """Calls a function in the event loop, after so many seconds."""
 
 
-Take = Callable[[Any, Record | None], None]
+Take = Callable[[Any, Any], None]
+"""Is told of an event, with the record of its exchange (None: of none)."""
 
 
 class Sink(Protocol):
-    """Where facts go. Told of the events it hears, in order, with the record of their exchange (None: of none)."""
+    """Where facts go: a ``Hearing`` or a ``Sorting``. Told of the events it wants, in order."""
+
+    def settle(self) -> None:
+        """A slice is over: what is written in batches is written now."""
+
+
+class Hearing(Sink, Protocol):
+    """A sink that takes all it hears the same way."""
 
     @property
     def hears(self) -> Collection[type[events.Event]]: ...
 
     def take(self, event: events.Event, record: Record | None, /) -> None: ...
 
-    def settle(self) -> None:
-        """A slice is over: what is written in batches is written now."""
+
+class Sorting(Sink, Protocol):
+    """A sink with a function for each kind of event: nothing has to be told apart any more."""
+
+    @property
+    def takes(self) -> Mapping[type[events.Event], Take]: ...
+
+
+class _Way(NamedTuple):
+    """Who is told of one kind of event: the sinks by name, and before them, where it is an exchange's, its record."""
+
+    of_exchange: bool
+    sinks: list[tuple[str, Take]]
+    with_record: list[tuple[str, Take]]
 
 
 class Telemetry:
@@ -57,7 +77,7 @@ class Telemetry:
         """``lock`` is held while a slice is told. ``broken(sink, kind of event, error)`` hears of defects of ours."""
         self._later, self._lost, self._lock, self._broken = later, lost, lock, broken
         self._sinks: dict[str, Sink] = {}
-        self._hearing: dict[type[events.Event], list[tuple[str, Take]]] = {}
+        self._ways: dict[type[events.Event], _Way] = {}
         self._waiting: deque[events.Event] = deque()
         self._records: dict[int, Record] = {}
         # Exchanges, by their span, of which an event was lost: what follows would not fit what came before.
@@ -85,11 +105,21 @@ class Telemetry:
             self._torn.add(span)
         return True
 
-    def listen(self, name: str, sink: Sink) -> None:
+    def listen(self, name: str, sink: Hearing | Sorting) -> None:
         """One more sink, told after the others."""
         self._sinks[name] = sink
-        for kind in sink.hears:
-            self._hearing.setdefault(kind, []).append((name, sink.take))
+        takes = sink.takes if hasattr(sink, "takes") else dict.fromkeys(sink.hears, sink.take)
+        for kind, take in takes.items():
+            way = self._way(kind)
+            way.sinks.append((name, take))
+            way.with_record.append((name, take))
+
+    def _way(self, kind: type[events.Event]) -> _Way:
+        way = self._ways.get(kind)
+        if way is None:
+            first = [("record", ADD[kind])] if kind in ADD else []
+            way = self._ways[kind] = _Way(issubclass(kind, events.ExchangeEvent), [], first)
+        return way
 
     @property
     def waiting(self) -> int:
@@ -106,18 +136,20 @@ class Telemetry:
             self._later(0.0, self._tell)
 
     def _slice(self) -> None:
-        waiting, hearing = self._waiting, self._hearing
+        waiting, ways = self._waiting, self._ways
         with self._lock:
             for _ in range(min(SLICE, len(waiting))):
-                event = waiting.popleft()
-                record = None
-                if isinstance(event, events.ExchangeEvent) and event.span:
-                    record = self._record(event)
+                event: Any = waiting.popleft()
+                kind = type(event)
+                way = ways.get(kind) or self._way(kind)
+                record, told = None, way.sinks
+                if way.of_exchange and event.span:
+                    record, told = self._record(kind, event), way.with_record
                     if record is None:
                         # Its first event was lost: half a story is none.
                         self._lost("events", "queue_full", 1)
                         continue
-                for name, take in hearing.get(type(event), ()):
+                for name, take in told:
                     try:
                         take(event, record)
                     except Exception as error:
@@ -128,20 +160,14 @@ class Telemetry:
             except Exception as error:
                 self._crashed(name, None, error)
 
-    def _record(self, event: events.ExchangeEvent) -> Record | None:
-        """The exchange's record with the event in it: begun with its first event, forgotten with its last."""
-        record = self._records.get(event.span)
-        if record is None:
-            if type(event) is not events.RequestReceived:
-                return None
+    def _record(self, kind: type[events.Event], event: events.ExchangeEvent) -> Record | None:
+        """The exchange's: begun with its first event, forgotten with its last."""
+        if kind is events.RequestReceived:
             record = self._records[event.span] = Record(id=event.exchange_id, span=event.span)
-        try:
-            record.take(event)
-        except Exception as error:
-            self._crashed("record", event, error)
-        if type(event) is events.ExchangeFinished:
-            del self._records[event.span]
-        return record
+            return record
+        if kind is events.ExchangeFinished:
+            return self._records.pop(event.span, None)
+        return self._records.get(event.span)
 
     def _crashed(self, sink: str, event: events.Event | None, error: Exception) -> None:
         """Of the event only its kind is said, for it may hold content."""

@@ -56,28 +56,6 @@ class Moved(msgspec.Struct, frozen=True):
     after: State
 
 
-class Ticket(msgspec.Struct):
-    """One attempt under way."""
-
-    target: Target
-    keys: Keys
-    key: str | None
-    began: float
-    streamed: bool
-    retry: bool
-    breaker: Breaker
-    generation: int
-    probe: bool = False
-    """It finds out whether a sick target is well again."""
-    released: bool = False
-    settled: bool = False
-
-    @property
-    def place(self) -> int:
-        """Which of the provider's keys it uses, from 1."""
-        return self.keys.keys.index(self.key) + 1
-
-
 class _Average:
     """A moving average over time of the seconds to first output."""
 
@@ -101,6 +79,29 @@ class _Average:
             keep = min(keep, 0.9)
             self.seconds = seconds if seconds > self.seconds else self.seconds * keep + seconds * (1 - keep)
         self._at = now
+
+
+class Ticket(msgspec.Struct):
+    """One attempt under way."""
+
+    target: Target
+    keys: Keys
+    key: str | None
+    began: float
+    streamed: bool
+    retry: bool
+    breaker: Breaker
+    generation: int
+    average: _Average
+    probe: bool = False
+    """It finds out whether a sick target is well again."""
+    released: bool = False
+    settled: bool = False
+
+    @property
+    def place(self) -> int:
+        """Which of the provider's keys it uses, from 1."""
+        return self.keys.keys.index(self.key) + 1
 
 
 def _usual(provider: str) -> SpikeSettings:
@@ -195,11 +196,14 @@ class Health:
     # Before an attempt
 
     def allows(self, target: Target, now: float) -> bool:
-        return self._closed(target, now) and self.keys(target.provider).usable(target.model, now)
+        if not self._closed(target, now):
+            return False
+        keys = self._keys.get(target.provider)
+        return keys is None or keys.usable(target.model, now)
 
     def _closed(self, target: Target, now: float) -> bool:
         breaker = self._breakers.get(target)
-        return breaker is None or breaker.allows(now)
+        return breaker is None or breaker.state is State.CLOSED or breaker.allows(now)
 
     def why_not(self, target: Target, now: float) -> str:
         if not self._closed(target, now):
@@ -211,7 +215,7 @@ class Health:
 
         With all of them shut, least recently failed first. ``chance()`` is in [0, 1): it draws the trials.
         """
-        free = tuple(target for target in plan.targets if self.allows(target, now))
+        free = tuple([target for target in plan.targets if self.allows(target, now)])
         if self._demoted:
             plan, free = self._ranked(plan, free, now, chance)
         if free == plan.targets:
@@ -275,18 +279,18 @@ class Health:
         breaker = self.breaker(target)
         if not retry:
             self._budget(target.provider).add(now, first=1)
-        self._average(target, streamed, now)
+        average = self._average(target, streamed, now)
         key = keys.take(target.model, now)
         probe = breaker.state is State.HALF_OPEN
         if target.provider not in self._spikes:
             self._spikes[target.provider] = self._spike(target.provider, now)
-        return Ticket(target, keys, key, now, streamed, retry, breaker, breaker.begin(), probe)
+        return Ticket(target, keys, key, now, streamed, retry, breaker, breaker.begin(), average, probe)
 
     # After it
 
     def first_output(self, ticket: Ticket, now: float) -> None:
         """The vendor has begun to answer: how quick it was is known, and that the key is good; how it ends is not."""
-        self._average(ticket.target, ticket.streamed, now).add(now - ticket.began, now)
+        ticket.average.add(now - ticket.began, now)
         ticket.keys.revive(ticket.key)
         self._release(ticket)
 

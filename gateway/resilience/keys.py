@@ -30,6 +30,8 @@ class Keys:
             self._dead = {key: at for key, at in known._dead.items() if key in self.keys}
 
     def usable(self, model: str, now: float) -> bool:
+        if not self._dead and not self._cooling:
+            return True
         return any(self._fit(key, model, now) for key in self.keys)
 
     def take(self, model: str, now: float) -> str | None:

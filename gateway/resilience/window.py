@@ -16,12 +16,13 @@ class Window:
         self._slices: deque[list[int]] = deque()
 
     def add(self, now: float, first: int = 0, second: int = 0) -> None:
-        self._forget(now)
         number = int(now / self._slice)
         if not self._slices or self._slices[-1][0] != number:
+            self._forget(now)
             self._slices.append([number, 0, 0])
-        self._slices[-1][1] += first
-        self._slices[-1][2] += second
+        latest = self._slices[-1]
+        latest[1] += first
+        latest[2] += second
 
     def counts(self, now: float) -> tuple[int, int]:
         self._forget(now)

@@ -215,7 +215,8 @@ class Strategy(Protocol):
     """The struct of its own settings plus this one pure method.
 
     One that keeps something of each conversation says ``REMEMBERS = True`` in its body: ``Fleet.remembered`` is asked
-    for nobody else.
+    for nobody else. One whose answer follows from its settings and from ``Fleet.ordered`` alone, whatever the request,
+    says ``FIXED = True``: it is asked once, and not with every request.
     """
 
     def references(self) -> tuple[str, ...]:
@@ -238,7 +239,8 @@ def merged(found: Sequence[Ordered]) -> Ordered:
     caps: dict[Target, int | None] = {}
     for each in found:
         for target in each.targets:
-            caps.setdefault(target, each.max_tokens.get(target))
+            if target not in caps:
+                caps[target] = each.max_tokens.get(target)
     return msgspec.structs.replace(
         found[0],
         targets=tuple(caps),

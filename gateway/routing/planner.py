@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import msgspec
 
@@ -21,7 +21,6 @@ from gateway.routing import (
     LeftOut,
     Measured,
     Ordered,
-    PinnedBy,
     Plan,
     Role,
     Strategy,
@@ -31,7 +30,13 @@ from gateway.routing import (
 from gateway.routing.pins import Pin
 from gateway.routing.turns import NOTHING, Reading
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 CATCH_ALL = "*"
+
+# Names come from clients: so many are known at once. With one more all are forgotten: each is looked up once more.
+MOST_KEPT = 4096
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -63,6 +68,10 @@ class Senses(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of the conversation: of each model by name."""
 
 
+# Of those that ask nothing.
+UNASKED = Senses(latency=lambda target: None, chance=lambda: 0.0)
+
+
 class Resolved(msgspec.Struct, frozen=True):
     """A configured model by name, or a target; and how it was found."""
 
@@ -77,7 +86,10 @@ def like(name: str, glob: str) -> bool:
 
 
 class Planner:
-    """Pure: the same facts and senses give the same plan. ``listings`` is read live (provider -> model ids)."""
+    """Pure: the same facts and senses give the same plan. ``listings`` is read live (provider -> model ids).
+
+    ``models``, ``aliases`` and ``owners`` stay as they are: what depends on nothing else is worked out once.
+    """
 
     def __init__(
         self,
@@ -88,11 +100,24 @@ class Planner:
     ) -> None:
         self.models, self.aliases, self.owners, self.listings = models, aliases, owners, listings
         self._remember: dict[str, tuple[str, ...]] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        """What is kept holds for these listings."""
+        self._listed = dict(self.listings)
+        self._resolved: dict[str, Resolved] = {}
+        self._orders: dict[str, Ordered | None] = {}
+        self._plans: dict[tuple[str, Operation], Plan | None] = {}
 
     # Names
 
     def resolve(self, name: str) -> Resolved:
         """Model > alias > ``provider/model`` > the one owner of a bare id > ``*``. Raises ``CallerError``."""
+        if self._listed != self.listings:
+            self._forget()
+        return self._resolved.get(name) or _kept(self._resolved, name, self._looked_up(name))
+
+    def _looked_up(self, name: str) -> Resolved:
         if len(name) > LONGEST_NAME:
             said = f"a model's name has at most {LONGEST_NAME} characters, this one has {len(name)}"
             raise CallerError(400, "invalid_model", said, param="model")
@@ -160,18 +185,21 @@ class Planner:
         return self._remember[name]
 
     def _remembering(self, name: str) -> tuple[str, ...]:
-        found: dict[str, bool] = {}
+        return tuple(each for each in self._behind(name) if getattr(self.models[each].strategy, "REMEMBERS", False))
+
+    def _behind(self, name: str) -> Iterable[str]:
+        """The models that have a say where that name is asked for, each once. Raises ``CallerError``."""
+        found: dict[str, None] = {}
         waiting = [self.resolve(name)]
         while waiting:
             resolved = waiting.pop()
             if resolved.target is not None or resolved.name in found:
                 continue
-            strategy = self.models[resolved.name].strategy
-            found[resolved.name] = getattr(strategy, "REMEMBERS", False)
-            for reference in strategy.references():
+            found[resolved.name] = None
+            for reference in self.models[resolved.name].strategy.references():
                 with suppress(CallerError):
                     waiting.append(self.resolve(reference))
-        return tuple(name for name, remembers in found.items() if remembers)
+        return found
 
     def view(self, senses: Senses, reading: Reading) -> Fleet:
         """The fleet as a strategy sees it, for a conversation that is given."""
@@ -180,27 +208,50 @@ class Planner:
     def plan(self, facts: Facts, senses: Senses, *, pin: Pin | None = None, no_fallback: bool = False) -> Plan:
         """Raises ``CallerError``: 404 for an unknown model, 400 when no target has the operation."""
         asked = pin.model if pin else facts.model
-        resolved = self.resolve(asked)
-        pinned = pin.by if pin else None
-        if resolved.target is not None:
-            plan = Plan(
-                model=resolved.name,
-                targets=(resolved.target,),
-                reason=resolved.by,
-                asked=asked,
-                pinned=pinned,
-                strategy="direct",
-                rule="direct",
-            )
-        else:
-            plan = self._planned(resolved.name, asked, pinned, facts, senses)
-        if pinned:
-            plan = msgspec.structs.replace(plan, reason=f"pinned by {pinned}; {plan.reason}")
-        plan = self._able(plan, facts.operation)
+        plan = self.fixed(asked, facts.operation)
+        if plan is None:
+            view = _View(self, senses)
+            plan = self._able(self._told(asked, view.ordered(asked, facts), view), facts.operation)
+        if pin:
+            plan = msgspec.structs.replace(plan, pinned=pin.by, reason=f"pinned by {pin.by}; {plan.reason}")
         if no_fallback:
             rest = tuple(LeftOut(target, "x-skein-no-fallback") for target in plan.targets[1:])
             plan = msgspec.structs.replace(plan, targets=plan.targets[:1], left_out=(*plan.left_out, *rest))
         return self._advised(plan, 1 if no_fallback else None)
+
+    def fixed(self, name: str, operation: Operation) -> Plan | None:
+        """The plan of a name that has the same one for all requests, made once; None where it depends on more."""
+        if self._listed != self.listings:
+            self._forget()
+        key = name, operation
+        if key in self._plans:
+            return self._plans[key]
+        return _kept(self._plans, key, self._fixed(name, operation))
+
+    def _fixed(self, name: str, operation: Operation) -> Plan | None:
+        with suppress(CallerError):
+            if ordered := self.fixed_order(name):
+                return self._able(self._told(name, ordered, _View(self, UNASKED)), operation)
+        return None
+
+    def fixed_order(self, reference: str) -> Ordered | None:
+        """What a target, or a model whose strategies are ``FIXED``, says to all requests. Raises ``CallerError``."""
+        if self._listed != self.listings:
+            self._forget()
+        if reference in self._orders:
+            return self._orders[reference]
+        return _kept(self._orders, reference, self._fixed_order(reference))
+
+    def _fixed_order(self, reference: str) -> Ordered | None:
+        resolved = self.resolve(reference)
+        if resolved.target is not None:
+            return Ordered(targets=(resolved.target,), reason=resolved.by, rule="direct")
+        if not all(getattr(self.models[each].strategy, "FIXED", False) for each in self._behind(reference)):
+            return None
+        view = _View(self, UNASKED)
+        ordered = view.asked(resolved.name, Facts(model=reference))
+        # Every request that meets a crash tells of it.
+        return None if view.crashes else ordered
 
     def _advised(self, plan: Plan, most: int | None) -> Plan:
         """The plan with only those planners asked that can chat; with none of them, nobody is."""
@@ -210,16 +261,15 @@ class Planner:
         consult = msgspec.structs.replace(plan.consult, targets=tuple(able[:most])) if able else None
         return msgspec.structs.replace(plan, consult=consult)
 
-    def _planned(self, name: str, asked: str, pinned: PinnedBy | None, facts: Facts, senses: Senses) -> Plan:
-        view = _View(self, senses)
-        ordered = view.asked(name, facts)
+    def _told(self, asked: str, ordered: Ordered, view: _View) -> Plan:
+        """The plan, in the words of the strategy that was asked for it."""
+        resolved = self.resolve(asked)
         # What nobody has read is not read for the record's sake.
         reading = view.read
         return Plan(
-            model=name,
+            model=resolved.name,
             asked=asked,
-            pinned=pinned,
-            strategy=self.models[name].kind,
+            strategy="direct" if resolved.target else self.models[resolved.name].kind,
             targets=ordered.targets,
             reason=ordered.reason,
             rule=ordered.rule,
@@ -279,10 +329,8 @@ class _View:
         self.window, self.price, self.measured = senses.window, senses.price, senses.measured
 
     def ordered(self, reference: str, facts: Facts) -> Ordered:
-        resolved = self._planner.resolve(reference)
-        if resolved.target is not None:
-            return Ordered(targets=(resolved.target,), reason=resolved.by, rule="direct")
-        return self.asked(resolved.name, facts)
+        planner = self._planner
+        return planner.fixed_order(reference) or self.asked(planner.resolve(reference).name, facts)
 
     def asked(self, name: str, facts: Facts) -> Ordered:
         """What a configured model's strategy says. What it wants to be kept goes into ``kept``."""
@@ -304,7 +352,8 @@ class _View:
     @property
     def kept(self) -> Mapping[str, Mapping[str, Any]]:
         """What is to be kept of each model, as far as its answer counts."""
-        return self._asking[0].heard[-1].kept
+        heard = self._asking[0].heard
+        return heard[-1].kept if heard else {}
 
     def whole(self, consult: Consult) -> Consult:
         """With what other models want to be kept beside what the one that asks does."""
@@ -342,9 +391,10 @@ def _sound(ordered: Ordered, providers: Container[str]) -> Ordered:
     """Raises ``TypeError`` and ``ValueError`` for an answer nobody could follow, or tell of."""
     if not isinstance(ordered, Ordered):
         raise TypeError(f"order() gave a {type(ordered).__name__}, not an Ordered")
-    for name, is_fitting in _FITTING.items():
-        if not is_fitting(getattr(ordered, name)):
-            raise TypeError(f"order() gave {name} of another type: {str(getattr(ordered, name))[:100]}")
+    for name, usual, is_fitting in _CHECKS:
+        value = getattr(ordered, name)
+        if value is not usual and not is_fitting(value):
+            raise TypeError(f"order() gave {name} of another type: {str(value)[:100]}")
     if not ordered.targets:
         raise ValueError("order() gave no tuple of targets")
     asked = ordered.consult.targets if ordered.consult else ()
@@ -365,8 +415,18 @@ def _is_text_or_none(value: Any) -> bool:
 
 
 def _are_targets(value: Any) -> bool:
-    return isinstance(value, tuple) and all(
-        isinstance(each, Target) and isinstance(each.provider, str) and isinstance(each.model, str) for each in value
+    if not isinstance(value, tuple):
+        return False
+    for each in value:
+        if not (isinstance(each, Target) and isinstance(each.provider, str) and isinstance(each.model, str)):
+            return False
+    return True
+
+
+def _are_caps(value: Any) -> bool:
+    # An empty dict is what most have: it is not worth the look at what kind of mapping it is.
+    return value == {} or (
+        isinstance(value, Mapping) and all(type(cap) is int for cap in value.values()) and _are_targets(tuple(value))
     )
 
 
@@ -386,9 +446,7 @@ _FITTING: Mapping[str, Callable[[Any], bool]] = {
     "reason": _is_text,
     "rule": _is_text,
     "evidence": lambda value: _are(str, value),
-    "max_tokens": lambda value: (
-        isinstance(value, Mapping) and all(type(cap) is int for cap in value.values()) and _are_targets(tuple(value))
-    ),
+    "max_tokens": _are_caps,
     "role": lambda value: value in get_args(Role),
     "task": _is_text_or_none,
     "candidates": lambda value: (
@@ -405,3 +463,14 @@ _FITTING: Mapping[str, Callable[[Any], bool]] = {
     "remember": lambda value: value is None or isinstance(value, Mapping),
     "note": _is_text_or_none,
 }
+
+# Most fields are left as they are, which needs no look.
+_USUAL = {field.name: field.default for field in msgspec.structs.fields(Ordered)}
+_CHECKS = tuple((name, _USUAL[name], is_fitting) for name, is_fitting in _FITTING.items())
+
+
+def _kept(known: dict[K, V], key: K, value: V) -> V:
+    if len(known) >= MOST_KEPT:
+        known.clear()
+    known[key] = value
+    return value

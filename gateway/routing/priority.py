@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -11,6 +11,8 @@ from gateway.routing import Fleet, Ordered, joined
 
 
 class Priority(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    FIXED: ClassVar[bool] = True
+
     targets: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
     def references(self) -> tuple[str, ...]:

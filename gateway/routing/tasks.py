@@ -107,7 +107,7 @@ _MARKS: Mapping[str, tuple[tuple[re.Pattern[str], int], ...]] = {
         ),
         (
             re.compile(
-                r"\b(?:def|fn|func|class|const|import|SELECT|FROM)\s+\w+\s*[({*=:]|\w+\(\)|print\(|=>|::|!=|==|</\w+>"
+                r"\b(?:def|fn|func|class|const|import|SELECT|FROM)\s+\w+\s*[({*=:]|\w\(\)|print\(|=>|::|!=|==|</\w+>"
             ),
             2,
         ),

@@ -29,8 +29,9 @@ class Weighted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def order(self, facts: Facts, fleet: Fleet) -> Ordered:
         weights: dict[str, float] = {}
-        for share in self.shares():
-            weights[share.target] = weights.get(share.target, 0.0) + share.weight
+        for each in self.targets:
+            target, weight = (each.target, each.weight) if isinstance(each, Share) else (each, 1.0)
+            weights[target] = weights.get(target, 0.0) + weight
         drawn: list[str] = []
         while weights:
             drawn.append(draw(weights, fleet.chance()))

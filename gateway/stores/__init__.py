@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 
@@ -18,6 +18,9 @@ class Store(Protocol):
 
     async def get(self, key: str, /) -> bytes | None:
         """None for what is not there, or cannot be had now."""
+
+    async def several(self, keys: Sequence[str], /) -> list[bytes | None]:
+        """``get`` of each, in order; of those that take time all at once."""
 
     def put(self, key: str, value: bytes | None, /) -> None:
         """None takes it away. Returns at once; what cannot be kept is lost, and told."""

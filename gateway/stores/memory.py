@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 # Plans may be long: 10,000 of the longest would be a gigabyte.
 MOST_BYTES = 64 * 2**20
@@ -19,6 +19,9 @@ class MemoryStore:
 
     async def get(self, key: str) -> bytes | None:
         return self.look(key)
+
+    async def several(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [await self.get(key) for key in keys]
 
     def look(self, key: str) -> bytes | None:
         found = self._taken(key)

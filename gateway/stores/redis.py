@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Literal
@@ -27,6 +27,7 @@ from redis.exceptions import TimeoutError as TookTooLong
 
 from gateway import events
 from gateway.stores.memory import MOST_BYTES, MemoryStore, changed
+from gateway.strand import in_task
 
 # Seconds that one exchange with Redis may take in the background; a request waits no longer than it is told to.
 PATIENCE = 1.0
@@ -84,6 +85,7 @@ class RedisStore:
         if ("value", name) in self._waiting:
             return self._waiting["value", name]
         if self._failed_at is None:
+            await in_task()
             asked = self._client.execute_command("GETEX", self._key(name), "PX", self._milliseconds)  # type: ignore[no-untyped-call]
             try:
                 found = await self._within(asked)
@@ -99,6 +101,10 @@ class RedisStore:
         else:
             self._missed += 1
         return self._lately.look(name)
+
+    async def several(self, keys: Sequence[str]) -> list[bytes | None]:
+        await in_task()
+        return await asyncio.gather(*map(self.get, keys))
 
     def put(self, key: str, value: bytes | None) -> None:
         name = self._digest(key)

@@ -9,7 +9,9 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-HTTP = ("http", "https")
+UNIX = "http+unix"
+"""A unix socket: ``http+unix://%2Frun%2Fllm.sock/v1``, its path percent-encoded where a host would be."""
+HTTP = ("http", "https", UNIX)
 
 
 class BaseURL(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +44,7 @@ def read_base_url(text: str, schemes: Collection[str] = HTTP) -> BaseURL:
     authority, _, path = rest.partition("/")
     if "@" in authority:
         raise ValueError("the base URL holds credentials: take out what is before the @ and set api_key instead")
-    host, port = host_and_port(authority)
+    host, port = (socket_path(authority), None) if scheme == UNIX else host_and_port(authority)
     return BaseURL(
         scheme=scheme or ("http" if is_local(host) else "https"),
         host=host,
@@ -76,6 +78,14 @@ def scheme_of(text: str, schemes: Collection[str]) -> tuple[str, str]:
     if scheme not in schemes:
         raise ValueError(f'no vendor is called by "{scheme}://": begin the base URL with https:// or http://')
     return scheme, text[found.end() :]
+
+
+def socket_path(authority: str) -> str:
+    path = unquote(authority)
+    # Longer ones the system does not take: https://man7.org/linux/man-pages/man7/unix.7.html
+    if not path.startswith("/") or len(path) > 107 or not path.isascii() or "%" in path:
+        raise ValueError("the base URL names no unix socket: write it as http+unix://%2Frun%2Fllm.sock/v1")
+    return quote(path, safe="")
 
 
 def host_and_port(authority: str) -> tuple[str, int | None]:

@@ -1,172 +1,203 @@
-"""Upstream connections: each one httpcore's, kept alive and handed out to one call at a time, the latest used first.
+"""Connections to vendors: kept alive and handed out to one request at a time, the latest used first.
 
-httpcore's own pool looks at every connection for every request and may promise one connection to several of them: at
-200 requests at once it spends seconds of CPU on that, and healthy vendors run into timeouts. Taking a connection off a
-stack costs the same however many there are.
+A request takes a connection off a stack, or has one made; that costs the same however many there are. No task, timer,
+lock or queue is made for a request: what takes time is looked at by one tick for all, which stops when nothing does.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
 import ssl
-import time
-import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
-import httpcore
+from gateway.errors import Fault, FaultKind
+from gateway.strand import TICK
+from gateway.wire.connection import Ask, Connection, Incoming, network_fault, said
+from gateway.wire.dialing import Address, address_of, dial
 
-KEEPALIVE_EXPIRY = 30.0
 MOST_IDLE = 256
+# Request lines by method and URL, and header lines by name and value: what is sent again and again is written once.
+# Some of it is new with every request; when there is too much, all of it goes.
+MOST_LINES = 1024
 
 
-class Borrowed:
-    """A response on a connection that is ours until ``give_back``."""
+class Way:
+    """One origin as it is reached, its connections in use and the idle ones, the latest used last."""
 
-    def __init__(
-        self, pool: Pool, origin: str, connection: Any, response: httpcore.Response, connected: float = 0.0
-    ) -> None:
-        """``connected``: seconds the connection took to make, if it was made for this."""
-        self.response, self.connected = response, connected
-        self._pool, self._origin, self._connection = pool, origin, connection
+    __slots__ = ("address", "idle", "in_use")
 
-    async def give_back(self) -> None:
-        """Keeps the connection if its response was read to the end, else closes it. May be called twice."""
-        try:
-            await self.response.aclose()
-        finally:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                await self._pool.take_back(self._origin, connection)
-
-
-class _Watch:
-    """Times the making of a connection, told of it by httpcore: https://www.encode.io/httpcore/extensions/#trace"""
-
-    def __init__(self) -> None:
-        self.seconds = self._began = 0.0
-
-    async def __call__(self, name: str, info: Any) -> None:
-        if name in ("connection.connect_tcp.started", "connection.connect_unix_socket.started"):
-            self._began = time.monotonic()
-        elif name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self.seconds = time.monotonic() - self._began
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.idle: list[Connection] = []
+        self.in_use = 0
 
 
 class Pool:
-    """Connections by origin. ``tls`` makes the context of the first https connection; it is kept for all."""
+    """``tls`` makes the context of the first https connection; it is kept for all."""
 
     def __init__(self, tls: Callable[[], ssl.SSLContext]) -> None:
         self._make_tls = tls
         self._tls: ssl.SSLContext | None = None
-        # The latest used last: what is not needed grows old at the other end.
-        self._idle: dict[str, list[Any]] = {}
-        self._lent: dict[str, int] = {}
-        self._proxies: dict[str, httpcore.AsyncHTTPProxy] = {}
+        self._ways: dict[str, Way] = {}
+        self._starts: dict[tuple[str, str], tuple[Way, bytes]] = {}
+        self._lines: dict[tuple[str, str], bytes] = {}
+        self._watched: dict[Connection, None] = {}
+        self._tick: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def send(self, request: httpcore.Request, *, fresh: bool = False) -> Borrowed:
-        """Up to the head of the response. Raises what httpcore raises. ``fresh``: on a new connection."""
-        origin = str(request.url.origin)
-        if proxy := proxy_for(request.url.scheme.decode(), request.url.host.decode()):
-            return Borrowed(self, origin, None, await self._through(proxy).handle_async_request(request))
-        connection = None if fresh else await self._take(origin)
-        watch = _Watch()
-        if connection is None:
-            connection = self._connection(request.url.origin)
-            request.extensions["trace"] = watch
+    def send(self, ask: Ask, /) -> Incoming:
+        """The answer that will come. Raises nothing and wakes nobody: whatever is wrong is there to be taken."""
+        answer = Incoming(ask)
         try:
-            response = await connection.handle_async_request(request)
-        except BaseException:
-            await connection.aclose()
-            raise
-        self._lent[origin] = self._lent.get(origin, 0) + 1
-        return Borrowed(self, origin, connection, response, watch.seconds)
+            way, start = self._starts.get((ask.method, ask.url)) or self._start(ask.method, ask.url)
+            answer.head = self._head(start, ask)
+        except ValueError as error:
+            # Our own request is not HTTP: the vendor has not even seen it.
+            message = f"the request cannot be sent: {error}"
+            return answer.broken(Fault(kind=FaultKind.BAD_REQUEST, message=message, origin="gateway"))
+        except OSError as error:
+            return answer.broken(network_fault(FaultKind.UNREACHABLE, said(error)))
+        if ask.fresh or not self._started(way, answer):
+            self._make(answer, way)
+        return answer
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Origin -> connections in use, connections that wait to be."""
-        return {
-            origin: (self._lent.get(origin, 0), len(self._idle.get(origin, ())))
-            for origin in {*self._lent, *self._idle}
-        }
+        return {origin: (way.in_use, len(way.idle)) for origin, way in self._ways.items()}
 
-    async def take_back(self, origin: str, connection: Any) -> None:
-        self._lent[origin] -= 1
-        if self._closed or not connection.is_idle():
-            await connection.aclose()
-            return
-        idle = self._idle.setdefault(origin, [])
-        idle.append(connection)
-        if len(idle) > MOST_IDLE:
-            await idle.pop(0).aclose()
-
-    async def sweep(self) -> None:
-        """Closes what has been idle for too long, or what its vendor has closed."""
-        for idle in list(self._idle.values()):
-            expired = [connection for connection in idle if connection.has_expired()]
-            # In place: a call may be taking from the very list at this moment.
-            idle[:] = [connection for connection in idle if connection not in expired]
-            await _close_all(expired)
+    def sweep(self) -> None:
+        """Closes what has been idle for too long."""
+        for way in self._ways.values():
+            for connection in list(way.idle):
+                if connection.expires <= asyncio.get_running_loop().time():
+                    connection.cut()
 
     async def close(self) -> None:
         self._closed = True
-        everything = [connection for idle in self._idle.values() for connection in idle]
-        self._idle.clear()
-        await _close_all([*everything, *self._proxies.values()])
+        for way in self._ways.values():
+            for connection in list(way.idle):
+                connection.cut()
+        # The event loop lets go of them in its next round.
+        await asyncio.sleep(0)
 
-    async def _take(self, origin: str) -> Any:
-        idle = self._idle.get(origin, [])
-        while idle:
-            connection = idle.pop()
-            # Expired also means that the vendor has closed it meanwhile.
-            if not connection.has_expired():
-                return connection
-            await connection.aclose()
-        return None
+    # Requests -------------------------------------------------------------------------------------------------------
 
-    def _connection(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
-        tls = self._context() if origin.scheme == b"https" else None
-        return httpcore.AsyncHTTPConnection(origin, ssl_context=tls, keepalive_expiry=KEEPALIVE_EXPIRY)
+    def _start(self, method: str, url: str) -> tuple[Way, bytes]:
+        """Raises ``ValueError`` and ``OSError`` as ``address_of`` does."""
+        if not _TOKEN.fullmatch(method):
+            raise ValueError("its method is none")
+        address, rest = address_of(url)
+        way = self._ways.get(address.origin)
+        if way is None:
+            way = self._ways[address.origin] = Way(address)
+        if len(self._starts) >= MOST_LINES:
+            self._starts.clear()
+        start = self._starts[method, url] = (way, method.encode("ascii") + rest)
+        return start
 
-    def _through(self, proxy: str) -> httpcore.AsyncHTTPProxy:
-        if proxy not in self._proxies:
-            parts = urlsplit(proxy)
-            signed = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None
-            self._proxies[proxy] = httpcore.AsyncHTTPProxy(
-                f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
-                proxy_auth=signed,
-                ssl_context=self._context(),
-                keepalive_expiry=KEEPALIVE_EXPIRY,
-                max_connections=None,
-            )
-        return self._proxies[proxy]
+    def _head(self, start: bytes, ask: Ask) -> bytes:
+        lines = self._lines
+        written = [start]
+        for header in ask.headers:
+            written.append(lines.get(header) or self._line(header))
+        if ask.body is not None:
+            written.append(b"content-length: %d\r\n" % len(ask.body))
+        written.append(b"\r\n")
+        return b"".join(written)
+
+    def _line(self, header: tuple[str, str]) -> bytes:
+        """Raises ``ValueError`` for what no header may hold; never with its value, which may be a secret."""
+        name, value = header
+        if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
+            raise ValueError(f"{name[:100]!r} is no header that can be set")
+        if not _VALUE.fullmatch(value):
+            raise ValueError(f"the header {name} has a letter in it that no header may have")
+        if len(self._lines) >= MOST_LINES:
+            self._lines.clear()
+        line = self._lines[header] = f"{name}: {value}\r\n".encode("latin-1")
+        return line
+
+    # Connections ----------------------------------------------------------------------------------------------------
+
+    def _started(self, way: Way, answer: Incoming) -> bool:
+        """On a connection that is idle, if one of them is fit for it."""
+        while way.idle:
+            connection = way.idle.pop()
+            if connection.fit(connection.clock()):
+                way.in_use += 1
+                connection.start(answer)
+                return True
+            connection.cut()
+        return False
+
+    def _make(self, answer: Incoming, way: Way) -> None:
+        loop = asyncio.get_running_loop()
+        connection = Connection(self, way, loop)
+        way.in_use += 1
+        connection.start(answer)
+        connection.making = loop.create_task(self._making(connection, way.address, answer.ask.connect))
+
+    async def _making(self, connection: Connection, address: Address, seconds: float) -> None:
+        fault = None
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                await dial(address, self._context, connection)
+        # Whatever it is, somebody waits for the answer and must be told.
+        except Exception as error:
+            fault = network_fault(FaultKind.UNREACHABLE, said(error))
+            if limit.expired():
+                fault = network_fault(FaultKind.TIMEOUT_CONNECT, f"no connection within {seconds:g} s")
+        connection.making = None
+        # A connection that was made has told its answer itself, and may be another's by now.
+        if fault is not None and not connection.made:
+            connection.failed(fault)
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = self._make_tls()
+            self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
 
+    # What connections say (``Home``) -----------------------------------------------------------------------------
 
-async def _close_all(connections: list[Any]) -> None:
-    for connection in connections:
-        # One that cannot even be closed is gone all the same.
-        with suppress(Exception):
-            await connection.aclose()
+    def over(self, connection: Connection) -> None:
+        way: Way = connection.way
+        way.in_use -= 1
+
+    def keep(self, connection: Connection) -> None:
+        way: Way = connection.way
+        if self._closed:
+            connection.cut()
+            return
+        way.idle.append(connection)
+        if len(way.idle) > MOST_IDLE:
+            way.idle[0].cut()
+
+    def gone(self, connection: Connection) -> None:
+        way: Way = connection.way
+        if connection in way.idle:
+            way.idle.remove(connection)
+
+    def again(self, answer: Incoming, way: Way) -> None:
+        self._make(answer, way)
+
+    def watch(self, connection: Connection) -> None:
+        self._watched[connection] = None
+        if self._tick is None:
+            self._tick = asyncio.get_running_loop().call_later(TICK, self._look)
+
+    def _look(self) -> None:
+        self._tick = None
+        loop = asyncio.get_running_loop()
+        for connection in list(self._watched):
+            if not connection.look(loop.time()):
+                self._watched.pop(connection, None)
+        if self._watched and self._tick is None:
+            self._tick = loop.call_later(TICK, self._look)
 
 
-def proxy_for(scheme: str, host: str) -> str | None:
-    """``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, as everybody reads them; never for loopback.
-
-    Raises ``httpcore.ProxyError`` for a proxy that is not spoken to over http or https.
-    """
-    if host in ("127.0.0.1", "localhost", "::1"):
-        return None
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(host):
-        return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if urlsplit(proxy).scheme not in ("http", "https"):
-        raise httpcore.ProxyError(f"{scheme.upper()}_PROXY must begin with http:// or https://")
-    return proxy
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# Written by us: a second one would be a second opinion about where the request ends.
+_OURS = ("host", "content-length", "transfer-encoding")

@@ -54,6 +54,11 @@ CUT: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
         {"role": "assistant", "content": [{"type": "text", "text": "so"}]},
         ("messages[1].content[0]",),
     ),
+    "a part without such a key": (
+        {"role": "assistant", "content": [{"type": "thinking", "data": "hm"}, {"type": "text", "text": "so"}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "so"}]},
+        ("messages[1].content[0]",),
+    ),
     "the only part": (
         {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}]},
         {"role": "assistant", "content": ""},

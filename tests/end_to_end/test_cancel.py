@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway import events
-from gateway.api import chat
+from gateway import events, patience
 from tests.scripted import Answer, Received, Reset, ScriptedVendor, Silent, Slow, Status, play, rate_limited
 
 from .setting import Client, Stand, body, eventually, request, stand
@@ -158,7 +157,7 @@ def test_a_client_that_leaves_after_the_answer_has_had_it() -> None:
 
 
 def test_a_client_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "STALLED", 1.0)
+    monkeypatch.setattr(patience, "STALLED", 1.0)
     with stand("primary", timeouts=PATIENT) as s, s.client(buffer=4096) as client:
         s.primary.otherwise = Answer(chunks=("x" * 65536,) * 400)
         client.post(body(True))

@@ -12,7 +12,7 @@ import pytest
 
 from gateway import events
 from gateway.api.inbound import CHAT, EMBEDDINGS, MODELS
-from gateway.cli import bounded
+from gateway.wire import bounded
 from tests.scripted import Silent, Status, play
 
 from .setting import MESSAGES, Client, Told, body, eventually, request, stand

@@ -33,8 +33,8 @@ class Judges:
         for event in tale.events:
             record.take(event)
             for sink in self.sinks:
-                if type(event) in sink.hears:
-                    sink.take(event, record)
+                if take := sink.takes.get(type(event)):
+                    take(event, record)
         return record
 
     def ask(
@@ -63,9 +63,8 @@ class Judges:
 
     def feedback(self, score: float, span: int | None = None) -> None:
         named = f"req-{self.span if span is None else span}"
-        self.sinks[1].take(
-            events.FeedbackGiven(at=BEGAN + 999, exchange_id=named, name="n", score=score, source="ci"), None
-        )
+        given = events.FeedbackGiven(at=BEGAN + 999, exchange_id=named, name="n", score=score, source="ci")
+        self.sinks[1].takes[type(given)](given, None)
 
     @property
     def told(self) -> list[tuple[str, float]]:

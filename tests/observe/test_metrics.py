@@ -40,8 +40,8 @@ class Counting:
     def __init__(self, sessions: Any = None, known: Sequence[Target] = (OPENAI, AZURE, CLAUDE)) -> None:
         self.book, self.lost = Book(), list[tuple[str, str, int]]()
         self.readings: list[Reading] = []
-        names = Known(lambda model: model == "coder", lambda target: target in known)
-        self.metrics = Metrics(self.book, lambda: names, lambda: self.readings, "1.2.3")
+        self.known = Known(lambda model: model == "coder", lambda target: target in known)
+        self.metrics = Metrics(self.book, lambda: self.known, lambda: self.readings, "1.2.3")
         self.telemetry = Telemetry(lambda seconds, tell: None, lambda *lost: self.lost.append(lost), self.book.lock)
         self.telemetry.listen("sessions", sessions or Sessions())
         self.telemetry.listen("effectiveness", Effectiveness(self.metrics.effective))
@@ -430,7 +430,7 @@ def test_what_other_facts_move(event: events.Event, expected: Moved):
 
 def test_every_event_is_counted_or_known_not_to_be():
     told = {type(event) for tale, _ in STORIES.values() for event in tale.events} | {type(event) for event, _ in FACTS}
-    heard = set(Counting().metrics.hears)
+    heard = set(Counting().metrics.takes)
     assert heard | set(IGNORED) == kinds()
     assert heard & set(IGNORED) == set()
     assert heard <= told, "what is heard is tested above"
@@ -492,6 +492,28 @@ def test_the_models_name(asked: str, plan: Plan | None, label: str):
     if plan:
         tale.plan(*plan.targets, model=plan.model)
     assert f"requests{{{label},error,true}}" in Counting().tell(tale.finished("error", 500, code="internal_error"))
+
+
+def test_names_are_those_known_at_the_moment():
+    new = Target("openai", "gpt-99")
+
+    def asked(span: int) -> Tale:
+        return Tale(span).understood().plan(new, model=str(new)).attempt(new)
+
+    bad = [asked(span).failed(TYPO).finished("error", 400, fault=TYPO) for span in (1, 3, 4)]
+    good = asked(2).output().answered().finished()
+    counting = Counting()
+    # All of one slice: a vendor answers for the name between two that fail.
+    moved = counting.tell(bad[0], good, bad[1])
+    assert moved["attempts{openai,_other,primary,error}"] == moved["attempts{openai,gpt-99,primary,error}"] == 1
+    failed = {name: by for name, by in moved.items() if name.startswith("requests{") and ",rejected," in name}
+    assert failed == {"requests{openai/_other,rejected,true}": 1, "requests{openai/gpt-99,rejected,true}": 1}
+    # And a configuration that knows it comes between two slices.
+    counting = Counting()
+    assert "attempts{openai,_other,primary,error}" in counting.tell(bad[0])
+    counting.known = Known(lambda model: model == str(new), lambda target: True)
+    moved = counting.tell(bad[2])
+    assert moved["attempts{openai,gpt-99,primary,error}"] == moved["requests{openai/gpt-99,rejected,true}"] == 1
 
 
 def test_a_name_no_configuration_knows_is_kept_once_a_vendor_has_answered_for_it():
@@ -619,8 +641,8 @@ def test_an_exemplar_is_a_trace_somebody_kept():
         counting.tell(tale.asked().attempt().output().answered().finished())
         for family in (f.REQUEST_DURATION, f.TIME_TO_FIRST_TOKEN, f.ATTEMPT_DURATION, f.ATTEMPT_TTFT):
             (cells,) = counting.book.histogram(family).cells.values()
-            told = [each.labels for each in cells.exemplars.values()]
-            assert told == ([{"trace_id": f"{0xABC:032x}"}] if sampled else [])
+            told = [trace_id for trace_id, _, _ in cells.exemplars.values()]
+            assert told == ([f"{0xABC:032x}"] if sampled else [])
 
 
 def test_a_tools_arguments_are_nobodys_label():

@@ -139,6 +139,30 @@ def test_what_is_too_many_is_counted_together():
     assert one.overflows() == {"t_hits_total": 7, "t_level": 7, "t_sizes": 7, "t_plain": 0}
 
 
+def test_a_spot_adds_as_its_series_does():
+    """Nothing is there before; what overflows is counted each time; what has a place of its own later goes there."""
+    for at_hand in (False, True):
+        one = book(cap=2)
+        hits, sizes = one.numbers(HITS), one.histogram(SIZES)
+        spots = {who: (hits.at((who, "x")), sizes.at((who,))) for who in "abc"}
+        assert (len(hits), len(sizes)) == (0, 0)
+        for who in "abcabc":
+            if at_hand:
+                hit, size = spots[who]
+                hit.add(2)
+                size.add(1.0, "ab" * 16, 5.0)
+            else:
+                hits.add((who, "x"), 2)
+                sizes.add((who,), 1.0, "ab" * 16, 5.0)
+        assert hits.values == {("a", "x"): 4, ("b", "x"): 4, (OVERFLOW, OVERFLOW): 4}
+        assert {labels: (sum(cells.counts), cells.sum) for labels, cells in sizes.cells.items()} == {
+            ("a",): (2, 2.0),
+            ("b",): (2, 2.0),
+            (OVERFLOW,): (2, 2.0),
+        }
+        assert one.overflows() == {"t_hits_total": 2, "t_level": 0, "t_sizes": 2, "t_plain": 0}
+
+
 def test_random_numbers_add_up():
     draws, one = random.Random(3), Book()
     for family in FAMILIES.values():

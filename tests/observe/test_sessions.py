@@ -35,8 +35,8 @@ class Memory:
         record = Record(id=tale.events[0].exchange_id, span=tale.span)
         for event in tale.events:
             record.take(event)
-            if type(event) in self.sessions.hears:
-                self.sessions.take(event, record)
+            if take := self.sessions.takes.get(type(event)):
+                take(event, record)
         return record
 
 
@@ -85,7 +85,7 @@ def test_a_planner_that_was_asked_first_has_changed_places_with_nobody():
     memory = Memory()
     for tale in (planned(), served(OPENAI), planned(), planned()):
         record = memory.tell(tale)
-        assert (record.switches, record.failovers) == ([], 0)
+        assert (record.switches, record.failovers) == ((), 0)
     # Another executor is another target, and so is another planner.
     assert memory.tell(planned(AZURE)).switches[0].reason == "balanced"
     failing = Tale().asked(AZURE).attempt(CLAUDE, "planner").failed(BUSY).attempt(OPENAI, "planner").answered()
@@ -273,7 +273,7 @@ def test_what_is_no_turn_of_the_conversation_moves_nothing(kind: str):
     memory.tell(served(OPENAI, CLAUDE, **LEAD, kind="main"))
     between = memory.tell(served(CLAUDE, OPENAI, **ASIDE | {"kind": kind}, body=said("Other words.")))
     after = memory.tell(served(OPENAI, CLAUDE, **LEAD, kind="main"))
-    assert (between.switches, after.switches) == ([], [])
+    assert (between.switches, after.switches) == ((), ())
     assert (between.growth, after.growth) == (None, 0)
 
 
@@ -314,7 +314,7 @@ def test_without_a_session_or_an_answer_nothing_is_remembered():
     memory.tell(Tale().asked(CLAUDE).attempt(CLAUDE).failed(TYPO).finished("error", 400, fault=TYPO))
     memory.tell(Tale().asked(CLAUDE).attempt(CLAUDE).left().finished("cancelled", 499))
     memory.tell(Tale().understood(session=None).plan(CLAUDE).attempt(CLAUDE).answered().finished())
-    assert memory.tell(served(OPENAI)).switches == []
+    assert memory.tell(served(OPENAI)).switches == ()
     assert len(memory.sessions._sessions) == 1
 
 

@@ -312,10 +312,10 @@ def test_events_of_no_exchange_have_no_record():
 # Who hears what ------------------------------------------------------------------------------------------------------
 
 SINKS: dict[str, Collection[type[events.Event]]] = {
-    "sessions": Sessions.hears,
-    "effectiveness": Effectiveness.hears,
-    "metrics": Metrics(Book(), lambda: Known(bool, bool), tuple, "1").hears,
-    "live": Live.hears,
+    "sessions": Sessions().takes,
+    "effectiveness": Effectiveness(print).takes,
+    "metrics": Metrics(Book(), lambda: Known(bool, bool), tuple, "1").takes,
+    "live": Live(lambda: BEGAN).takes,
     "logs": LOUDEST,
     "traces": Traces.hears,
     "otel": OtelMetrics.hears,

@@ -331,8 +331,8 @@ def happened(span: ReadableSpan) -> list[tuple[str, float, dict[str, Any]]]:
 def test_failover_to_the_letter() -> None:
     story = Story().understood(session="s-1", prompt=Prompt("reviewer", 3), facts={"parameters": {"temperature": 0.5}})
     story.attempt().failed(LIMITED)
-    story.record.switches.append(
-        Switch(at=1000.5, before=ACME, after=EAST, reason="rate_limited", scope="request", number=2, why="429")
+    story.record.switches = (
+        Switch(at=1000.5, before=ACME, after=EAST, reason="rate_limited", scope="request", number=2, why="429"),
     )
     story.attempt(EAST, "fallback", delay=0.05, cause="retry_after", key=2).output().answered().finished()
     server, call, first, second = spans(story)

@@ -48,7 +48,8 @@ class Memory:
         if record is not None and isinstance(event, events.RequestUnderstood):
             record.tools, record.growth = tuple(self.tools), 300
         if record is not None and isinstance(event, events.AttemptStarted):
-            record.switches += [each for each in self.switches.get(record.span, []) if each.number == event.number]
+            told = [each for each in self.switches.get(record.span, []) if each.number == event.number]
+            record.switches = (*record.switches, *told)
 
     def settle(self) -> None: ...
 

@@ -12,7 +12,7 @@ from gateway.chat import Facts
 from gateway.errors import CallerError
 from gateway.routing import Consult, Fleet, LeftOut, Ordered, Plan, Target, joined
 from gateway.routing.lead_worker import LeadWorker
-from gateway.routing.planner import CATCH_ALL, Entry, Owner, Planner, Senses, like
+from gateway.routing.planner import CATCH_ALL, MOST_KEPT, Entry, Owner, Planner, Senses, like
 from gateway.routing.priority import Priority
 from gateway.routing.turns import Reading, Turn
 from gateway.routing.weighted import Weighted
@@ -207,6 +207,76 @@ def test_turns_are_read_only_by_strategies_that_need_them():
         raise AssertionError("the conversation was read")
 
     planner().plan(Facts(model="fast"), Senses(latency=lambda _: None, chance=lambda: 0.0, reading=turns))
+
+
+# What is worked out once ----------------------------------------------------------------------------------------------
+
+
+class Told(msgspec.Struct):
+    """Says of each time it is asked for what."""
+
+    answer: Any
+    asked: list[str] = []
+    FIXED: ClassVar[bool] = True
+
+    def references(self) -> tuple[str, ...]:
+        return ("groq/a", "whisper")
+
+    def order(self, facts: Facts, fleet: Fleet) -> Ordered:
+        self.asked.append(facts.model)
+        return self.answer() if self.answer else joined(self.references(), facts, fleet)  # type: ignore[no-any-return]
+
+
+class Free(Told):
+    FIXED: ClassVar[bool] = False
+
+
+def told(strategy: Told, **changes: Any) -> Planner:
+    models = {"m": Entry("told", strategy), "outer": priority("m", "local/c"), "fast": MODELS["fast"]}
+    return planner(models=models, aliases={"nick": "m"}, **changes)
+
+
+@pytest.mark.parametrize("name", ["m", "outer", "nick"])
+def test_a_strategy_that_says_the_same_to_all_is_asked_once(name: str):
+    fixed, free = Told(None, []), Free(None, [])
+    for strategy, times in ((fixed, 1), (free, 4)):
+        made = told(strategy)
+        plans = [made.plan(Facts(model=name, size=size), SENSES) for size in range(3)]
+        plans.append(made.plan(Facts(model=name, operation="embeddings"), SENSES))
+        assert len(strategy.asked) == times
+        assert plans[0] == plans[1] == plans[2]
+        assert plans[0].asked == name
+        assert [str(each) for each in plans[3].targets] == ["openai/whisper"]
+    assert made.fixed(name, "chat") is None
+
+
+def test_what_was_worked_out_holds_for_the_listings_of_then():
+    listings = dict(LISTINGS)
+    made = told(Told(None, []), listings=listings)
+    assert made.plan(Facts(model="outer"), SENSES).targets[1] == Target("openai", "whisper")
+    listings["openai"], listings["local"] = frozenset(), frozenset(("whisper",))
+    assert made.plan(Facts(model="outer"), SENSES).targets[1] == Target("local", "whisper")
+    assert made.plan(Facts(model="whisper"), SENSES).targets == (Target("local", "whisper"),)
+
+
+def test_one_that_fails_is_asked_again_and_told_of_every_time():
+    broken = Told(lambda: {}["x"], [])
+    made = told(broken)
+    assert [len(made.plan(Facts(model="m"), SENSES).crashes) for _ in range(3)] == [1, 1, 1]
+    assert len(broken.asked) >= 3
+    broken.answer = None
+    assert made.plan(Facts(model="m"), SENSES).crashes == ()
+
+
+def test_however_many_names_are_asked_for_few_are_kept_and_all_are_found():
+    made = planner()
+    for number in range(3 * MOST_KEPT):
+        name = f"groq/{number}"
+        assert made.plan(Facts(model=name), SENSES).targets == (Target("groq", str(number)),)
+    for known in (made._resolved, made._orders, made._plans):
+        assert 0 < len(known) <= MOST_KEPT
+    with pytest.raises(CallerError):
+        made.resolve("zzz")
 
 
 # What is kept of models within models ---------------------------------------------------------------------------------

@@ -38,6 +38,14 @@ def test_what_is_put_is_kept_replaced_and_taken_away():
     assert kept(made, "a", "b") == [None, b"2"]
 
 
+def test_several_are_asked_for_at_once():
+    made, _ = store()
+    made.put("a", b"1")
+    made.put("c", b"3")
+    assert asyncio.run(made.several(["c", "b", "a"])) == [b"3", None, b"1"]
+    assert asyncio.run(made.several([])) == []
+
+
 def test_it_is_kept_as_long_as_somebody_asks_for_it():
     made, clock = store(seconds=10)
     made.put("a", b"1")

@@ -93,8 +93,10 @@ def test_of_several_values_put_at_once_the_last_is_kept(redis: RedisServer):
             for number in range(1000):
                 one.put(f"key-{number % 250}", str(number).encode())
             await written(one)
-            found = [await other.get(f"key-{number}") for number in range(250)]
+            keys = [f"key-{number}" for number in range(250)]
+            found = [await other.get(key) for key in keys]
             assert found == [str(number).encode() for number in range(750, 1000)]
+            assert await other.several([*keys[:3], "never"]) == [*found[:3], None]
 
     asyncio.run(story())
 
