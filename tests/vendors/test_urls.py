@@ -525,6 +525,15 @@ def test_any_path_settles_at_once(vendor: str, path: list[str], dated: bool):
     assert all("//" not in urlsplit(url).path for url in once.urls.values())
 
 
+def test_a_unix_socket_is_a_host_by_its_path():
+    assert chat("openai_compatible", "http+unix://%2frun%2Fllm.sock") == (
+        "http+unix://%2Frun%2Fllm.sock/v1/chat/completions"
+    )
+    assert chat("openai_compatible", "HTTP+unix://%2Frun%2FLLM.sock/api/v2/chat/completions") == (
+        "http+unix://%2Frun%2FLLM.sock/api/v2/chat/completions"
+    )
+
+
 # --- what cannot be a base -------------------------------------------------------------------------------------------
 
 
@@ -561,6 +570,9 @@ def test_any_path_settles_at_once(vendor: str, path: list[str], dated: bool):
         ("https://" + "a" * 64 + ".example/v1", "host name"),
         ("${OPENAI_BASE_URL}", "host name"),
         ("https://${HOST}/v1", "host name"),
+        ("http+unix://run/llm.sock/v1", "http+unix://%2F"),
+        ("http+unix:///run/llm.sock", "http+unix://%2F"),
+        ("http+unix://%2Frun%2F" + "a" * 107, "http+unix://%2F"),
         ("https://h.example/a/../admin", ".."),
         ("https://h.example/a/%2e%2E/admin", ".."),
         ("", "base_url"),
