@@ -540,4 +540,4 @@ def build_app(runtime: Runtime) -> Inbound:
 
 def protocol(config: Config, app: Inbound) -> Any:
     """What makes the protocol of each connection, for uvicorn."""
-    return Lanes(app.hot) if config.server.lane else BoundedProtocol
+    return Lanes(app.hot) if config.server.lane == "on" else BoundedProtocol

@@ -25,7 +25,7 @@ from gateway.strand import briefly
 from gateway.thoughts import Thoughts
 from gateway.trace_context import Trace
 from gateway.translate import Asked, Outgoing, Stream, translator
-from gateway.upstream import Call, Opener, Reply, read_all, without_secrets
+from gateway.upstream import Call, Opener, Reply, read_all, shown_url, without_secrets
 from gateway.vendors.vendor import Operation, Routes, Vendor
 
 # An error body of a vendor is read up to this size and for so many seconds; answers up to those sizes.
@@ -67,6 +67,23 @@ class Face(msgspec.Struct, frozen=True, kw_only=True):
         return self.routes.url("chat_stream" if streams else facts.operation, model)
 
 
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model of a provider's is called, as far as no single request says: worked out once."""
+
+    face: Face
+    url: str
+    shown: str
+    """The URL as anybody may see it."""
+    model: str
+    """As the vendor calls it."""
+    headers: Headers
+    """Ours, the vendor's, and the operator's over both."""
+
+
+# Names of models come from clients: so many are known of a provider, and with one more all are worked out anew.
+MOST_WAYS = 1024
+
+
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """An account of ours on a vendor, ready to be called."""
 
@@ -83,6 +100,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Its host may see which trace a call belongs to."""
     cache: bool = False
     """``cache: auto``: markers for the vendor's cache are set where the client set none."""
+    ways: dict[tuple[str, Operation, bool, str], Way] = msgspec.field(default_factory=dict)
+    """Known by dialect, operation, streamed or not, and model."""
 
     @property
     def vendor(self) -> Vendor:
@@ -106,6 +125,20 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         if not fitting:
             raise KeyError(operation)
         return next((face for face in fitting if face.vendor.dialect == dialect), fitting[0])
+
+    def way(self, dialect: str, facts: Facts, model: str) -> Way:
+        """Raises ``KeyError`` as ``face`` does."""
+        key = (dialect, facts.operation, facts.stream, model)
+        way = self.ways.get(key)
+        if way is None:
+            if len(self.ways) >= MOST_WAYS:
+                self.ways.clear()
+            face = self.face(dialect, facts.operation, model)
+            url = face.url(facts, model)
+            headers = joined((*_BASE_HEADERS, *face.headers, *self.headers))
+            way = Way(face=face, url=url, shown=shown_url(url), model=face.routes.deployed(model), headers=headers)
+            self.ways[key] = way
+        return way
 
 
 class Exchange(msgspec.Struct, kw_only=True):
@@ -245,10 +278,10 @@ class Calling:
         self._passing: Stream | None = None
         self.facts = terms.facts
         dialect, model = terms.exchange.dialect, attempt.target.model
-        self.face = provider.face(dialect.NAME, self.facts.operation, model)
+        self.way = way = provider.way(dialect.NAME, self.facts, model)
+        self.face, self.url = way.face, way.url
         self.translator = translator(dialect, self.face.vendor, terms.exchange.id)
         self.settings = terms.policy.of(attempt.target)
-        self.url = self.face.url(self.facts, model)
         self.dropped: tuple[str, ...] = ()
         self.renews = False
         """The token was refused, and another will be fetched: the account is not to blame yet."""
@@ -324,6 +357,8 @@ class Calling:
         )
 
     def _headers(self, written: Outgoing) -> Headers:
+        if not written.headers:
+            return joined((*self.way.headers, *self.terms.exchange.forward, *self._trace()))
         ours = (*_BASE_HEADERS, *self.face.headers, *written.headers)
         return joined((*ours, *self.provider.headers, *self.terms.exchange.forward, *self._trace()))
 
@@ -335,7 +370,7 @@ class Calling:
             body=body,
             facts=self.facts,
             target_model=target.model,
-            model=self.face.routes.deployed(target.model),
+            model=self.way.model,
             max_tokens=self.terms.plan.max_tokens.get(target),
             recall=lambda call_id: self._means.thoughts.recall(exchange.caller, call_id, exchange.session),
             cache=self.provider.cache,
@@ -499,9 +534,9 @@ def add_up(phases: dict[str, float], phase: str, seconds: float) -> None:
 
 def joined(headers: Headers) -> Headers:
     """Each once, the last one wins; but who asks for a beta takes none away that the request itself needs."""
-    betas = (beta.strip() for name, value in headers if name == _BETAS for beta in value.split(","))
     made = dict(headers)
     if _BETAS in made:
+        betas = (beta.strip() for name, value in headers if name == _BETAS for beta in value.split(","))
         made[_BETAS] = ",".join(dict.fromkeys(filter(None, betas)))
     return tuple(made.items())
 

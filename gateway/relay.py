@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -38,9 +39,9 @@ from gateway.resilience.health import Health, Ticket
 from gateway.resilience.verdict import error_of, most_telling, retry_after_of, status_of
 from gateway.routing import Consult, Place, Plan, Target
 from gateway.strand import briefly
-from gateway.telling import Pricing, Teller, unfailing
+from gateway.telling import Pricing, Teller, priced_once
 from gateway.thoughts import Thoughts
-from gateway.upstream import Opener, shown_url, without_secrets
+from gateway.upstream import Opener, without_secrets
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +106,7 @@ class Story:
     def __init__(self, gateway: Gateway, exchange: Exchange) -> None:
         self.gateway, self.exchange = gateway, exchange
         self.began = gateway.clock() if exchange.began is None else exchange.began
-        cost = unfailing(gateway.cost)
+        cost = priced_once(gateway.cost)
         self._tell = Teller(gateway.emit, gateway.clock, exchange, cost, content=gateway.content)
         self._means = Means(
             upstream=gateway.upstream, clock=gateway.clock, cost=cost, thoughts=gateway.thoughts, media=gateway.media
@@ -256,7 +257,7 @@ class Story:
                 return self._never_called(attempt, ticket, call)
             self._attempts += 1
             self._calling = attempt, ticket
-            self._tell.started(attempt, ticket, shown_url(calling.url), self.history, self.terms.planning)
+            self._tell.started(attempt, ticket, calling.way.shown, self.history, self.terms.planning)
             reply = call if isinstance(call, Fault) else await calling.open(call)
         except BaseException:
             if self._calling is not None and self._calling[1] is ticket:
@@ -542,6 +543,8 @@ def route_of(plan: Plan) -> str:
     return f"{pinned}{plan.strategy}; {plan.reason.removeprefix(pinned)}"
 
 
+# Most plans give one of a few reasons.
+@lru_cache(256)
 def for_header(text: str) -> str:
     """What a header may hold of it: markers come in all languages."""
     return re.sub(r"[^\x20-\x7e]", "?", text)[:1000]

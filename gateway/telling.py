@@ -251,13 +251,21 @@ class Teller:
         return Spent(usage=usage, cost=self._cost(target, usage)) if usage else Spent()
 
 
-def unfailing(cost: Pricing) -> Pricing:
-    """The same prices; one that cannot be worked out is unknown, and is counted as such: no answer is lost over it."""
+def priced_once(cost: Pricing) -> Pricing:
+    """The same prices, the latest of them remembered: the client and the observers are told the same.
+
+    One that cannot be worked out is unknown, and is counted as such: no answer is lost over it.
+    """
+    last: tuple[Target | None, Usage | None, Cost | None] = (None, None, None)
 
     def priced(target: Target, usage: Usage) -> Cost | None:
-        with suppress(Exception):
-            return cost(target, usage)
-        return None
+        nonlocal last
+        if last[1] is not usage or last[0] != target:
+            found = None
+            with suppress(Exception):
+                found = cost(target, usage)
+            last = target, usage, found
+        return last[2]
 
     return priced
 

@@ -89,7 +89,7 @@ class Translator(Protocol):
 
 
 class PassThrough:
-    """Client and vendor speak the same dialect: the model name is spliced in, the declared deltas applied, no more."""
+    """Client and vendor speak the same dialect: the model name is put in, the declared deltas applied, no more."""
 
     def __init__(self, dialect: Dialect, vendor: Vendor) -> None:
         self.dialect, self._vendor = dialect, vendor
@@ -98,20 +98,18 @@ class PassThrough:
         return ()
 
     def request(self, asked: Asked) -> Outgoing:
-        vendor, facts, ask = self._vendor, asked.facts, self._asks_usage(asked.facts)
+        vendor, ask = self._vendor, self._asks_usage(asked.facts)
         refused = vendor.drop_from_messages | THOUGHTS if asked.bare else vendor.drop_from_messages
         body, lost = without_foreign(asked.body, refused)
         if vendor.roles:
             body = with_roles(body, vendor.roles)
         if vendor.replays and not asked.bare:
             body = with_thoughts(body, vendor.replays, asked.recall)
-        dropped = tuple(name for name in sorted(vendor.drop) if f'"{name}"'.encode() in body)
-        deltas = asked.max_tokens or dropped or any(f'"{name}"'.encode() in body for name in vendor.rename)
-        spliced = None if deltas else self.dialect.splice(body, facts, asked.model, ask)
-        written = spliced or self.dialect.rewrite(
+        written = self.dialect.rewrite(
             body, asked.model, ask_usage=ask, rename=vendor.rename, drop=vendor.drop, max_tokens=asked.max_tokens
         )
-        return adapted(vendor, Outgoing(written, (), (*_named(dropped, body), *lost)), asked)
+        dropped = _named(tuple(sorted(vendor.drop)), body)
+        return adapted(vendor, Outgoing(written, (), (*dropped, *lost)), asked)
 
     def whole(self, body: bytes, now: float) -> tuple[bytes, Whole] | Fault:
         body = flattened(body) if self._vendor.flatten else body

@@ -11,6 +11,7 @@ import base64
 import json
 import re
 import ssl
+import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from html import escape
@@ -21,7 +22,7 @@ import msgspec
 
 from gateway.errors import Fault, FaultKind
 from gateway.strand import FOR_EVER, parked
-from gateway.wire.connection import Ask, Incoming, network_fault
+from gateway.wire.incoming import Ask, Incoming, network_fault
 from gateway.wire.pool import Pool
 
 
@@ -145,16 +146,22 @@ class NetworkOpener:
         self._pool = Pool(_tls)
 
     async def open(self, call: Call) -> Reply | Fault:
-        until = asyncio.get_running_loop().time() + call.head
+        clock, began = asyncio.get_running_loop().time, time.monotonic()
+        until = clock() + call.head
         incoming = self._pool.send(call)
         try:
             while not incoming.status:
                 ended = incoming.take()
                 if isinstance(ended, Fault):
                     return ended
-                if not await parked(incoming, until) and not incoming.status:
+                if await parked(incoming, until):
+                    continue
+                # The loop's time is that of the beginning of its round: its timers may be early by a few milliseconds.
+                left = call.head - (time.monotonic() - began)
+                if left <= 0:
                     incoming.close()
                     return network_fault(FaultKind.TIMEOUT_FIRST_TOKEN, f"no answer within {call.head:g} s")
+                until = clock() + left
         except BaseException:
             incoming.close()
             raise

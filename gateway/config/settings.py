@@ -60,8 +60,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     """A port of its own for `/metrics`; with several workers the first of as many."""
     client_timeout: Duration = 30.0
     """How long a client may pause while sending its request."""
-    lane: bool = True
-    """Chat and embeddings are served ahead of ASGI, which costs less. `off` serves them as everything else."""
+    lane: Literal["on", "off"] = "on"
+    """Chat and embeddings are served ahead of ASGI, which costs less. `off` serves them as everything else is."""
 
 
 class Provider(Guarded, frozen=True, kw_only=True):

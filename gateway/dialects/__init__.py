@@ -33,7 +33,6 @@ class Dialect(Protocol):
     def conversation(self, body: bytes, /) -> Conversation:
         """All that reading turns, judging tools and choosing models ask of a dialect. Never raises."""
 
-    def splice(self, body: bytes, facts: Facts, model: str, ask_usage: bool, /) -> bytes | None: ...
     def rewrite(
         self,
         body: bytes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -179,32 +178,6 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _messages = msgspec.json.Decoder(list[msgspec.Raw] | None)
-_COLON = re.compile(rb"\s*:\s*")
-_WITH_USAGE = b'"stream_options":{"include_usage":true},'
-
-
-def splice(body: bytes, facts: Facts, model: str, ask_usage: bool) -> bytes | None:
-    """The same bytes with another model name (and usage asked for), or None when that cannot be done by a cut.
-
-    ``facts.model`` was read from the top level. Where ``"model"`` stands once in the body, and no escaped spelling of
-    it can (m, o, d, e, l are ``\\u006x``), that one place is it.
-    """
-    if not facts.named or body.count(b'"model"') != 1 or b"\\u006" in body:
-        return None
-    named, brace = msgspec.json.encode(facts.model), body.index(b"{") + 1
-    key = body.index(b'"model"')
-    colon = _COLON.match(body, key + len(b'"model"'))
-    if colon is None or not body.startswith(named, colon.end()) or (ask_usage and b'"stream_options"' in body):
-        return None
-    return b"".join(
-        (
-            body[:brace],
-            _WITH_USAGE if ask_usage else b"",
-            body[brace : colon.end()],
-            msgspec.json.encode(model),
-            body[colon.end() + len(named) :],
-        )
-    )
 
 
 def rewrite(

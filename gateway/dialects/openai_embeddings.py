@@ -17,7 +17,6 @@ from gateway.dialects.openai_chat import error_body as error_body
 from gateway.dialects.openai_chat import error_frame as error_frame
 from gateway.dialects.openai_chat import glimpse as glimpse
 from gateway.dialects.openai_chat import rewrite as rewrite
-from gateway.dialects.openai_chat import splice as splice
 from gateway.dialects.openai_skim import skim as skim
 from gateway.errors import CallerError, Fault
 

@@ -12,21 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import os
 import re
 import select
-import ssl
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import httptools
-import msgspec
 
-from gateway.errors import Fault, FaultKind, Origin
-from gateway.strand import nobody
+from gateway.errors import Fault, FaultKind
+from gateway.wire.incoming import Incoming, network_fault, said
 
 # Bytes that may wait to be taken; past this the vendor is made to wait.
 READ_AHEAD = 256 * 1024
@@ -40,80 +36,6 @@ KEEPALIVE_EXPIRY = 30.0
 SMALL = 32 * 1024
 
 FOR_EVER = sys.maxsize
-_NO_HEADERS: Mapping[str, str] = {}
-
-
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """One request, ready for the wire: ``url`` is absolute, ``headers`` are without host and content-length.
-
-    ``connect``: seconds to make a connection; ``write``: seconds in which the peer has to take more of the request;
-    ``fresh``: on a connection of its own making.
-    """
-
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
-    connect: float = 5.0
-    write: float = 60.0
-    fresh: bool = False
-
-
-class Incoming:
-    """One reply as it arrives; something to be waited for (``gateway.strand.Source``).
-
-    ``status`` is 0 until the head is here; ``headers``: lower-case names, of repeated ones the last; ``connected``:
-    seconds the connection took to make, 0 on one that was kept. ``wake`` is called, from the event loop only, when a
-    head, bytes, the end or a fault have come.
-    """
-
-    __slots__ = (
-        *("_ahead", "_come", "_connection", "_end", "_full"),
-        *("ask", "connected", "head", "headers", "status", "wake"),
-    )
-
-    def __init__(self, ask: Ask) -> None:
-        self.ask = ask
-        self.head = b""
-        self.status = 0
-        self.headers = _NO_HEADERS
-        self.connected = 0.0
-        self.wake: Callable[[], None] = nobody
-        self._connection: Connection | None = None
-        self._come: list[bytes] = []
-        self._ahead = 0
-        self._full = False
-        self._end: bytes | Fault | None = None
-
-    def take(self) -> bytes | Fault | None:
-        """All that has come, in one; ``b""`` at the end, a fault where it broke; None: nothing now."""
-        come = self._come
-        if not come:
-            return self._end
-        taken = come[0] if len(come) == 1 else b"".join(come)
-        come.clear()
-        self._ahead = 0
-        if self._full:
-            self._full = False
-            if self._connection is not None:
-                self._connection.read_on()
-        return taken
-
-    def close(self, *, linger: bool = False) -> None:
-        """Nobody wants more of it. Unfinished, its connection is cut, or given ``LINGER`` seconds to end by itself."""
-        connection = self._connection
-        if connection is None:
-            return
-        self.wake = nobody
-        if linger and self.status:
-            connection.linger()
-        else:
-            connection.give_up()
-
-    def broken(self, fault: Fault) -> Incoming:
-        """It has come to nothing; what came before can still be taken."""
-        self._connection, self._end = None, fault
-        return self
 
 
 class Home(Protocol):
@@ -166,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._parser: Any = None
         self._left = 0
         self._silent = 0
-        self._whole = self._keeps = self._deaf = self._interim = False
+        self._whole = self._keeps = self._deaf = self._interim = self._ends_with_connection = False
         # Bytes the peer has not taken of the request, and until when it has time to take some; until when to linger.
         self._unwritten, self._write_by = 0, 0.0
         self._linger_until = 0.0
@@ -187,7 +109,7 @@ class Connection(asyncio.Protocol):
         answer._connection = self
         self._said.clear()
         self._left = self._silent = 0
-        self._whole = self._keeps = self._deaf = self._interim = False
+        self._whole = self._keeps = self._deaf = self._interim = self._ends_with_connection = False
         # A new one for each answer costs a quarter of a microsecond, and nothing can be left over from the last.
         self._parser = httptools.HttpResponseParser(self)
         if self._transport is not None:
@@ -331,7 +253,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         answer = self._answer
-        if answer is not None and answer.status and self._left >= FOR_EVER >> 1:
+        if answer is not None and self._ends_with_connection:
             self._whole, self._keeps = True, False
             self._arrived(answer, b"")
         else:
@@ -366,6 +288,7 @@ class Connection(asyncio.Protocol):
         coding = headers.get("transfer-encoding")
         if coding is None:
             length = headers.get("content-length")
+            self._ends_with_connection = length is None
             self._left = FOR_EVER if length is None else int(length)
         elif coding.lower() != "chunked":
             raise _Unfit("a transfer-encoding that is not understood")
@@ -493,23 +416,3 @@ class _Names(dict[bytes, str]):
 
 
 _NAMES = _Names()
-
-
-def network_fault(kind: FaultKind, message: str, origin: Origin = "network") -> Fault:
-    return Fault(kind=kind, message=message, origin=origin)
-
-
-def said(error: BaseException | str) -> str:
-    """The system's own words where there are any: "All connection attempts failed" tells nobody why."""
-    if isinstance(error, str):
-        return error
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, BaseExceptionGroup):
-            seen = seen.exceptions[0]
-        if isinstance(seen, OSError) and seen.strerror:
-            # Event loops have words of their own for it; resolvers count below zero.
-            system = seen.errno and seen.errno > 0 and not isinstance(seen, ssl.SSLError)
-            return os.strerror(seen.errno) if system and seen.errno else seen.strerror
-        seen = seen.__cause__ or seen.__context__
-    return str(error) or type(error).__name__

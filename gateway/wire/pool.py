@@ -13,8 +13,9 @@ from collections.abc import Callable
 
 from gateway.errors import Fault, FaultKind
 from gateway.strand import TICK
-from gateway.wire.connection import Ask, Connection, Incoming, network_fault, said
+from gateway.wire.connection import Connection
 from gateway.wire.dialing import Address, address_of, dial
+from gateway.wire.incoming import Ask, Incoming, network_fault, said
 
 MOST_IDLE = 256
 # Request lines by method and URL, and header lines by name and value: what is sent again and again is written once.

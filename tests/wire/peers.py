@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.errors import Fault
 from gateway.strand import parked
-from gateway.wire.connection import Ask, Incoming
+from gateway.wire.incoming import Ask, Incoming
 from gateway.wire.pool import Pool
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

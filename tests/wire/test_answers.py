@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Fault
-from gateway.wire.connection import MOST_HEAD, READ_AHEAD, Ask, Connection, Incoming
+from gateway.wire.connection import MOST_HEAD, READ_AHEAD, Connection
+from gateway.wire.incoming import Ask, Incoming
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
@@ -98,6 +99,11 @@ ANSWERS: dict[str, Row] = {
     "nothing at all": (b"", Broken("it was closed without an answer"), EOF),
     "half a head": (OK + b"content-le", Broken("it was closed without an answer"), EOF),
     "less than its length": (OK + b"content-length: 5\r\n\r\nhel", Broken("the connection broke: ", b"hel"), EOF),
+    "less than a length beyond all": (
+        OK + b"content-length: 9223372036854775806\r\n\r\nhel",
+        Broken("the connection broke: ", b"hel"),
+        EOF,
+    ),
     "no last chunk": (CHUNKED + b"5\r\nhello\r\n", Broken("the connection broke: ", b"hello"), EOF),
     "half a chunk": (CHUNKED + b"5\r\nhel", Broken("the connection broke: ", b"hel"), EOF),
     "only a hint": (b"HTTP/1.1 103 Early Hints\r\n\r\n", Broken("it was closed without an answer"), EOF),

@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
 from gateway.errors import Fault, FaultKind
 from gateway.strand import parked
-from gateway.wire import connection, dialing
-from gateway.wire.connection import READ_AHEAD, Ask, Connection
-from gateway.wire.dialing import in_turn, proxy_for
+from gateway.wire import connection
+from gateway.wire.connection import READ_AHEAD, Connection
+from gateway.wire.incoming import Ask
 from gateway.wire.pool import MOST_IDLE, MOST_LINES, Pool
 from tests.scripted import hanging, refusing
-from tests.wire.peers import OK, Peer, certificate, heard, peers, polite, told
+from tests.wire.peers import OK, Peer, heard, peers, polite, told
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 GOOD = (200, b"ok", None)
-
-
-@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    def bounded(story: Coroutine[Any, Any, None]) -> None:
-        request.param(asyncio.wait_for(story, 30))
-
-    return bounded
-
-
-@pytest.fixture(autouse=True)
-def without_proxies(monkeypatch: pytest.MonkeyPatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
 
 
 def no_tls() -> ssl.SSLContext:
@@ -491,224 +473,3 @@ def test_what_is_remembered_of_requests_is_bounded(run: Run):
             await pool.close()
 
     run(story())
-
-
-# --- addresses, TLS, proxies ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("first", ["refuses", "hangs"])
-def test_the_next_address_is_tried(run: Run, monkeypatch: pytest.MonkeyPatch, first: str):
-    async def story() -> None:
-        async with peers(polite) as vendor:
-            with refusing() if first == "refuses" else hanging() as dead:
-                ports = [int(dead.rpartition(":")[2]), vendor.port]
-
-                async def several(host: str, port: int) -> list[Any]:
-                    return [(socket.AF_INET, ("127.0.0.1", each)) for each in ports]
-
-                monkeypatch.setattr(dialing, "_addresses", several)
-                pool = new_pool()
-                assert await told(pool, "http://vendor.test/") == GOOD
-                assert pool.counts() == {"http://vendor.test:80": (0, 1)}
-                await pool.close()
-
-    run(story())
-
-
-def test_families_take_turns():
-    found = [(6, "a"), (6, "b"), (4, "c"), (4, "d"), (4, "e")]
-    assert in_turn(found) == [(6, "a"), (4, "c"), (6, "b"), (4, "d"), (4, "e")]
-
-
-def test_a_unix_socket(run: Run, tmp_path: Path):
-    async def story() -> None:
-        pool = new_pool()
-        async with peers(polite, path=str(tmp_path / "v.sock")) as vendor:
-            assert await told(pool, f"{vendor.url}/v1/models") == GOOD
-            assert pool.counts() == {vendor.url: (0, 1)}
-            await pool.close()
-        assert (await told(new_pool(), "http+unix://%2Fno%2Fsuch.sock/"))[2] == "No such file or directory"
-
-    run(story())
-
-
-@pytest.fixture(scope="module")
-def served_trusted(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Callable[[], ssl.SSLContext]]:
-    return certificate(tmp_path_factory.mktemp("tls"))
-
-
-Served = tuple[ssl.SSLContext, Callable[[], ssl.SSLContext]]
-
-
-def test_tls_is_spoken_and_kept(run: Run, served_trusted: Served):
-    chosen: list[Any] = []
-
-    async def secure(peer: Peer) -> None:
-        chosen.append(peer.writer.get_extra_info("ssl_object").selected_alpn_protocol())
-        await polite(peer)
-
-    async def story() -> None:
-        served, trusted = served_trusted
-        pool = Pool(trusted)
-        async with peers(secure, tls=served) as vendor:
-            for _ in range(3):
-                assert await told(pool, vendor.url, method="POST", body=b"x" * 100_000) == GOOD
-            assert (chosen, pool.counts()) == (["http/1.1"], {vendor.url: (0, 1)})
-            await pool.close()
-
-    run(story())
-
-
-def test_a_certificate_that_nobody_vouches_for_is_refused(run: Run, served_trusted: Served):
-    async def story() -> None:
-        async with peers(polite, tls=served_trusted[0]) as vendor:
-            _, _, fault = await heard(Pool(ssl.create_default_context).send(Ask(method="GET", url=vendor.url)))
-            assert fault is not None
-            assert (fault.kind, "certificate" in fault.message.lower()) == (FaultKind.UNREACHABLE, True)
-            assert all(not peer.reader._buffer for peer in vendor.connections)  # type: ignore[attr-defined]
-
-    run(story())
-
-
-def test_a_certificate_of_another_is_refused(run: Run, served_trusted: Served, monkeypatch: pytest.MonkeyPatch):
-    async def story() -> None:
-        served, trusted = served_trusted
-        async with peers(polite, tls=served) as vendor:
-
-            async def here(host: str, port: int) -> list[Any]:
-                return [(socket.AF_INET, ("127.0.0.1", vendor.port))]
-
-            monkeypatch.setattr(dialing, "_addresses", here)
-            pool = Pool(trusted)
-            assert await told(pool, "https://vendor.test./") == GOOD
-            words = (await told(pool, "https://other.test/"))[2]
-            assert words is not None
-            assert "certificate" in words
-            await pool.close()
-
-    run(story())
-
-
-AUTH = b"proxy-authorization: Basic " + base64.b64encode("me:p@ß".encode()) + b"\r\n"
-
-
-class Middle:
-    """A proxy: what it was asked, and tunnels to where it is told."""
-
-    def __init__(self, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> None:
-        self.heads: list[bytes] = []
-        self.answer = answer
-        self.port = 0
-
-    async def __call__(self, peer: Peer) -> None:
-        head = await peer.reader.readuntil(b"\r\n\r\n")
-        self.heads.append(head)
-        if not head.startswith(b"CONNECT"):
-            peer.say(OK)
-            await peer.gone()
-            return
-        peer.say(self.answer)
-        if b" 200 " not in self.answer:
-            return
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        await asyncio.gather(pipe(peer.reader, writer), pipe(reader, peer.writer))
-
-
-async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-    except OSError:
-        pass
-    finally:
-        writer.close()
-
-
-def test_a_proxy_for_http_is_asked_by_the_whole_url(run: Run, monkeypatch: pytest.MonkeyPatch):
-    async def story() -> None:
-        middle = Middle()
-        async with peers(middle) as proxy:
-            monkeypatch.setenv("HTTP_PROXY", f"http://me:p%40%C3%9F@127.0.0.1:{proxy.port}")
-            pool = new_pool()
-            assert await told(pool, "http://vendor.test:81/v1?a=b") == GOOD
-            assert pool.counts() == {"http://vendor.test:81": (0, 1)}
-            await pool.close()
-        assert middle.heads == [
-            b"GET http://vendor.test:81/v1?a=b HTTP/1.1\r\nhost: vendor.test:81\r\n" + AUTH + b"\r\n"
-        ]
-
-    run(story())
-
-
-@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
-def test_a_proxy_for_https_makes_a_tunnel(
-    run: Run, served_trusted: Served, monkeypatch: pytest.MonkeyPatch, secure: bool
-):
-    async def story() -> None:
-        served, trusted = served_trusted
-        middle = Middle()
-        async with peers(polite, tls=served) as vendor, peers(middle, tls=served if secure else None) as proxy:
-            middle.port = vendor.port
-            monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//me:p%40%C3%9F@"))
-            pool = Pool(trusted)
-            for _ in range(2):
-                assert await told(pool, "https://vendor.test/v1", headers=(("authorization", "sk-1"),)) == GOOD
-            assert pool.counts() == {"https://vendor.test:443": (0, 1)}
-            await pool.close()
-        assert middle.heads == [b"CONNECT vendor.test:443 HTTP/1.1\r\nhost: vendor.test:443\r\n" + AUTH + b"\r\n"]
-
-    run(story())
-
-
-REFUSALS = {
-    b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n": "the proxy answered 407 Proxy Authentication Required",
-    b"HTTP/1.1 200 OK\r\n\r\nmore": "the proxy sent more than its answer",
-    b"SSH-2.0-x\r\n\r\n": "what the proxy said is not HTTP",
-    b"": "the proxy closed the connection",
-}
-
-
-@pytest.mark.parametrize(("answer", "words"), REFUSALS.items(), ids=REFUSALS.values())
-def test_a_proxy_that_makes_no_tunnel(
-    run: Run, served_trusted: Served, monkeypatch: pytest.MonkeyPatch, answer: bytes, words: str
-):
-    async def story() -> None:
-        middle = Middle(answer)
-        async with peers(middle) as proxy:
-            middle.port = proxy.port
-            monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
-            assert await told(Pool(served_trusted[1]), "https://vendor.test/") == (0, b"", words)
-
-    run(story())
-
-
-PROXIES: list[tuple[dict[str, str], str, str, str | None]] = [
-    ({"http_proxy": "http://p:1"}, "http", "x.test", "http://p:1"),
-    ({"http_proxy": "http://p:1"}, "https", "x.test", None),
-    ({"https_proxy": "p:1"}, "https", "x.test", "http://p:1"),
-    ({"all_proxy": "https://p:1"}, "http", "x.test", "https://p:1"),
-    ({"all_proxy": "http://p:1", "no_proxy": "x.test"}, "http", "x.test", None),
-    ({"all_proxy": "http://p:1", "no_proxy": "*"}, "http", "x.test", None),
-    ({"all_proxy": "http://p:1"}, "http", "localhost", None),
-    ({"all_proxy": "http://p:1"}, "https", "127.0.0.1", None),
-    ({"all_proxy": "http://p:1"}, "https", "::1", None),
-]
-
-
-@pytest.mark.parametrize(("environment", "scheme", "host", "proxy"), PROXIES)
-def test_which_proxy(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], scheme: str, host: str, proxy: str | None
-):
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert proxy_for(scheme, host) == proxy
-
-
-def test_a_proxy_that_is_not_spoken_to(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("HTTPS_PROXY", "socks5://p:1")
-
-    async def story() -> None:
-        words = "HTTPS_PROXY must begin with http:// or https://"
-        assert await told(new_pool(), "https://vendor.test/") == (0, b"", words)
-
-    asyncio.run(story())
