@@ -23,7 +23,7 @@ from gateway.accounts import provider, same_place
 from gateway.api.inbound import CHAT, EMBEDDINGS, Inbound
 from gateway.api.routes import build_routes
 from gateway.api.service import Service
-from gateway.attempt import Provider
+from gateway.attempt import Means, Provider
 from gateway.catalogue import Offers
 from gateway.chat import Usage
 from gateway.config import Config, load
@@ -50,6 +50,7 @@ from gateway.routing.scores import scores
 from gateway.simulator import Simulator
 from gateway.stores import Store
 from gateway.stores.memory import MemoryStore
+from gateway.telling import priced_once
 from gateway.thoughts import Thoughts
 from gateway.upstream import Upstream, shown_url
 from gateway.wire.bounded import BoundedProtocol
@@ -64,14 +65,11 @@ PATIENCE = 1.5
 SWEEP_EVERY = 15
 
 
-class SteadyClock:
+def steady_clock() -> Callable[[], float]:
     """Epoch seconds that never jump, whatever happens to the system's clock."""
-
-    def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
-
-    def __call__(self) -> float:
-        return self._offset + time.monotonic()
+    monotonic = time.monotonic
+    offset = time.time() - monotonic()
+    return lambda: offset + monotonic()
 
 
 class Runtime:
@@ -90,7 +88,7 @@ class Runtime:
         """``emit`` hears what telemetry hears. ``given``: settings of ``server`` that the command line has put in place
         of the file's. ``logging``: where none is given, no lines are written. ``told``: False for no telemetry at all.
         """
-        self.clock = SteadyClock()
+        self.clock = steady_clock()
         self.config, self._env, self._given = config, env, given
         self._observing = Observing(config, env, self.clock, self._vendor, logging)
         self.observability = self._observing.observability
@@ -164,15 +162,20 @@ class Runtime:
             keep=decider.keep,
             resilience=config.resilience_for,
             health=self.health,
-            upstream=self.upstream,
+            means=Means(
+                upstream=self.upstream,
+                clock=self.clock,
+                cost=priced_once(
+                    lambda target, usage: book.cost(target, providers[target.provider].vendor, usage, self.clock())
+                ),
+                thoughts=self.thoughts,
+                media=self._media(config).fetch,
+            ),
             emit=self.emit,
             clock=self.clock,
             sleep=asyncio.sleep,
             jitter=random.random,
             windows=world.window,
-            cost=lambda target, usage: book.cost(target, providers[target.provider].vendor, usage, self.clock()),
-            thoughts=self.thoughts,
-            media=self._media(config).fetch,
             content=config.observe.content != "off",
         )
         changed = [name for name, each in providers.items() if name in before and not same_place(each, before[name])]

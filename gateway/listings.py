@@ -130,7 +130,7 @@ async def _asked(gateway: Gateway, provider: Provider, face: Face, url: str, lef
         head=left,
         secrets=(*signed.secrets, *provider.secrets),
     )
-    reply = await gateway.upstream.open(call)
+    reply = await gateway.means.upstream.open(call)
     if isinstance(reply, Fault):
         return reply
     try:

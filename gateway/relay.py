@@ -24,7 +24,6 @@ from gateway.attempt import (
     Clocks,
     Delivered,
     Exchange,
-    Fetch,
     Means,
     Opened,
     Provider,
@@ -39,9 +38,8 @@ from gateway.resilience.health import Health, Ticket
 from gateway.resilience.verdict import error_of, most_telling, retry_after_of, status_of
 from gateway.routing import Consult, Place, Plan, Target
 from gateway.strand import briefly
-from gateway.telling import Pricing, Teller, priced_once
-from gateway.thoughts import Thoughts
-from gateway.upstream import Opener, without_secrets
+from gateway.telling import Teller
+from gateway.upstream import without_secrets
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,16 +56,13 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     resilience: Callable[[str | None, str], Resilience]
     """Model (or None), provider -> the settings in force."""
     health: Health
-    upstream: Opener
+    means: Means
+    """What calls are made with; its ``cost`` prices answers for the observers, too."""
     emit: events.Observer
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     jitter: Callable[[], float]
     windows: Callable[[Target], int | None]
-    cost: Pricing = lambda target, usage: None
-    thoughts: Thoughts = msgspec.field(default_factory=Thoughts)
-    """Outlives a reload, as health does."""
-    media: Fetch
     content: bool = False
     """Telemetry was asked to carry what is said."""
 
@@ -106,13 +101,9 @@ class Story:
     def __init__(self, gateway: Gateway, exchange: Exchange) -> None:
         self.gateway, self.exchange = gateway, exchange
         self.began = gateway.clock() if exchange.began is None else exchange.began
-        cost = priced_once(gateway.cost)
-        self._tell = Teller(gateway.emit, gateway.clock, exchange, cost, content=gateway.content)
-        self._means = Means(
-            upstream=gateway.upstream, clock=gateway.clock, cost=cost, thoughts=gateway.thoughts, media=gateway.media
-        )
+        self._tell = Teller(gateway.emit, gateway.clock, exchange, gateway.means.cost, content=gateway.content)
         self._dropped: tuple[str, ...] = ()
-        self.terms = _nothing_agreed(exchange, gateway.jitter)
+        self.terms = nothing_agreed(exchange)
         self.history: list[Outcome] = []
         self.planners: list[Outcome] = []
         """How planners failed that were asked first."""
@@ -158,20 +149,21 @@ class Story:
     async def _admit(self) -> Terms:
         """What is asked for, and the plan for it. Raises ``CallerError``."""
         gateway, exchange = self.gateway, self.exchange
-        began = gateway.clock()
+        clock, began = gateway.clock, gateway.clock()
         facts = exchange.dialect.peek(exchange.body, exchange.deployment or exchange.pin)
         if exchange.session is None and facts.session:
             exchange.session = f"{exchange.caller}:{facts.session}"
-        self.terms = msgspec.structs.replace(self.terms, facts=facts)
-        self._tell.understood(self.terms)
-        read = gateway.clock()
+        self.terms = nothing_agreed(exchange, facts)
+        read = clock()
+        self._tell.understood(facts, read)
         decided = await gateway.plan(exchange, facts)
         if decided.memory:
             gateway.keep(decided.memory, decided.remember)
-        plan = gateway.health.triage(decided, gateway.clock(), gateway.jitter)
-        self._tell.planned(plan)
+        planned = clock()
+        plan = gateway.health.triage(decided, planned, gateway.jitter)
+        self._tell.planned(plan, planned)
         add_up(exchange.phases, "parse", read - began)
-        add_up(exchange.phases, "route", gateway.clock() - read)
+        add_up(exchange.phases, "route", planned - read)
         policy = Policy(
             exchange=gateway.resilience(plan.model, plan.targets[0].provider),
             of=lambda target: gateway.resilience(plan.model, target.provider),
@@ -210,9 +202,9 @@ class Story:
         self.planners, self.history = self.history, []
         told = consulting.advised(consult, self.exchange.dialect, opened, self.planners)
         if opened and told.kind == "questions":
-            self._speaks(opened)
+            self._speaks(opened, gateway.clock())
         elif opened:
-            self._succeeded(opened)
+            self._succeeded(opened, gateway.clock())
             await opened.reply.close(linger=True)
         self._tell.advised(told, opened.attempt.target if opened else None, gateway.clock() - began)
         if terms.plan.memory and (kept := consulting.kept(terms.plan, told)) is not None:
@@ -223,7 +215,7 @@ class Story:
     def _next(self) -> Attempt | None:
         """The next attempt, unless the client's own deadline would pass before it could begin."""
         gateway, now = self.gateway, self.gateway.clock()
-        attempt = next_attempt(self.terms.plan, self.history, self.terms.policy, _Allows(gateway))
+        attempt = next_attempt(self.terms.plan, self.history, self.terms.policy, _Allows(gateway, now))
         failed = self.history or self.planners
         if attempt is None or (failed and self.terms.deadline and now + attempt.delay >= self.terms.deadline):
             return None
@@ -233,7 +225,7 @@ class Story:
         return attempt if attempt.number == number else msgspec.structs.replace(attempt, number=number)
 
     def _tried(self, target: Target) -> bool:
-        return any(outcome.attempt.target == target for outcome in self.history)
+        return bool(self.history) and any(outcome.attempt.target == target for outcome in self.history)
 
     async def _pause(self, seconds: float) -> None:
         if seconds:
@@ -251,7 +243,7 @@ class Story:
         )
         keep = gateway.content or self.terms.planning or self.terms.policy.exchange.on_broken_stream == "resume"
         try:
-            calling = Calling(self.terms, provider, attempt, ticket, self._means, resume, keep)
+            calling = Calling(self.terms, provider, attempt, ticket, gateway.means, resume, keep)
             call = await calling.prepare()
             if isinstance(call, Fault) and call.kind is FaultKind.BAD_REQUEST:
                 return self._never_called(attempt, ticket, call)
@@ -279,17 +271,16 @@ class Story:
             return reply
         gateway.health.first_output(ticket, now)
         if not self.terms.planning:
-            self._speaks(reply)
+            self._speaks(reply, now)
         return reply
 
-    def _speaks(self, opened: Opened) -> None:
+    def _speaks(self, opened: Opened, now: float) -> None:
         """There is something for the client."""
-        now = self.gateway.clock()
         self._tell.output(opened.attempt, opened.ticket, now)
         if self._overhead is None:
             self._overhead = self._own_time(now)
         if opened.ended:
-            self._succeeded(opened)
+            self._succeeded(opened, now)
 
     def _never_called(self, attempt: Attempt, ticket: Ticket, fault: Fault) -> Fault:
         """The request cannot be sent as it is: that is no attempt, and nobody's health is the worse for it."""
@@ -299,12 +290,11 @@ class Story:
         self.history.append(Outcome(attempt, fault, now))
         return fault
 
-    def _succeeded(self, opened: Opened) -> None:
-        now = self.gateway.clock()
+    def _succeeded(self, opened: Opened, now: float) -> None:
         if self.gateway.health.succeed(opened.ticket, now):
             self._tell.succeeded(opened, now)
             for call_id, kept in opened.kept():
-                self.gateway.thoughts.keep(self.exchange.caller, call_id, kept, self.exchange.session)
+                self.gateway.means.thoughts.keep(self.exchange.caller, call_id, kept, self.exchange.session)
 
     def _abandon(self, attempt: Attempt, ticket: Ticket) -> None:
         """An attempt that was left before its end; after a verdict this does nothing."""
@@ -409,7 +399,7 @@ class Story:
                     self._failed(opened.attempt, opened.ticket, fault, after_output=True, usage=opened.usage)
                     yield fault
                     return
-            self._succeeded(opened)
+            self._succeeded(opened, self.gateway.clock())
         finally:
             self._abandon(opened.attempt, opened.ticket)
             await reply.close(linger=passing.complete and passing.fault is None)
@@ -516,16 +506,12 @@ class Story:
 
     def headers(self, target: Target | None) -> list[tuple[str, str]]:
         """The response headers of design.md §4 as far as they are known."""
-        plan = self.terms.plan
-        times = {
-            "gateway": max(0.0, self._own_time(self.gateway.clock())),
-            "upstream": self._upstream_seconds,
-            "backoff": self._backoff_seconds,
-        }
+        own = max(0.0, self._own_time(self.gateway.clock())) * 1e3
+        upstream, backoff = self._upstream_seconds * 1e3, self._backoff_seconds * 1e3
         found = [
             ("x-skein-attempts", str(self._attempts)),
-            ("x-skein-route", for_header(route_of(plan))),
-            ("server-timing", ", ".join(f"{name};dur={seconds * 1e3:.2f}" for name, seconds in times.items())),
+            ("x-skein-route", for_header(route_of(self.terms.plan))),
+            ("server-timing", f"gateway;dur={own:.2f}, upstream;dur={upstream:.2f}, backoff;dur={backoff:.2f}"),
         ]
         if target:
             found += [("x-skein-provider", target.provider), ("x-skein-model", target.model)]
@@ -557,22 +543,22 @@ def listed(names: tuple[str, ...]) -> str:
     return ", ".join((*shown, *([f"and {more} more"] if more else ())))
 
 
-def _nothing_agreed(exchange: Exchange, jitter: Callable[[], float]) -> Terms:
-    usual = Resilience()
-    return Terms(
-        exchange=exchange,
-        facts=Facts(model=""),
-        plan=Plan(model="", targets=(), reason="not admitted"),
-        policy=Policy(usual, lambda _: usual, jitter),
-        deadline=None,
-    )
+_USUAL = Resilience()
+_UNPLANNED = Plan(model="", targets=(), reason="not admitted")
+_UNKNOWN = Facts(model="")
+_AS_USUAL = Policy(_USUAL, lambda _: _USUAL, lambda: 0.0)
+
+
+def nothing_agreed(exchange: Exchange, facts: Facts = _UNKNOWN) -> Terms:
+    """What holds before anything was planned, or where nothing ever is."""
+    return Terms(exchange=exchange, facts=facts, plan=_UNPLANNED, policy=_AS_USUAL, deadline=None)
 
 
 class _Allows:
     """The world as ``next_attempt`` may see it."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway, self._health, self._now = gateway, gateway.health, gateway.clock()
+    def __init__(self, gateway: Gateway, now: float) -> None:
+        self._gateway, self._health, self._now = gateway, gateway.health, now
 
     def target(self, target: Target) -> bool:
         return self._health.allows(target, self._now)

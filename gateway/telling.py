@@ -8,7 +8,7 @@ from typing import Literal
 
 from gateway import events
 from gateway.attempt import Exchange, Opened, Terms
-from gateway.chat import Called, Cost, Heard, Usage
+from gateway.chat import Called, Cost, Facts, Heard, Usage
 from gateway.consulting import Advised
 from gateway.errors import Fault
 from gateway.events import AttemptKind, Outcome, Spent
@@ -31,15 +31,15 @@ class Teller:
         self._spent = Spent()
         self._heard: Heard | None = None
 
-    def understood(self, terms: Terms) -> None:
+    def understood(self, facts: Facts, now: float) -> None:
         exchange = self._exchange
         self._emit(
             events.RequestUnderstood(
-                at=self._clock(),
+                at=now,
                 exchange_id=self._id,
                 span=self._span,
                 dialect=exchange.dialect.NAME,
-                facts=terms.facts,
+                facts=facts,
                 caller=exchange.caller,
                 session=exchange.session,
                 prompt=exchange.prompt,
@@ -47,10 +47,10 @@ class Teller:
             )
         )
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: Plan, now: float) -> None:
         for each in plan.crashes:
             crashed = events.StrategyCrashed(
-                at=self._clock(),
+                at=now,
                 exchange_id=self._id,
                 span=self._span,
                 model=each.model,
@@ -58,7 +58,7 @@ class Teller:
                 traceback=each.traceback,
             )
             self._emit(crashed)
-        self._emit(events.PlanMade(at=self._clock(), exchange_id=self._id, span=self._span, plan=plan))
+        self._emit(events.PlanMade(at=now, exchange_id=self._id, span=self._span, plan=plan))
 
     def started(self, attempt: Attempt, ticket: Ticket, url: str, history: list[Past], planning: bool) -> None:
         """``history``: of the attempts at the same."""

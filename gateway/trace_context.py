@@ -65,7 +65,8 @@ def trace_of(headers: Mapping[str, str], chance: Callable[[int], int], ratio: fl
     """
     # Room above, so that counting up from it never leaves 64 bits; and never 0, which is no id.
     first = chance(62) + 1
-    found = _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip())
+    sent = headers.get("traceparent")
+    found = _TRACEPARENT.fullmatch(sent.strip()) if sent else None
     if found and found[1] != "ff" and (found[1] != "00" or not found[5]) and int(found[2], 16) and int(found[3], 16):
         sampled = bool(int(found[4], 16) & 1)
         return Trace(

@@ -15,7 +15,7 @@ import msgspec
 from gateway import events
 from gateway.access.keys import Caller
 from gateway.api.client import AsgiClient, Client
-from gateway.api.replies import JSON, Headers, refusal_headers, request_id, retry_after_headers, unauthorised
+from gateway.api.replies import JSON, Headers, closes, refusal_headers, request_id, retry_after_headers, unauthorised
 from gateway.api.service import ManagedPrompt, Service
 from gateway.attempt import Exchange
 from gateway.dialects import Dialect
@@ -43,6 +43,9 @@ _SESSIONS = (
 )
 # What the agents that another agent has started say of themselves.
 SUBAGENTS = ("x-claude-code-agent-id", "x-openai-subagent", "x-codex-parent-thread-id", "x-parent-session-id")
+
+# Most requests have none of these.
+_HEEDED = frozenset((*_FORWARDED, *_SESSIONS, *SUBAGENTS, "x-skein-model", "x-skein-timeout", "x-skein-no-fallback"))
 
 
 class Passage:
@@ -169,15 +172,18 @@ class Passage:
         if hops >= MOST_HOPS:
             said = f"the request has passed {hops} gateways: a provider's base_url points back at the gateway"
             raise CallerError(508, "loop_detected", said, type="server_error", origin="gateway")
-        with self._waiting():
+        asked = clock()
+        try:
             sent = await client.body(service.max_body, service.client_timeout)
+        finally:
+            self._waited += clock() - asked
         body = decompressed(sent, headers.get("content-encoding", ""), service.max_body)
         prompt = None
         if headers.get("x-skein-prompt"):
             with self._waiting():
                 prompt = await self._prompt(headers)
             body = self._dialect.prepended(body, prompt.messages)
-        return Exchange(
+        exchange = Exchange(
             id=self.id,
             dialect=self._dialect,
             body=body,
@@ -186,20 +192,15 @@ class Passage:
             waited=self._waited,
             phases=phases,
             prompt=prompt.prompt if prompt else None,
-            forward=(
-                *forwarded(headers),
-                ("x-skein-hops", str(hops + 1)),
-            ),
+            forward=(("x-skein-hops", str(hops + 1)),),
             caller=caller.name,
-            session=session_of(headers, caller),
-            pin=headers.get("x-skein-model") or None,
             deployment=client.deployment,
-            subagent=any(name in headers for name in SUBAGENTS),
-            timeout=_timeout(headers.get("x-skein-timeout")),
-            no_fallback=headers.get("x-skein-no-fallback", "").lower() in ("1", "true", "yes"),
             allowed=caller.may_use,
             restricted=caller.models is not None,
         )
+        if not _HEEDED.isdisjoint(headers):
+            _heed(exchange, headers, caller)
+        return exchange
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -256,24 +257,23 @@ class Passage:
                 await say(chunk)
         await self._client.end()
 
-    async def _begin(self, status: int, headers: Headers) -> None:
+    async def _begin(self, status: int, headers: Headers, length: int | None = None, *, close: bool = False) -> None:
         self._started = True
-        traced = ("traceresponse", self._trace.traceparent(self._trace.server))
-        await self._client.begin(self.id, status, [*headers, traced])
+        headers.append(("traceresponse", self._trace.traceparent(self._trace.server)))
+        await self._client.begin(self.id, status, headers, length, close=close)
 
-    async def _reply(self, status: int, headers: Headers, body: bytes) -> None:
-        headers = headers if any(name == "content-type" for name, _ in headers) else [*headers, JSON]
-        await self._begin(status, [*headers, ("content-length", str(len(body)))])
+    async def _reply(self, status: int, headers: Headers, body: bytes, *, close: bool = False) -> None:
+        if JSON[0] not in dict(headers):
+            headers.append(JSON)
+        await self._begin(status, headers, len(body), close=close)
         await self._client.end(body)
 
     # After
 
     async def _refuse(self, error: CallerError) -> None:
-        headers = refusal_headers(error)
-        if not self._client.read and ("connection", "close") not in headers:
-            headers.append(("connection", "close"))
+        body, close = self._dialect.error_body(error_of_caller(error, self.id)), closes(error) or not self._client.read
         try:
-            await self._reply(error.status, headers, self._dialect.error_body(error_of_caller(error, self.id)))
+            await self._reply(error.status, refusal_headers(error), body, close=close)
         finally:
             # A client that hangs up on hearing it has not cancelled anything.
             self._finish("error", error.status, code=error.code)
@@ -297,6 +297,16 @@ def _go_on() -> None:
     """A cancellation was meant for this exchange, and is dealt with here: what runs it may go on."""
     if task := asyncio.current_task():
         task.uncancel()
+
+
+def _heed(exchange: Exchange, headers: Mapping[str, str], caller: Caller) -> None:
+    """What the headers want. Raises ``CallerError`` (400)."""
+    exchange.forward = (*forwarded(headers), *exchange.forward)
+    exchange.session = session_of(headers, caller)
+    exchange.pin = headers.get("x-skein-model") or None
+    exchange.subagent = any(name in headers for name in SUBAGENTS)
+    exchange.timeout = _timeout(headers.get("x-skein-timeout"))
+    exchange.no_fallback = headers.get("x-skein-no-fallback", "").lower() in ("1", "true", "yes")
 
 
 def session_of(headers: Mapping[str, str], caller: Caller) -> str | None:

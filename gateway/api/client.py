@@ -38,7 +38,11 @@ class Client(Protocol):
     def watch(self) -> None:
         """From now on a client that leaves ends the work, unless the last byte of the answer is on its way."""
 
-    async def begin(self, request_id: str, status: int, headers: Headers) -> None: ...
+    async def begin(
+        self, request_id: str, status: int, headers: Headers, length: int | None = None, *, close: bool = False
+    ) -> None:
+        """The head. ``length``: of the body, where it is known; ``close``: the connection ends with the answer."""
+
     async def say(self, chunk: bytes) -> None: ...
     async def end(self, last: bytes = b"") -> None: ...
     def close(self) -> None:
@@ -105,8 +109,13 @@ class AsgiClient:
             self.gone = True
             self.cancel()
 
-    async def begin(self, request_id: str, status: int, headers: Headers) -> None:
-        await self._say({"type": "http.response.start", "status": status, "headers": encoded(headers, request_id)})
+    async def begin(
+        self, request_id: str, status: int, headers: Headers, length: int | None = None, *, close: bool = False
+    ) -> None:
+        framing = [] if length is None else [("content-length", str(length))]
+        ending = [("connection", "close")] if close else []
+        said = encoded([*headers, *framing, *ending], request_id)
+        await self._say({"type": "http.response.start", "status": status, "headers": said})
 
     async def say(self, chunk: bytes) -> None:
         await self._say({"type": "http.response.body", "body": chunk, "more_body": True})

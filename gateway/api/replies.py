@@ -45,11 +45,19 @@ def refusal_headers(error: CallerError) -> Headers:
     headers: Headers = []
     if error.status == 401:
         headers.append(("www-authenticate", "Bearer"))
-    if error.status in (408, 413) or error.code == "gateway_draining":
-        headers.append(("connection", "close"))
     if error.retry_after is not None:
         headers += retry_after_headers(error.retry_after)
     return headers
+
+
+def closing_headers(error: CallerError) -> Headers:
+    """Of a refusal outside of any exchange: also whether its connection may be used again."""
+    return [*refusal_headers(error), *([("connection", "close")] if closes(error) else [])]
+
+
+def closes(error: CallerError) -> bool:
+    """Its connection is not to be used again."""
+    return error.status in (408, 413) or error.code == "gateway_draining"
 
 
 def retry_after_headers(seconds: float) -> Headers:
@@ -67,4 +75,4 @@ async def send_json(send: Any, status: int, headers: Headers, body: Any, request
 
 async def send_error(send: Any, error: CallerError, request: str) -> None:
     """An error outside of any exchange, in OpenAI's words (the dialect of whoever has none)."""
-    await send_json(send, error.status, refusal_headers(error), {"error": error_of_caller(error, request)}, request)
+    await send_json(send, error.status, closing_headers(error), {"error": error_of_caller(error, request)}, request)

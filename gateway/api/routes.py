@@ -29,7 +29,7 @@ from gateway.api.inbound import (
     nearest_route,
 )
 from gateway.api.operator import operator
-from gateway.api.replies import JSON, lower, refusal_headers, request_id, unauthorised
+from gateway.api.replies import JSON, closing_headers, lower, request_id, unauthorised
 from gateway.api.service import Service
 from gateway.dialects import DIALECTS
 from gateway.errors import CallerError
@@ -158,5 +158,5 @@ def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respon
 
 def _caller_error(request: Request[Any, Any, Any], error: CallerError) -> Response[Any]:
     request_name = request_id(lower(request.scope))
-    headers = dict([*refusal_headers(error), JSON, ("x-request-id", request_name)])
+    headers = dict([*closing_headers(error), JSON, ("x-request-id", request_name)])
     return Response({"error": error_of_caller(error, request_name)}, status_code=error.status, headers=headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,6 +15,9 @@ T = TypeVar("T")
 _ABSENT = msgspec.Raw(b"")
 # With more tools than this it is quicker to decode the calls than to look for each name.
 _FEW = 8
+# Tools that are longer than this are read every time: so many bytes are compared, and kept, of each of the last few.
+_LONGEST_KEPT = 64 * 1024
+_END = 256
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -89,8 +93,9 @@ def conversation(body: bytes) -> Conversation:
         if isinstance(each.role, str):
             id = each.tool_call_id
             made.append(_Lazy(_ROLES.get(each.role, "other"), id if isinstance(id, str) else "", raw=each))
-    named = tuple(name for raw in tools for name in _offered(raw))
-    return Conversation(made, named, sum(len(memoryview(raw)) for raw in tools))
+    offered = [bytes(raw) for raw in tools if raw is not _ABSENT]
+    named = tuple(name for raw in offered for name in _offered_in(raw))
+    return Conversation(made, named, sum(map(len, offered)))
 
 
 class _Lazy(Message, kw_only=True, gc=False):
@@ -154,15 +159,38 @@ def _value(raw: msgspec.Raw) -> Any:
     return decoded(_any, raw) if raw is not _ABSENT else None
 
 
-def _offered(raw: msgspec.Raw) -> list[str]:
+class _Sent:
+    """Tools as they were sent. Compared whole, but hashed by their end: that much of every body would take longer."""
+
+    __slots__ = ("_hash", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw, self._hash = raw, hash((len(raw), raw[-_END:]))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Sent) and self.raw == other.raw
+
+
+def _offered_in(raw: bytes) -> tuple[str, ...]:
+    return _offered_again(_Sent(raw)) if len(raw) <= _LONGEST_KEPT else _offered(raw)
+
+
+@lru_cache(maxsize=32)
+def _offered_again(sent: _Sent) -> tuple[str, ...]:
+    """Agents send the same tools with every request of a conversation."""
+    return _offered(sent.raw)
+
+
+def _offered(raw: bytes) -> tuple[str, ...]:
     """The names of the tools the model may call. A tool of the vendor's own has its type for a name."""
-    if raw is _ABSENT:
-        return []
     tools = decoded(_tools, raw)
     if tools is None:
         tools = [tool for tool in (decoded(_tool, item) for item in decoded(_list, raw) or ()) if tool]
     named = ((tool.function or tool.custom or tool).name or tool.type for tool in tools)
-    return [name for name in named if isinstance(name, str)]
+    return tuple(name for name in named if isinstance(name, str))
 
 
 def _call(made: dict[str, Any], place: str) -> Call:

@@ -27,12 +27,33 @@ BATCH = 500
 Line = tuple[str, str, dict[str, Any]]
 """Level, name of the event, fields; fields that are None are left out."""
 
+
+class Whole(msgspec.Struct, omit_defaults=True, gc=False):
+    """A line that is made for every request: a struct takes half as long as a dict that is filtered and then encoded.
+
+    Its fields follow in the order they are written; they are None until they are set, and None is left out.
+    """
+
+    ts: str | None = None
+    level: str | None = None
+    event: str | None = None
+
+
 _json = msgspec.json.Encoder()
 
 
 def written(line: Line, at: float, format: str) -> str:
     """A line as it is written, its line feed included."""
     return (_for_people if format == "console" else _for_machines)(line, at)
+
+
+def written_whole(line: Whole, at: float, format: str) -> str:
+    """The same of a line that is a struct; its ``ts`` is set here."""
+    if format == "console":
+        _, level, name, *names = line.__struct_fields__
+        return _for_people((getattr(line, level), getattr(line, name), {each: getattr(line, each) for each in names}), at)
+    line.ts = _time(at)
+    return _encoded(line) + "\n"
 
 
 def remark(level: str, name: str, message: str, format: str) -> None:
@@ -152,7 +173,7 @@ def _encoded(value: Any) -> str:
         return _json.encode(value).decode()
     except UnicodeEncodeError:
         # Half a character, as the name of a file may hold: told escaped.
-        return json.dumps(value)
+        return json.dumps(msgspec.to_builtins(value))
 
 
 def _safe(text: str) -> str:

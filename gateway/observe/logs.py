@@ -13,7 +13,7 @@ from gateway import events
 from gateway.observe import decisions
 from gateway.observe.crashes import crash
 from gateway.observe.effectiveness import Scored
-from gateway.observe.lines import Line, Writer, written
+from gateway.observe.lines import Line, Whole, Writer, written, written_whole
 from gateway.observe.record import Ended, Record, Switch, ToolOutcome, Try
 from gateway.observe.vocabulary import word
 
@@ -55,12 +55,35 @@ class Logs:
         self._least, self._format, self._writer = RANKS[level], format, writer
         self._envelope = {"worker": worker, "version": version} if format == "json" else {"worker": worker}
         self._lines: list[str] = []
-        self.hears = tuple(kind for kind, loudest in LOUDEST.items() if RANKS[loudest] >= self._least)
+        # What every request has, and mostly without a line, or with one and the same.
+        of_its_own = {events.RequestUnderstood: self._understood, events.ExchangeFinished: self._finished}
+        self.takes: dict[type[events.Event], Callable[[Any, Any], None]] = {
+            kind: of_its_own.get(kind, self._take)
+            for kind, loudest in LOUDEST.items()
+            if RANKS[loudest] >= self._least
+        }
 
-    def take(self, event: events.Event, record: Record | None) -> None:
+    def _take(self, event: events.Event, record: Record | None) -> None:
         for line in describe(event, record):
             if RANKS[line[0]] >= self._least:
                 self._add(line, event.at, record)
+
+    def _understood(self, event: events.RequestUnderstood, record: Record) -> None:
+        if record.tools:
+            self._take(event, record)
+
+    def _finished(self, event: events.ExchangeFinished, record: Record) -> None:
+        if record.switches:
+            self._take(event, record)
+        level = _level(event, record)
+        if RANKS[level] < self._least:
+            return
+        line = _line(event, record)
+        line.level, line.worker = level, self._envelope["worker"]
+        if self._format == "json":
+            line.version = self._envelope["version"]
+            _tell_whose(line, record)
+        self._lines.append(written_whole(line, event.at, self._format))
 
     def say(self, level: str, name: str, fields: dict[str, Any], at: float) -> None:
         """What telemetry has to say of itself; from any thread."""
@@ -181,8 +204,8 @@ def _of_crash(event: events.HandlerCrashed, record: Record) -> list[Line]:
 
 
 def _of_end(event: events.ExchangeFinished, record: Record) -> list[Line]:
-    switches: list[Line] = [("info", "model.switched", _switch(switch)) for switch in record.switches]
-    return [*switches, (_level(event, record), "request.finished", _finished(event, record))]
+    """Beside ``request.finished``, which is a ``Whole``."""
+    return [("info", "model.switched", _switch(switch)) for switch in record.switches]
 
 
 OF_EXCHANGE: dict[type[events.Event], Callable[[Any, Record], list[Line]]] = {
@@ -207,38 +230,88 @@ def _level(event: events.ExchangeFinished, record: Record) -> str:
     return "error" if record.outcome in ("error", "timeout") and (event.status >= 500 or event.begun) else "info"
 
 
-def _finished(event: events.ExchangeFinished, record: Record) -> dict[str, Any]:
-    usage, cost, target, plan = event.spent.usage, event.spent.cost, record.target, record.plan
-    heard, dropped = event.heard, record.dropped
-    return {
-        "model_requested": record.asked or None,
-        "model": event.model or None,
-        "target": str(target) if target else None,
-        "provider": target.provider if target else None,
-        "outcome": record.outcome,
-        "error_type": record.error_type,
-        "code": word(event.code),
-        "http_status": event.status,
-        "stream": event.stream,
-        "attempts": event.attempts,
-        "failovers": record.failovers,
-        "switch_reasons": [switch.reason for switch in record.switches] if record.switches else None,
-        "durations": _durations(event, record),
-        "tokens": usage.parts() if usage else None,
-        "cost_usd": cost.usd if cost else None,
-        "cost_source": cost.source if cost else None,
-        "finish_reason": word(heard.finish_reasons[0]) if heard.finish_reasons else None,
-        "context_ratio": round((record.context or 0) / event.window, 4) if usage and event.window else None,
-        "context_delta": record.growth,
-        "task_type": record.task,
-        "kind": record.kind if plan else None,
-        "role": plan.role if plan else None,
-        "rule": decisions.cut(plan.rule) if plan else None,
-        "pinned": plan.pinned if plan else None,
-        "tool_calls": _tool_calls(event, record) if heard.calls or record.tools else None,
-        "dropped": list(dropped) if dropped else None,
-        "skipped_events": event.skipped or None,
-    }
+class _Finished(Whole):
+    """``request.finished``."""
+
+    request_id: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    session_id: str | None = None
+    caller: str | None = None
+    route: str | None = None
+    model_requested: str | None = None
+    model: str | None = None
+    target: str | None = None
+    provider: str | None = None
+    outcome: str | None = None
+    error_type: str | None = None
+    code: str | None = None
+    http_status: int | None = None
+    stream: bool | None = None
+    attempts: int | None = None
+    failovers: int | None = None
+    switch_reasons: list[str] | None = None
+    durations: dict[str, float] | None = None
+    tokens: dict[str, int] | None = None
+    cost_usd: float | None = None
+    cost_source: str | None = None
+    finish_reason: str | None = None
+    context_ratio: float | None = None
+    context_delta: int | None = None
+    task_type: str | None = None
+    kind: str | None = None
+    role: str | None = None
+    rule: str | None = None
+    pinned: str | None = None
+    tool_calls: dict[str, int] | None = None
+    dropped: list[str] | None = None
+    skipped_events: int | None = None
+    worker: int | None = None
+    version: str | None = None
+
+
+def _line(event: events.ExchangeFinished, record: Record) -> _Finished:
+    """Without whose it is."""
+    line, heard, plan = _Finished(), event.heard, record.plan
+    line.event, line.request_id = "request.finished", record.id
+    line.model_requested, line.model = record.asked or None, event.model or None
+    if (target := record.target) is not None:
+        line.target, line.provider = str(target), target.provider
+    line.outcome, line.error_type, line.http_status = record.outcome, record.error_type, event.status
+    line.code = None if event.code is None else word(event.code)
+    line.stream, line.attempts, line.failovers = event.stream, event.attempts, record.failovers
+    line.durations = _durations(event, record)
+    _tell_spent(line, event, record)
+    if heard.finish_reasons:
+        line.finish_reason = word(heard.finish_reasons[0])
+    line.context_delta, line.task_type = record.growth, record.task
+    if plan is not None:
+        line.kind, line.role, line.rule, line.pinned = record.kind, plan.role, decisions.cut(plan.rule), plan.pinned
+    if record.switches:
+        line.switch_reasons = [switch.reason for switch in record.switches]
+    if heard.calls or record.tools:
+        line.tool_calls = _tool_calls(event, record)
+    if dropped := record.dropped:
+        line.dropped = list(dropped)
+    line.skipped_events = event.skipped or None
+    return line
+
+
+def _tell_whose(line: _Finished, record: Record) -> None:
+    line.session_id, line.caller, received = record.session, record.caller, record.received
+    if received is not None:
+        line.route = received.route or None
+        line.trace_id, line.span_id = received.trace.trace_id, f"{received.trace.server:016x}"
+
+
+def _tell_spent(line: _Finished, event: events.ExchangeFinished, record: Record) -> None:
+    usage, cost = event.spent.usage, event.spent.cost
+    if usage is not None:
+        line.tokens = usage.parts()
+        if event.window:
+            line.context_ratio = round((record.context or 0) / event.window, 4)
+    if cost is not None:
+        line.cost_usd, line.cost_source = cost.usd, cost.source
 
 
 def _durations(event: events.ExchangeFinished, record: Record) -> dict[str, float]:

@@ -320,30 +320,26 @@ def _read(event: events.RequestUnderstood) -> Conversation | None:
 
 def _said(conversation: Conversation, origin: int, words: Words) -> Said:
     messages = conversation.messages
-    last = next((place for place in range(len(messages) - 1, -1, -1) if messages[place].role == "assistant"), -1)
-    answered = last >= 0
-    # In a loop of tools nobody says anything, and there is nothing to be read.
-    heard = answered and any(messages[place].role == "user" for place in range(last + 1, len(messages)))
+    answered = heard = False
+    for message in reversed(messages):
+        if message.role == "assistant":
+            answered = True
+            break
+        heard = heard or message.role == "user"
     return Said(
         messages=len(messages),
         answered=answered,
         digest=hash((len(messages), *map(_mark, messages[-TAIL:]))),
         origin=origin,
-        corrected=correction(conversation, words) if heard else "",
+        # In a loop of tools nobody says anything, and there is nothing to be read.
+        corrected=correction(conversation, words) if answered and heard else "",
     )
 
 
 def _mark(message: Message) -> int:
-    """A digest of what tells a message from others."""
-    return hash(tuple([_ends(part) for part in message.parts()]))
-
-
-def _ends(part: bytes | memoryview | msgspec.Raw) -> bytes | tuple[int, bytes, bytes]:
-    """Of a long one its length, beginning and end."""
-    view = memoryview(part)
-    if len(view) <= 2 * END:
-        return bytes(view)
-    return len(view), bytes(view[:END]), bytes(view[-END:])
+    """A digest of what tells a message from others: of a long one its length, beginning and end."""
+    whole = b"\0".join(message.parts())
+    return hash(whole) if len(whole) <= 2 * END else hash((len(whole), whole[:END], whole[-END:]))
 
 
 def _owner(event: events.RequestUnderstood) -> str:

@@ -22,6 +22,9 @@ SLICE = 256
 # Events that may wait. So many only pile up when the event loop itself stands still.
 MOST_WAITING = 200_000
 
+# An exchange's record is begun with the one and forgotten with the other.
+_FIRST, _LAST = events.RequestReceived, events.ExchangeFinished
+
 Later = Callable[[float, Callable[[], None]], object]
 """Calls a function in the event loop, after so many seconds."""
 
@@ -136,19 +139,23 @@ class Telemetry:
             self._later(0.0, self._tell)
 
     def _slice(self) -> None:
-        waiting, ways = self._waiting, self._ways
+        waiting, ways, records = self._waiting, self._ways, self._records
         with self._lock:
             for _ in range(min(SLICE, len(waiting))):
                 event: Any = waiting.popleft()
                 kind = type(event)
-                way = ways.get(kind) or self._way(kind)
-                record, told = None, way.sinks
-                if way.of_exchange and event.span:
-                    record, told = self._record(kind, event), way.with_record
-                    if record is None:
+                of_exchange, told, with_record = ways.get(kind) or self._way(kind)
+                record = None
+                if of_exchange and (span := event.span):
+                    record, told = records.get(span), with_record
+                    if kind is _FIRST:
+                        record = records[span] = Record(id=event.exchange_id, span=span)
+                    elif record is None:
                         # Its first event was lost: half a story is none.
                         self._lost("events", "queue_full", 1)
                         continue
+                    elif kind is _LAST:
+                        del records[span]
                 for name, take in told:
                     try:
                         take(event, record)
@@ -159,15 +166,6 @@ class Telemetry:
                 sink.settle()
             except Exception as error:
                 self._crashed(name, None, error)
-
-    def _record(self, kind: type[events.Event], event: events.ExchangeEvent) -> Record | None:
-        """The exchange's: begun with its first event, forgotten with its last."""
-        if kind is events.RequestReceived:
-            record = self._records[event.span] = Record(id=event.exchange_id, span=event.span)
-            return record
-        if kind is events.ExchangeFinished:
-            return self._records.pop(event.span, None)
-        return self._records.get(event.span)
 
     def _crashed(self, sink: str, event: events.Event | None, error: Exception) -> None:
         """Of the event only its kind is said, for it may hold content."""

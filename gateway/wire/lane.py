@@ -98,15 +98,22 @@ class LaneClient:
 
     # The answer
 
-    async def begin(self, request_id: str, status: int, headers: Sequence[tuple[str, str]]) -> None:
-        names = {name for name, _ in headers}
-        self._chunked = "content-length" not in names
-        said = head_of_answer(status, [("x-request-id", request_id), *headers])
-        framing = "transfer-encoding: chunked\r\n" if self._chunked else ""
-        # It goes out with the first bytes of the body.
-        self._head = f"{said}{framing}{self._lane.date()}\r\n"
-        if "connection" in names:
+    async def begin(
+        self,
+        request_id: str,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        length: int | None = None,
+        *,
+        close: bool = False,
+    ) -> None:
+        self._chunked = length is None
+        framing = "transfer-encoding: chunked\r\n" if length is None else f"content-length: {length}\r\n"
+        if close:
             self._lane.closing = True
+            framing += "connection: close\r\n"
+        # It goes out with the first bytes of the body.
+        self._head = f"{head_of_answer(status, headers)}x-request-id: {request_id}\r\n{framing}{self._lane.date()}\r\n"
 
     async def say(self, chunk: bytes) -> None:
         if not chunk:

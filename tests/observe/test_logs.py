@@ -296,7 +296,7 @@ def test_every_event_has_a_line_or_is_known_to_have_none():
     ],
 )
 def test_what_nobody_would_read_is_not_even_heard(level: str, deaf_to: set[type[events.Event]]):
-    assert set(Desk(level).logs.hears) == kinds() - deaf_to
+    assert set(Desk(level).logs.takes) == kinds() - deaf_to
 
 
 # Fields --------------------------------------------------------------------------------------------------------------
