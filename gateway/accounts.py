@@ -33,6 +33,7 @@ def provider(
         secrets=tuple(settings.headers.values()),
         windows=settings.windows,
         cache=settings.cache == "auto",
+        transport=settings.transport,
     )
     if before is None or not same_place(made, before):
         return made

@@ -27,6 +27,7 @@ from gateway.trace_context import Trace
 from gateway.translate import Asked, Outgoing, Stream, translator
 from gateway.upstream import Call, Opener, Reply, read_all, shown_url, without_secrets
 from gateway.vendors.vendor import Operation, Routes, Vendor
+from gateway.wire.incoming import Transport
 
 # An error body of a vendor is read up to this size and for so many seconds; answers up to those sizes.
 ERROR_LIMIT = 1 * 2**20
@@ -100,6 +101,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Its host may see which trace a call belongs to."""
     cache: bool = False
     """``cache: auto``: markers for the vendor's cache are set where the client set none."""
+    transport: Transport = "pool"
     ways: dict[tuple[str, Operation, bool, str], Way] = msgspec.field(default_factory=dict)
     """Known by dialect, operation, streamed or not, and model."""
 
@@ -354,6 +356,7 @@ class Calling:
             # A retry that dies of a kept-alive connection the vendor has closed meanwhile would be a retry wasted.
             fresh=self.attempt.fresh or self.ticket.retry,
             secrets=(*signed.secrets, *self.provider.secrets),
+            transport=self.provider.transport,
         )
 
     def _headers(self, written: Outgoing) -> Headers:
@@ -573,14 +576,15 @@ class Clocks:
         self._terms, self._opened, self._passing, self._clock = terms, opened, opened.stream, clock
         settings = terms.policy.of(opened.attempt.target)
         self._idle, self._keepalive = settings.timeouts.idle, terms.policy.exchange.keepalive
-        now = clock()
+        self.now = now = clock()
+        """When it was last looked at."""
         self.total_at = terms.total(settings, opened.ticket.began)
         self.idle_at = now + self._idle
         self._comment_at = now + self._keepalive if self._keepalive else float("inf")
 
-    def wait(self) -> float:
+    def wait(self, now: float) -> float:
         """Seconds until the next of the clocks strikes, or until it is time to see whether a drain has begun."""
-        return max(0.0, min(min(self.idle_at, self.total_at, self._comment_at) - self._clock(), GLANCE))
+        return max(0.0, min(min(self.idle_at, self.total_at, self._comment_at) - now, GLANCE))
 
     def excuse(self, seconds: float) -> None:
         """So long it was not the vendor that was waited for."""
@@ -589,7 +593,7 @@ class Clocks:
 
     def take(self, chunk: bytes | Fault | None) -> tuple[bytes, Fault | None]:
         """What to hand on of one read, and the fault that ends the stream. Sets ``opened.ended`` at its end."""
-        now = self._clock()
+        self.now = now = self._clock()
         passing = self._passing
         if chunk is None:
             return self._struck(now)

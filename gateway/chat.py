@@ -73,14 +73,16 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
         A vendor whose details exceed what they are details of is believed in the order read, written, uncached.
         """
-        read = min(self.cached_tokens, self.input_tokens)
-        written = min(self.cache_write_tokens, self.input_tokens - read)
-        reasoning = min(self.reasoning_tokens, self.output_tokens)
+        input, read, written = self.input_tokens, self.cached_tokens, self.cache_write_tokens
+        output, reasoning = self.output_tokens, self.reasoning_tokens
+        if read + written > input or read > input or reasoning > output:
+            read = min(read, input)
+            written, reasoning = min(written, input - read), min(reasoning, output)
         return {
-            "input_uncached": self.input_tokens - read - written,
+            "input_uncached": input - read - written,
             "cache_read": read,
             "cache_write": written,
-            "output": self.output_tokens - reasoning,
+            "output": output - reasoning,
             "reasoning": reasoning,
         }
 

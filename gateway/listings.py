@@ -129,6 +129,7 @@ async def _asked(gateway: Gateway, provider: Provider, face: Face, url: str, lef
         headers=tuple(dict((*headers, *signed.headers)).items()),
         head=left,
         secrets=(*signed.secrets, *provider.secrets),
+        transport=provider.transport,
     )
     reply = await gateway.means.upstream.open(call)
     if isinstance(reply, Fault):

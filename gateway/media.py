@@ -25,9 +25,12 @@ from urllib.parse import unquote, urlsplit
 
 from gateway.chat import Blob, Modality
 from gateway.errors import Fault, FaultKind
+from gateway.strand import parked
+from gateway.wire.dialing import Address, start_of
+from gateway.wire.incoming import Ask, Incoming
+from gateway.wire.pool import Pool
 
 if TYPE_CHECKING:
-    import httpcore
     import httpx
 
 MAX_SIZE = 20 * 2**20
@@ -114,21 +117,20 @@ class Media:
 
     async def _get(self, url: httpx.URL) -> Download | str:
         """What is there, or where it is said to be."""
-        import httpcore
-
-        addresses = await self._addresses(url)
-        problem = "no address"
-        for address in addresses[:MOST_ADDRESSES]:
-            connection = self._connection(url, address)
-            try:
-                return await self._ask(connection, url, address)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                problem = str(error) or "no connection"
-            except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
-                raise _Unfit("media_unreachable", str(error) or type(error).__name__) from None
-            finally:
-                await connection.aclose()
-        raise _Unfit("media_unreachable", problem)
+        numbers = (await self._addresses(url))[:MOST_ADDRESSES]
+        # Made for this one request: nothing that a vendor's connections know is shared with whoever the caller names.
+        pool = Pool(self._context, lambda _: _located(url, tuple(numbers)))
+        ask = Ask(method="GET", url=str(url), headers=_HEADERS, connect=CONNECT_TIMEOUT, fresh=True)
+        answer = pool.send(ask)
+        try:
+            while not answer.status:
+                if isinstance(broken := answer.take(), Fault):
+                    raise _Unfit("media_unreachable", broken.message)
+                await parked(answer)
+            return await self._read(answer, url)
+        finally:
+            answer.close()
+            await pool.close()
 
     async def _addresses(self, url: httpx.URL) -> Sequence[str]:
         host = _host(url)
@@ -144,55 +146,51 @@ class Media:
             )
         return found
 
-    def _connection(self, url: httpx.URL, address: str) -> httpcore.AsyncHTTPConnection:
-        """To the address, never to the name: asked again, the name might have another."""
-        import httpcore
-
-        if url.scheme == "https" and self._tls is None:
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
             self._tls = self._make_tls()
-        origin = httpcore.Origin(url.scheme.encode(), address.encode(), _port(url))
-        return httpcore.AsyncHTTPConnection(origin, ssl_context=self._tls)
+        return self._tls
 
-    async def _ask(self, connection: httpcore.AsyncHTTPConnection, url: httpx.URL, address: str) -> Download | str:
-        import httpcore
-
-        request = httpcore.Request(
-            "GET",
-            httpcore.URL(scheme=url.scheme.encode(), host=address.encode(), port=_port(url), target=url.raw_path),
-            headers=[
-                (b"host", url.netloc),
-                (b"user-agent", b"skein"),
-                (b"accept", b"*/*"),
-                (b"accept-encoding", b"identity"),
-                (b"connection", b"close"),
-            ],
-            # The certificate is to be the name's.
-            extensions={"sni_hostname": _host(url), "timeout": {"connect": CONNECT_TIMEOUT}},
-        )
-        response = await connection.handle_async_request(request)
-        headers = {name.lower(): value.decode("latin-1").strip() for name, value in response.headers}
-        location = headers.get(b"location")
-        if response.status in (301, 302, 303, 307, 308) and location:
+    async def _read(self, answer: Incoming, url: httpx.URL) -> Download | str:
+        headers = answer.headers
+        location = headers.get("location")
+        if answer.status in (301, 302, 303, 307, 308) and location:
             return location
-        if response.status != 200:
-            raise _Unfit("media_unreachable", f"the server answered {response.status}")
-        if headers.get(b"content-encoding", "identity").lower() != "identity":
-            raise _Unfit("media_unreadable", f"the server compressed it ({headers[b'content-encoding'][:20]})")
-        content = await self._content(response, headers.get(b"content-length", ""))
-        return Download(content, headers.get(b"content-type", ""), url.path)
+        if answer.status != 200:
+            raise _Unfit("media_unreachable", f"the server answered {answer.status}")
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise _Unfit("media_unreadable", f"the server compressed it ({headers['content-encoding'][:20]})")
+        content = await self._content(answer, headers.get("content-length", ""))
+        return Download(content, headers.get("content-type", ""), url.path)
 
-    async def _content(self, response: httpcore.Response, announced: str) -> bytes:
+    async def _content(self, answer: Incoming, announced: str) -> bytes:
         limit, parts, size = self._settings[2], [], int(announced) if announced.isdecimal() else 0
         if size <= limit:
             size = 0
-            async for chunk in response.aiter_stream():
+            while size <= limit and (chunk := answer.take()) != b"":
+                if isinstance(chunk, Fault):
+                    raise _Unfit("media_unreachable", chunk.message)
+                if chunk is None:
+                    await parked(answer)
+                    continue
                 parts.append(chunk)
                 size += len(chunk)
-                if size > limit:
-                    break
         if size > limit:
             raise _Unfit("media_too_large", f"it is larger than {limit} bytes (media.max_size)")
         return b"".join(parts)
+
+
+_HEADERS = (("user-agent", "skein"), ("accept", "*/*"), ("accept-encoding", "identity"), ("connection", "close"))
+
+
+def _located(url: httpx.URL, numbers: tuple[str, ...]) -> tuple[Address, bytes]:
+    """To the addresses that were looked at, never to the name: asked again, the name might have another.
+
+    The certificate is to be the name's, and no proxy is asked: it would look for the name itself.
+    """
+    origin = f"{url.scheme}://{_host(url)}:{_port(url)}"
+    address = Address(origin, url.scheme == "https", _host(url), _port(url), numbers=numbers)
+    return address, start_of(url.raw_path.decode("ascii"), url.netloc.decode("ascii"))
 
 
 class Keeping:

@@ -380,20 +380,22 @@ class Story:
     async def _flow(self, opened: Opened) -> AsyncGenerator[bytes | Fault, None]:
         """The bytes of one attempt; a fault is the last item when it broke."""
         passing, reply = opened.stream, opened.reply
+        clock, waited = self.gateway.clock, 0.0
         try:
             if opened.head:
                 yield opened.head
-            clocks = Clocks(self.terms, opened, self.gateway.clock)
+            clocks = Clocks(self.terms, opened, clock)
+            now = clock()
             while not opened.ended:
-                chunk = await reply.read(clocks.wait())
+                chunk = await reply.read(clocks.wait(now))
                 out, fault = clocks.take(DRAINED if self.cut_short else chunk)
+                now = clocks.now
                 if out:
-                    handed = self.gateway.clock()
                     yield out
                     # While the client takes its time the vendor's clocks stand still.
-                    taken = self.gateway.clock() - handed
-                    clocks.excuse(taken)
-                    add_up(self.exchange.phases, "deliver", taken)
+                    handed, now = now, clock()
+                    clocks.excuse(now - handed)
+                    waited += now - handed
                 if fault:
                     fault = without_secrets(fault, opened.secrets, opened.url)
                     self._failed(opened.attempt, opened.ticket, fault, after_output=True, usage=opened.usage)
@@ -401,6 +403,7 @@ class Story:
                     return
             self._succeeded(opened, self.gateway.clock())
         finally:
+            add_up(self.exchange.phases, "deliver", waited)
             self._abandon(opened.attempt, opened.ticket)
             await reply.close(linger=passing.complete and passing.fault is None)
 

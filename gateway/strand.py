@@ -105,7 +105,7 @@ def briefly(work: Coroutine[Any, Any, T], seconds: float | None) -> Generator[An
             result: T = done.value
             return result
         if not isinstance(waits, Parked):
-            task = loop.create_task(_rest(work, waits))
+            task = loop.create_task(_going_on(work, waits))
             return (yield from _task_within(task, until).__await__())
         try:
             woken = yield Parked(waits.source, min(waits.until, until))
@@ -113,7 +113,7 @@ def briefly(work: Coroutine[Any, Any, T], seconds: float | None) -> Generator[An
             resume = _thrower(work, error)
             continue
         if not woken and waits.until > until:
-            return loop.create_task(_rest(work, waits))
+            return loop.create_task(_going_on(work, waits))
         resume = _sender(work, woken)
 
 
@@ -136,18 +136,21 @@ def _thrower(work: Coroutine[Any, Any, T], error: BaseException) -> Callable[[],
     return lambda: work.throw(error)
 
 
-@types.coroutine
-def _rest(work: Coroutine[Any, Any, T], waits: Any) -> Generator[Any, Any, T]:
-    """What is left of a coroutine that has stopped at ``waits``, to be run in a task."""
+def _going_on(work: Coroutine[Any, Any, T], waits: Any) -> Coroutine[Any, Any, T]:
+    """What is left of a coroutine that has stopped at ``waits``, for a task to run.
+
+    It has begun: a task that is cancelled before its first step would not tell the work of it, had nothing begun.
+    """
+    rest = _rest(work, waits)
+    rest.send(None)
+    return rest
+
+
+async def _rest(work: Coroutine[Any, Any, T], waits: Any) -> T:
+    waiting = _first(waits)
     while True:
         try:
-            if isinstance(waits, Parked):
-                value = yield from _parked_in_task(waits.source, waits.until).__await__()
-            elif waits is _LEAVE:
-                value = None
-            else:
-                # A future of asyncio's, which the task that runs this now waits for.
-                value = yield waits
+            value = await waiting
         except BaseException as error:
             resume = _thrower(work, error)
         else:
@@ -157,16 +160,33 @@ def _rest(work: Coroutine[Any, Any, T], waits: Any) -> Generator[Any, Any, T]:
         except StopIteration as done:
             result: T = done.value
             return result
+        waiting = _waiting(waits)
 
 
-async def _go_on(work: Coroutine[Any, Any, Any], waits: Any) -> Any:
-    return await _rest(work, waits)
+@types.coroutine
+def _first(waits: Any) -> Generator[Any, Any, Any]:
+    """Up to here it is begun; the task's first step comes after. A source may have called in between: it is looked at."""
+    yield
+    return True if isinstance(waits, Parked) else (yield from _waiting(waits))
+
+
+@types.coroutine
+def _waiting(waits: Any) -> Generator[Any, Any, Any]:
+    """Waits, in a task, for what the work has yielded."""
+    if isinstance(waits, Parked):
+        return (yield from _parked_in_task(waits.source, waits.until).__await__())
+    if waits is _LEAVE:
+        return None
+    # A future of asyncio's, which the task that runs this now waits for.
+    return (yield waits)
 
 
 class Strand:
     """One coroutine driven by hand, made by ``Strands.begin``. ``done`` is called once, when it has ended.
 
-    Between two steps it waits for one source; from the moment it waits for anything else it is a task.
+    Between two steps it waits for one source; from the moment it waits for anything else it is a task. Steps are made in
+    the loop's callbacks: inside of somebody's task ``asyncio`` would take that for ours, so they are put off until then.
+    What escapes the coroutine goes to the loop's exception handler.
     """
 
     __slots__ = ("_ended", "_running", "_strands", "_task", "_timer", "_work", "source", "until")
@@ -183,12 +203,18 @@ class Strand:
         """``CancelledError`` is raised where it waits. Not to be called by what it runs itself."""
         if self._task is not None:
             self._task.cancel()
+        elif asyncio.current_task() is not None:
+            self._strands.loop.call_soon(self.cancel)
         elif self.source is not None:
             self._step(self._work.throw, asyncio.CancelledError())
 
     def woken(self) -> None:
         """Its source has something. Does nothing while it runs: it looks at its source before it waits again."""
-        if not self._running and self.source is not None:
+        if self._running or self.source is None:
+            return
+        if asyncio.current_task() is not None:
+            self._strands.loop.call_soon(self.woken)
+        else:
             self._step(self._work.send, True)
 
     def late(self) -> None:
@@ -208,15 +234,15 @@ class Strand:
             waits = resume(value)
         except (StopIteration, asyncio.CancelledError):
             self._end()
-        except BaseException:
+        except Exception as error:
+            self._escaped(error)
             self._end()
-            raise
         else:
             if isinstance(waits, Parked):
                 self._park(waits)
             else:
-                self._task = self._strands.loop.create_task(_go_on(self._work, waits))
-                self._task.add_done_callback(lambda _: self._end())
+                self._task = self._strands.loop.create_task(_going_on(self._work, waits))
+                self._task.add_done_callback(self._ran)
         finally:
             self._running = False
 
@@ -227,6 +253,16 @@ class Strand:
             loop = self._strands.loop
             if waits.until - loop.time() < SHORT:
                 self._timer = loop.call_at(waits.until, self.late)
+
+    def _ran(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._escaped(error)
+        self._end()
+
+    def _escaped(self, error: BaseException) -> None:
+        """A defect: what runs as a strand is to end by itself. Whoever woke it is not to suffer from it."""
+        said = {"message": "an exception escaped a strand", "exception": error}
+        self._strands.loop.call_exception_handler(said)
 
     def _end(self) -> None:
         self._strands.running.discard(self)

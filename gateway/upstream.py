@@ -22,7 +22,8 @@ import msgspec
 
 from gateway.errors import Fault, FaultKind
 from gateway.strand import FOR_EVER, parked
-from gateway.wire.incoming import Ask, Incoming, network_fault
+from gateway.wire.httpx_pool import HttpxPool
+from gateway.wire.incoming import Ask, Incoming, Transport, network_fault
 from gateway.wire.pool import Pool
 
 
@@ -32,6 +33,7 @@ class Call(Ask, frozen=True, kw_only=True):
     head: float = 60.0
     """How long the head of the reply may take, from the start of the call."""
     secrets: tuple[str, ...] = ()
+    transport: Transport = "pool"
 
 
 class Reply(Protocol):
@@ -55,23 +57,30 @@ class Upstream:
 
     def __init__(self, others: Mapping[str, Opener] | None = None) -> None:
         self._others = dict(others or {})
-        self._network = NetworkOpener()
+        self._network = {"pool": NetworkOpener(Pool(_tls)), "httpx": NetworkOpener(HttpxPool(_tls))}
 
     async def open(self, call: Call) -> Reply | Fault:
-        opener = self._others.get(call.url.partition(":")[0], self._network)
+        opener = self._others.get(call.url.partition(":")[0]) or self._network[call.transport]
         reply = await opener.open(call)
         return without_secrets(reply, call.secrets, call.url) if isinstance(reply, Fault) else reply
 
     def connections(self) -> Mapping[str, tuple[int, int]]:
         """Origin -> connections in use and idle ones."""
-        return self._network.connections()
+        sums: dict[str, tuple[int, int]] = {}
+        for network in self._network.values():
+            for origin, (in_use, idle) in network.connections().items():
+                before = sums.get(origin, (0, 0))
+                sums[origin] = (before[0] + in_use, before[1] + idle)
+        return sums
 
     async def sweep(self) -> None:
         """Closes connections that have been idle for too long."""
-        await self._network.sweep()
+        for network in self._network.values():
+            await network.sweep()
 
     async def close(self) -> None:
-        await self._network.close()
+        for network in self._network.values():
+            await network.close()
 
 
 async def read_all(reply: Reply, idle: float, total: float, limit: int) -> bytes | Fault:
@@ -139,11 +148,20 @@ def shown_url(url: str) -> str:
 # Over the network -----------------------------------------------------------------------------------------------------
 
 
-class NetworkOpener:
-    """HTTP/1.1 over the pool. Redirects are not followed (they would carry our key away), cookies are not kept."""
+class Connections(Protocol):
+    """What requests are sent over: our own pool, or httpx in its place."""
 
-    def __init__(self) -> None:
-        self._pool = Pool(_tls)
+    def send(self, ask: Ask, /) -> Incoming: ...
+    def counts(self) -> dict[str, tuple[int, int]]: ...
+    def sweep(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+class NetworkOpener:
+    """HTTP over a pool. Redirects are not followed (they would carry our key away), cookies are not kept."""
+
+    def __init__(self, pool: Connections) -> None:
+        self._pool = pool
 
     async def open(self, call: Call) -> Reply | Fault:
         clock, began = asyncio.get_running_loop().time, time.monotonic()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import uvicorn
 import uvloop
 
@@ -15,6 +16,12 @@ from gateway import events
 from gateway.app import Runtime, build_app, protocol
 from gateway.config import parse
 from gateway.observe.observability import Logging
+
+
+class Surface:
+    """By which of its two ways a gateway serves its hot routes, if nothing else is said (``server.lane``)."""
+
+    lane = True
 
 
 class RunningGateway:
@@ -54,11 +61,12 @@ def running_gateway(
     path: str | None = None,
     logging: Logging | None = None,
     listen: Callable[[events.Event], None] | None = None,
+    lane: bool | None = None,
 ) -> Iterator[RunningGateway]:
     """A gateway with this configuration (YAML), stopped at the end.
 
     ``path``: the file to reload from. ``logging``: lines are written, to ``logging.out``. ``listen`` hears every event
-    once it is among ``events``.
+    once it is among ``events``. ``lane``: in place of the configuration's; None for ``Surface.lane``.
     """
     seen: list[events.Event] = []
 
@@ -67,7 +75,10 @@ def running_gateway(
         if listen:
             listen(event)
 
-    runtime = Runtime(parse(config, env or {}, path or "test"), observe, env or {}, path, logging=logging)
+    given = {"lane": "on" if (Surface.lane if lane is None else lane) else "off"}
+    read = parse(config, env or {}, path or "test")
+    asked = msgspec.structs.replace(read, server=msgspec.structs.replace(read.server, **given))
+    runtime = Runtime(asked, observe, env or {}, path, given, logging=logging)
     gateway = RunningGateway(runtime, seen)
     app = build_app(runtime)
     settings = uvicorn.Config(

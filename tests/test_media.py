@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +17,10 @@ from gateway import media as module
 from gateway.chat import Blob
 from gateway.errors import Fault, FaultKind
 from gateway.media import KEPT_BYTES, KEPT_FOR, Keeping, Media, is_public, shown
+from gateway.wire import dialing
 from tests.scripted import hanging, refusing
 from tests.serving import Asked, Says, serving
+from tests.wire.peers import certificate, peers, polite
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
 JPEG, GIF, WEBP = b"\xff\xd8\xff\xe0" + b"\0" * 20, b"GIF89a" + b"\0" * 20, b"RIFF\x10\0\0\0WEBPVP8 "
@@ -336,35 +340,66 @@ def test_the_next_address_is_tried():
 
 def test_a_name_is_asked_for_once_however_it_changes(monkeypatch: pytest.MonkeyPatch):
     """The second answer leads inside: it is never asked for, as the connection is made to the address that was seen."""
-    connected: list[str] = []
+    asked: list[str] = []
+    connected: list[Any] = []
 
-    async def connect(host: str, port: int) -> Sequence[str]:
-        connected.append(host)
-        return ["8.8.8.8"] if len(connected) == 1 else ["127.0.0.1"]
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return ["8.8.8.8"] if len(asked) == 1 else ["127.0.0.1"]
 
-    class Connection:
-        def __init__(self, origin: Any, ssl_context: Any = None) -> None:
-            connected.append(origin.host.decode())
+    def look_up(host: str, port: int, *, type: int, flags: int) -> Any:
+        assert flags == socket.AI_NUMERICHOST, "nobody is asked for a name"
+        return really(host, port, type=type, flags=flags)
 
-        async def handle_async_request(self, request: Any) -> Any:
-            connected.append(request.url.host.decode())
-            assert dict(request.headers)[b"host"] == b"rebinding.example"
-            assert request.extensions["sni_hostname"] == "rebinding.example"
-            import httpcore
+    really = socket.getaddrinfo
+    with serving(lambda asked: Says(200, PNG)) as server:
 
-            return httpcore.Response(200, content=aiter_of(PNG))
+        async def connect(found: Any) -> socket.socket:
+            connected.append(found[1])
+            sock = socket.create_connection(("127.0.0.1", server.port))
+            sock.setblocking(False)
+            return sock
 
-        async def aclose(self) -> None:
-            connected.append("closed")
+        monkeypatch.setattr(dialing, "_connected", connect)
+        monkeypatch.setattr("socket.getaddrinfo", look_up)
+        assert isinstance(fetch(Media(resolve=resolve), "http://rebinding.example/x"), Blob)
+    assert (asked, connected) == (["rebinding.example"], [("8.8.8.8", 80)])
+    assert server.asked[0].headers["host"] == "rebinding.example"
 
-    monkeypatch.setattr("httpcore.AsyncHTTPConnection", Connection)
-    assert isinstance(fetch(Media(resolve=connect), "https://rebinding.example/x"), Blob)
-    assert connected == ["rebinding.example", "8.8.8.8", "8.8.8.8", "closed"]
+
+def test_a_name_that_leads_nowhere_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch):
+    def look_up(*where: Any, **how: Any) -> Any:
+        raise AssertionError("nobody is asked for a name")
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    resolver = Resolver(files_example=[])
+    assert refusal(fetch(Media(resolve=resolver), "http://files.example/x")) == (
+        "media_unreachable",
+        "http://files.example/x: the host has no address",
+    )
 
 
-async def aiter_of(*chunks: bytes) -> Any:
-    for chunk in chunks:
-        yield chunk
+def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch):
+    """It would look for the name itself, and might find it inside."""
+    with serving(lambda asked: Says(200, PNG)) as server, serving(lambda asked: Says(200, GIF)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        media = Media(allow=["files.example"], resolve=Resolver(files_example=["127.0.0.1"]))
+        assert isinstance(fetch(media, f"http://files.example:{server.port}/x"), Blob)
+    assert (len(server.asked), proxy.asked) == (1, [])
+
+
+def test_a_certificate_is_to_be_the_names(tmp_path: Path):
+    served, trusted = certificate(tmp_path)
+
+    async def story() -> None:
+        async with peers(polite, tls=served) as vendor:
+            resolver = Resolver(vendor_test=["127.0.0.1"], other_test=["127.0.0.1"])
+            media = Media(allow=["*.test"], resolve=resolver, tls=trusted)
+            assert isinstance(await media.fetch(f"https://vendor.test:{vendor.port}/x"), Blob)
+            code, said = refusal(await media.fetch(f"https://other.test:{vendor.port}/x"))
+            assert (code, "certificate" in said) == ("media_unreachable", True)
+
+    asyncio.run(story())
 
 
 # --- redirects -------------------------------------------------------------------------------------------------------

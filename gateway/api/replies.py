@@ -20,8 +20,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 
 
 def lower(scope: Mapping[str, Any]) -> dict[str, str]:
-    """The request's headers; of repeated ones the last."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    """The request's headers, without the space around them (llhttp leaves what follows); of repeated ones the last."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1").strip(" \t") for name, value in scope["headers"]}
 
 
 def request_id(headers: Mapping[str, str]) -> str:

@@ -123,7 +123,7 @@ def names(with_workers: bool, chosen: str | None = None) -> list[str]:
 def skein(site: Site, name: str, options: Sequence[str] = ()) -> Iterator[Proxy]:
     port, workers = free_port(), site.workers if name == "workers" else 1
     traces = TRACES.format(vendor=site.vendor) if name == "traced" else ""
-    server = ", lane: false" if name == "lane-off" else ""
+    server = ", lane: off" if name == "lane-off" else ""
     prices = ", ".join(f"{model}: {{input: 1, output: 2}}" for model in PRICED)
     said = GATEWAY.format(port=port, vendor=site.vendor, workers=workers, server=server, traces=traces, prices=prices)
     file = site.folder / f"{name}.yaml"

@@ -136,6 +136,7 @@ class Prober:
                 connect=min(CONNECT, self._timeout),
                 head=self._timeout,
                 secrets=secrets,
+                transport=self._provider.transport,
             )
         )
         if isinstance(reply, Fault):

@@ -31,6 +31,7 @@ MOST_PHRASES, LONGEST_PHRASE = 100, 200
 CACHES_WHEN_TOLD = ("anthropic_messages", "bedrock_converse")
 """The dialects in which a prompt cache has to be asked for."""
 
+INSTALL_HTTP2 = "pip install 'skein-gateway[http2]', or from a checkout .venv/bin/pip install -e '.[http2]'"
 INSTALL_REDIS = "pip install 'skein-gateway[redis]', or from a checkout .venv/bin/pip install -e '.[redis]'"
 INSTALL_OTLP_GRPC = "pip install 'skein-gateway[otlp-grpc]', or from a checkout .venv/bin/pip install -e '.[otlp-grpc]'"
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from gateway.config import environment, retries, signing_in, strategies, vendors
-from gateway.config.checking import CACHES_WHEN_TOLD, check
+from gateway.config.checking import CACHES_WHEN_TOLD, INSTALL_HTTP2, check
 from gateway.config.findings import Enough, Findings, child, either, quoted
 from gateway.config.fitting import WRONG, fit
 from gateway.config.names import follow, names_of
@@ -173,6 +173,9 @@ def _provider_notes(config: Config) -> Iterator[str]:
         dialects = {row.dialect for row in (vendor, *vendor.faces)}
         if config.providers[name].cache == "auto" and not dialects.intersection(CACHES_WHEN_TOLD):
             yield f"providers.{name}.cache is auto, but {vendor.name} needs no marks: it caches by itself or never"
+    over_httpx = [name for name, each in config.providers.items() if each.transport == "httpx"]
+    if over_httpx and not signing_in.is_installed("h2"):
+        yield f"{' and '.join(over_httpx)} will be spoken to over HTTP/1.1: h2 is not installed ({INSTALL_HTTP2})"
     for remedy, names in unable.items():
         yield f"{' and '.join(names)} cannot sign in: {remedy}"
     for name in config.custom.keys() - {each.vendor for each in config.providers.values()}:

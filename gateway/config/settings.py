@@ -117,6 +117,8 @@ class Provider(Guarded, frozen=True, kw_only=True):
     its first."""
     cache: Literal["auto", "off"] = "off"
     """`auto` sets marks for the vendor's prompt cache where a client sets none (Claude)."""
+    transport: Literal["pool", "httpx"] = "pool"
+    """`httpx` calls it over httpx's connections instead of our own: with HTTP/2 where `h2` is installed, and slower."""
     resilience: Overrides = {}
     """What differs from `resilience` for calls to this provider."""
 

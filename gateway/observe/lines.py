@@ -50,8 +50,8 @@ def written(line: Line, at: float, format: str) -> str:
 def written_whole(line: Whole, at: float, format: str) -> str:
     """The same of a line that is a struct; its ``ts`` is set here."""
     if format == "console":
-        _, level, name, *names = line.__struct_fields__
-        return _for_people((getattr(line, level), getattr(line, name), {each: getattr(line, each) for each in names}), at)
+        fields = {name: getattr(line, name) for name in line.__struct_fields__[3:]}
+        return _for_people((line.level or "", line.event or "", fields), at)
     line.ts = _time(at)
     return _encoded(line) + "\n"
 

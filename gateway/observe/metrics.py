@@ -29,6 +29,8 @@ MOST_ANSWERED = 200
 MOST_ANSWERS = 10_000
 # Combinations of names whose series are at hand; far more than there are, unless models come and go.
 MOST_AT_HAND = 1000
+# After so many slices values that were put by are counted at the latest: of each there are one or two per event.
+SLICES = 100
 
 # Gauges that have a value at any moment, and are looked up when a page is asked for.
 LOOKED_UP = (f.BREAKER_STATE, f.TARGET_ERROR_RATIO, f.PROVIDER_DEMOTED, f.CONNECTIONS, f.QUEUE_DEPTH)
@@ -131,8 +133,8 @@ class Metrics:
         self._targets: tuple[Target, ...] = ()
         self._answers: OrderedDict[str, tuple[str, str]] = OrderedDict()
         # As of one slice: what is known may be another thing in the next.
-        self._names: dict[Target, Labels] = {}
-        self._models: dict[tuple[str, bool], str] = {}
+        self._named, self._models = _AtHand(self.names), _AtHand(self._model_named)
+        self._slices = 0
         self._bind(book)
         self._of_route, self._of_phase = _AtHand(self._find_route), _AtHand(self._find_phase)
         self._of_end, self._of_call = _AtHand(self._find_end), _AtHand(self._find_call)
@@ -199,15 +201,21 @@ class Metrics:
     # Series at hand
 
     def _find_route(self, route: str) -> _OfRoute:
-        return _OfRoute(self._in_flight.at((route,)), self._overhead.at((route,)))
+        return _OfRoute(self._in_flight.at((route,)), self._overhead.put_by((route,)))
 
     def _find_phase(self, phase: str) -> Spot:
-        return self._phases.at((phase,))
+        return self._phases.put_by((phase,))
 
     def _find_end(self, key: tuple[str, str, str]) -> _OfEnd:
         model = key[:1]
-        of_model = (self._tried, self._first_token, self._context, self._growth)
-        return _OfEnd(self._requests.at(key), self._duration.at(key), *(series.at(model) for series in of_model))
+        return _OfEnd(
+            self._requests.at(key),
+            self._duration.at(key),
+            self._tried.put_by(model),
+            self._first_token.at(model),
+            self._context.put_by(model),
+            self._growth.put_by(model),
+        )
 
     def _find_call(self, key: tuple[str, str, str, str]) -> _OfCall:
         provider, model, _, outcome = key
@@ -216,7 +224,7 @@ class Metrics:
             self._attempts.at(key),
             self._attempt_duration.at((*names, outcome)),
             self._attempt_ttft.at(names),
-            self._per_token.at(names),
+            self._per_token.put_by(names),
             {type: self._tokens.at((*names, type)) for type in TOKEN_TYPES},
             self._cost.at(names),
         )
@@ -224,8 +232,11 @@ class Metrics:
     # A sink: all it takes is taken with ``book.lock`` held
 
     def settle(self) -> None:
-        self._names.clear()
+        self._named.clear()
         self._models.clear()
+        self._slices += 1
+        if self._slices % SLICES == 0:
+            self.book.settle()
 
     def read(self) -> None:
         """Looks up the gauges, ahead of a scrape."""
@@ -305,7 +316,7 @@ class Metrics:
 
     def _planned(self, event: events.PlanMade, record: Record) -> None:
         plan = event.plan
-        provider, model = self._named(plan.targets[0])
+        provider, model = self._named[plan.targets[0]]
         self._decisions.add((plan.strategy, plan.role, provider, model))
         kind = record.kind
         rule = plan.rule if plan.rule in RULES else UNKNOWN
@@ -314,7 +325,7 @@ class Metrics:
     def _spoke(self, event: events.OutputStarted, record: Record) -> None:
         """A vendor has answered for the name: it is one."""
         target = event.target
-        if self._named(target)[1] != target.model:
+        if self._named[target][1] != target.model:
             if len(self._answered) < MOST_ANSWERED:
                 self._answered.add(target)
                 self.settle()
@@ -326,10 +337,10 @@ class Metrics:
             self._backoff.add((event.target.provider, event.cause), event.delay)
 
     def _reduced(self, event: events.RequestReduced, record: Record) -> None:
-        self._dropped_fields.add(self._named(event.target), len(event.dropped))
+        self._dropped_fields.add(self._named[event.target], len(event.dropped))
 
     def _succeeded(self, event: events.AttemptSucceeded, record: Record) -> None:
-        names = self._named(event.target)
+        names = self._named[event.target]
         one = record.tries[event.number - 1]
         series = self._attempt(event, record, one, names)
         usage = event.spent.usage
@@ -357,7 +368,7 @@ class Metrics:
             series.cost.add(spent.cost.usd)
 
     def _ended(self, event: events.AttemptFailed | events.AttemptAbandoned, record: Record) -> None:
-        names = self._named(event.target)
+        names = self._named[event.target]
         one = record.tries[event.number - 1]
         series = self._attempt(event, record, one, names)
         whose = one.error_type or ""
@@ -381,7 +392,8 @@ class Metrics:
         return series
 
     def _finished(self, event: events.ExchangeFinished, record: Record) -> None:
-        model, outcome, trace_id = self._model(record), record.outcome or "", record.exemplar
+        model = self._models[record.model, record.plan is not None]
+        outcome, trace_id = record.outcome or "", record.exemplar
         series = self._of_end[model, outcome, "true" if event.stream else "false"]
         series.requests.add()
         series.duration.add(event.seconds, trace_id, event.at)
@@ -412,7 +424,7 @@ class Metrics:
 
     def _moves(self, record: Record) -> None:
         for switch in record.switches:
-            before, after = self._named(switch.before), self._named(switch.after)
+            before, after = self._named[switch.before], self._named[switch.after]
             self._switches.add(("/".join(before), "/".join(after), switch.reason))
             if switch.scope == "request":
                 result = "ok" if record.tries[switch.number - 1].outcome == "ok" else "failed"
@@ -424,22 +436,22 @@ class Metrics:
             return
         series.context.add(tokens)
         if event.window:
-            self._window.add((self._named(target)[1],), tokens / event.window)
+            self._window.add((self._named[target][1],), tokens / event.window)
         if record.compacted:
-            self._compactions.add((self._model(record),))
+            self._compactions.add((self._models[record.model, record.plan is not None],))
         elif record.growth is not None and record.growth >= 0:
             series.growth.add(record.growth)
 
     def _answer(self, target: Target, record: Record) -> None:
         """What a later verdict on the answer will want to know, and what is known of it already."""
-        self._answers[record.id] = self._named(target)[1], _task(record.task)
+        self._answers[record.id] = self._named[target][1], _task(record.task)
         if len(self._answers) > MOST_ANSWERS:
             self._answers.popitem(last=False)
 
     def _conduct(self, event: events.RequestUnderstood, record: Record) -> None:
         for call in record.tools:
             # What no model of ours has called may be anything that a caller makes up.
-            target = self._named(call.target)[1] if call.target else UNKNOWN
+            target = self._named[call.target][1] if call.target else UNKNOWN
             tool = self._tool(call.tool) if call.target else UNKNOWN
             self._tool_calls.add((target, tool, call.outcome))
             if call.repeated:
@@ -447,12 +459,12 @@ class Metrics:
 
     def effective(self, scored: Scored) -> None:
         """An answer's score. Called with ``book.lock`` held."""
-        self._effectiveness.add((self._named(scored.target)[1], _task(scored.task)), scored.score)
+        self._effectiveness.add((self._named[scored.target][1], _task(scored.task)), scored.score)
 
     # Of the gateway
 
     def _breaker_moved(self, event: events.BreakerMoved, record: Record | None) -> None:
-        self._breaker_moves.add((*self._named(event.target), event.after))
+        self._breaker_moves.add((*self._named[event.target], event.after))
 
     def _store_missed(self, event: events.StoreFailed | events.StoreRecovered, record: Record | None) -> None:
         self._store_errors.add((event.store,), event.missed)
@@ -481,31 +493,18 @@ class Metrics:
 
     # Names
 
-    def _model(self, record: Record) -> str:
-        """Configured models by their name, targets by theirs if they are known."""
-        key = record.model, record.plan is not None
-        found = self._models.get(key)
-        if found is None:
-            found = self._models[key] = self._model_named(*key)
-        return found
-
-    def _model_named(self, name: str, planned: bool) -> str:
+    def _model_named(self, asked: tuple[str, bool]) -> str:
+        """Configured models by their name, targets by theirs if they are known. ``asked``: the name, planned or not."""
+        name, planned = asked
         if self._known().model(name):
             return name
         provider, _, model = name.partition("/")
-        return "/".join(self._named(Target(provider, model))) if model and planned else UNKNOWN
+        return "/".join(self._named[Target(provider, model)]) if model and planned else UNKNOWN
 
     def names(self, target: Target) -> Labels:
         """``provider`` and ``target_model``, the latter only if it is known."""
         known = target in self._answered or self._known().target(target)
         return (target.provider, target.model if known else UNKNOWN)
-
-    def _named(self, target: Target) -> Labels:
-        """``names``, while a slice is told."""
-        found = self._names.get(target)
-        if found is None:
-            found = self._names[target] = self.names(target)
-        return found
 
 
 def _task(name: str) -> str:

@@ -288,8 +288,7 @@ def _finished(event: events.ExchangeFinished, record: Record) -> None:
 
 def _told_to_planners(record: Record) -> int:
     """Tokens beside those of the conversation, unless a planner gave the answer itself."""
-    serving = record.serving
-    if len(serving) == len(record.tries):
+    if len(record.tries) < 2 or len(record.serving) == len(record.tries):
         return 0
     spent = (one.end.spent.usage for one in record.tries if one.planning and one.outcome == "ok" and one.end)
     return sum(each.input_tokens for each in spent if each)

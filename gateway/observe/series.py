@@ -51,7 +51,7 @@ class Numbers:
         (self.cells.get(labels) or self._new(labels)).value += amount
 
     def at(self, labels: Labels) -> Spot:
-        return Spot(self, labels)
+        return Spot(self, labels, lambda cell: cell.add)
 
     def set(self, labels: Labels, value: float) -> None:
         (self.cells.get(labels) or self._new(labels)).value = value
@@ -87,22 +87,43 @@ class Numbers:
 
 
 class _Cells:
-    """One label set of a histogram: how many fell into each bucket, their sum, the last trace of each bucket."""
+    """One label set of a histogram: how many fell into each bucket, their sum, the last trace of each bucket.
 
-    __slots__ = ("_bounds", "counts", "exemplars", "sum")
+    ``waiting``: values that are counted when somebody looks, all together and at a third of the cost.
+    """
+
+    __slots__ = ("_bounds", "_counts", "_sum", "exemplars", "waiting")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
         self.exemplars: dict[int, tuple[str, float, float]] = {}
+        self.waiting: list[float] = []
 
     def add(self, value: float, trace_id: str | None = None, at: float = 0.0) -> None:
         bucket = bisect_left(self._bounds, value)
-        self.counts[bucket] += 1
-        self.sum += value
+        self._counts[bucket] += 1
+        self._sum += value
         if trace_id is not None:
             self.exemplars[bucket] = trace_id, value, at
+
+    @property
+    def counts(self) -> list[int]:
+        self.settle()
+        return self._counts
+
+    @property
+    def sum(self) -> float:
+        self.settle()
+        return self._sum
+
+    def settle(self) -> None:
+        bounds, counts = self._bounds, self._counts
+        for value in self.waiting:
+            counts[bisect_left(bounds, value)] += 1
+            self._sum += value
+        self.waiting.clear()
 
 
 class Histogram:
@@ -117,7 +138,17 @@ class Histogram:
         (self.cells.get(labels) or self._new(labels)).add(value, trace_id, at)
 
     def at(self, labels: Labels) -> Spot:
-        return Spot(self, labels)
+        """For values with an example."""
+        return Spot(self, labels, lambda cell: cell.add)
+
+    def put_by(self, labels: Labels) -> Spot:
+        """For values without: they wait, for somebody who looks or ``settle``."""
+        return Spot(self, labels, lambda cell: cell.waiting.append)
+
+    def settle(self) -> None:
+        for cells in self.cells.values():
+            if cells.waiting:
+                cells.settle()
 
     def expect(self, labels: Labels) -> None:
         if labels not in self.cells and len(self.cells) < self._cap:
@@ -156,17 +187,18 @@ class Spot:
     Until then nothing is there, as with ``Numbers.add``; and what overflows is looked up, and counted, every time.
     """
 
-    __slots__ = ("_labels", "_series", "add")
+    __slots__ = ("_labels", "_series", "_way", "add")
 
-    def __init__(self, series: Numbers | Histogram, labels: Labels) -> None:
-        self._series, self._labels = series, labels
+    def __init__(self, series: Numbers | Histogram, labels: Labels, way: Callable[[Any], Callable[..., None]]) -> None:
+        """``way``: what adds to a cell."""
+        self._series, self._labels, self._way = series, labels, way
         self.add: Callable[..., None] = self._look_up
 
     def _look_up(self, *observed: Any) -> None:
         self._series.add(self._labels, *observed)
         cell = self._series.cells.get(self._labels)
         if cell is not None:
-            self.add = cell.add
+            self.add = self._way(cell)
 
 
 class Book(Collector):
@@ -193,6 +225,13 @@ class Book(Collector):
         found = self._series[family.name]
         assert isinstance(found, Histogram)  # noqa: S101
         return found
+
+    def settle(self) -> None:
+        """Counts what was put by: now and then, so that it does not grow for as long as nobody looks."""
+        with self.lock:
+            for series in self._series.values():
+                if isinstance(series, Histogram):
+                    series.settle()
 
     def overflow(self, name: str) -> None:
         """One more observation that could not have a label set of its own."""

@@ -164,10 +164,10 @@ def without_content(record: Record) -> None:
         record.plan = decisions.without_content(record.plan)
     if record.understood and record.understood.body:
         record.understood = msgspec.structs.replace(record.understood, body=b"")
-    finished = record.finished
-    if finished and (finished.heard.text is not None or any(call.arguments for call in finished.heard.calls)):
-        calls = tuple(Called(call.id, call.tool) for call in finished.heard.calls)
-        heard = msgspec.structs.replace(finished.heard, text=None, calls=calls)
+    finished, heard = record.finished, record.finished.heard if record.finished else Heard()
+    if finished and (heard.text is not None or (heard.calls and any(call.arguments for call in heard.calls))):
+        calls = tuple(Called(call.id, call.tool) for call in heard.calls)
+        heard = msgspec.structs.replace(heard, text=None, calls=calls)
         record.finished = msgspec.structs.replace(finished, heard=heard)
         for one in record.tries:
             if isinstance(one.end, events.AttemptSucceeded):

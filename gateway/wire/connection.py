@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import httptools
 
 from gateway.errors import Fault, FaultKind
-from gateway.wire.incoming import Incoming, network_fault, said
+from gateway.wire.incoming import NOT_HTTP, Incoming, network_fault, said
 
 # Bytes that may wait to be taken; past this the vendor is made to wait.
 READ_AHEAD = 256 * 1024
@@ -340,7 +340,7 @@ class Connection(asyncio.Protocol):
         reason = error.__context__ if isinstance(error.__context__, _Unfit) else error
         # Not for a second try: it has said something, whatever that was.
         self._silent += 1
-        self.broke(f"what came is not HTTP: {reason}")
+        self.broke(f"{NOT_HTTP}: {reason}")
 
     def _counted(self, answer: Incoming, data: bytes) -> None:
         """Content and nothing else, up to a length, or to the end of the connection."""

@@ -40,6 +40,8 @@ class Address(NamedTuple):
     port: int
     path: str = ""
     proxy: Proxy | None = None
+    numbers: tuple[str, ...] | None = None
+    """The IP addresses to connect to; the host's name is then asked of nobody."""
 
 
 def address_of(url: str) -> tuple[Address, bytes]:
@@ -53,7 +55,7 @@ def address_of(url: str) -> tuple[Address, bytes]:
     netloc, target = parts.netloc.rpartition("@")[2], (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if parts.scheme == UNIX:
         address = Address(origin_of(url), False, "", 0, path=unquote(netloc))
-        return address, f" {target} HTTP/1.1\r\nhost: localhost\r\n".encode("ascii")
+        return address, start_of(target, "localhost")
     if parts.scheme not in PORTS:
         raise ValueError("its URL begins with neither http:// nor https://")
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
@@ -63,7 +65,14 @@ def address_of(url: str) -> tuple[Address, bytes]:
     if proxy and parts.scheme == "http":
         target, added = f"http://{netloc}{target}", proxy.header
     address = Address(origin_of(url), parts.scheme == "https", host, port, proxy=proxy)
-    return address, f" {target} HTTP/1.1\r\nhost: {netloc}\r\n".encode("ascii") + added
+    return address, start_of(target, netloc) + added
+
+
+def start_of(target: str, host: str) -> bytes:
+    """Raises ``ValueError`` for what would be more than one line."""
+    if not _VISIBLE.fullmatch(target + host):
+        raise ValueError("its URL has white space or letters in it that no URL may have")
+    return f" {target} HTTP/1.1\r\nhost: {host}\r\n".encode("ascii")
 
 
 def origin_of(url: str) -> str:
@@ -117,7 +126,7 @@ async def dial(address: Address, tls: Tls, connection: asyncio.Protocol) -> None
     if address.path:
         await loop.create_unix_connection(lambda: connection, address.path)
     elif address.proxy is None:
-        sock = await _reached(address.host, address.port)
+        sock = await _reached(await _found(address))
         await _connect(sock, connection, _secured(address.tls, tls, address.host))
     else:
         await _dial_through(address.proxy, address, tls, connection)
@@ -125,7 +134,7 @@ async def dial(address: Address, tls: Tls, connection: asyncio.Protocol) -> None
 
 async def _dial_through(proxy: Proxy, address: Address, tls: Tls, connection: asyncio.Protocol) -> None:
     """1. For https a tunnel, and TLS to the vendor within. 2. For http a connection: its requests name their hosts."""
-    sock = await _reached(proxy.host, proxy.port)
+    sock = await _reached(await _addresses(proxy.host, proxy.port))
     secured = _secured(proxy.tls, tls, proxy.host)
     if not address.tls:
         await _connect(sock, connection, secured)
@@ -210,9 +219,9 @@ Found = tuple[int, Any]
 """A family and an address as sockets have it."""
 
 
-async def _reached(host: str, port: int) -> socket.socket:
+async def _reached(found: list[Found]) -> socket.socket:
     """A connected socket: to whichever address answers first, each tried a little after the one before."""
-    left = in_turn(await _addresses(host, port))
+    left = in_turn(found)
     if len(left) == 1:
         return await _connected(left[0])
     loop = asyncio.get_running_loop()
@@ -235,16 +244,27 @@ async def _reached(host: str, port: int) -> socket.socket:
             # One that has won as well, at the same moment, is not needed.
             if not task.cancel() and task.exception() is None:
                 task.result().close()
-    raise problem or ConnectionError(f"{host} has no address")
+    raise problem or ConnectionError("the host has no address")
+
+
+async def _found(address: Address) -> list[Found]:
+    if address.numbers is None:
+        return await _addresses(address.host, address.port)
+    return [each for number in address.numbers for each in _numeric(number, address.port)]
+
+
+def _numeric(number: str, port: int) -> list[Found]:
+    """Raises ``OSError`` for a name: a number needs nobody to be asked, nor a thread for it."""
+    found = socket.getaddrinfo(number, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    return [(family, address) for family, _, _, _, address in found]
 
 
 async def _addresses(host: str, port: int) -> list[Found]:
     try:
-        # A number needs nobody to be asked, nor a thread for it.
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return _numeric(host, port)
     except OSError:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+        return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
 def in_turn(found: list[Found]) -> list[Found]:

@@ -18,7 +18,10 @@ _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # They change how a message is framed, how its connection goes on, or who its client is: not the plain case.
 _UNUSUAL = frozenset(
-    ("transfer-encoding", "expect", "upgrade", "te", "trailer", "x-forwarded-for", "x-forwarded-proto")
+    (
+        *("transfer-encoding", "expect", "upgrade", "te", "trailer", "proxy-connection"),
+        *("x-forwarded-for", "x-forwarded-proto"),
+    )
 )
 _MOST_HEADERS = 100
 _MOST_NAMES = 512

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -13,6 +13,14 @@ from gateway.errors import Fault, FaultKind, Origin
 from gateway.strand import nobody
 
 _NO_HEADERS: Mapping[str, str] = {}
+
+Transport = Literal["pool", "httpx"]
+"""Whose connections carry a request."""
+
+NOT_MADE = -1.0
+"""``Incoming.connected`` as long as the connection for it is not made."""
+NOT_HTTP = "what came is not HTTP"
+"""What a fault says where an answer is not to be guessed at."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,8 +43,8 @@ class Incoming:
     """One reply as it arrives; something to be waited for (``gateway.strand.Source``).
 
     ``status`` is 0 until the head is here; ``headers``: lower-case names, of repeated ones the last; ``connected``:
-    seconds the connection took to make, 0 on one that was kept. ``wake`` is called, from the event loop only, when a
-    head, bytes, the end or a fault have come.
+    seconds the connection took to make, 0 on one that was kept, ``NOT_MADE``. ``wake`` is called, from the event loop
+    only, when a head, bytes, the end or a fault have come.
     """
 
     __slots__ = (

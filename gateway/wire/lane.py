@@ -61,13 +61,12 @@ class LaneClient:
     # The request
 
     def take(self, data: bytes) -> bytes:
-        """More bytes of the connection's. Returns those that are not this request's."""
+        """More bytes of the connection's. Returns those that are not this request's; ``wake`` is for the caller."""
         if not self._wanted:
             return data
         part = data[: self._wanted]
         self._parts.append(part)
         self._wanted -= len(part)
-        self.wake()
         return data[len(part) :]
 
     async def body(self, limit: int, pause: float) -> bytes:
@@ -111,6 +110,7 @@ class LaneClient:
         framing = "transfer-encoding: chunked\r\n" if length is None else f"content-length: {length}\r\n"
         if close:
             self._lane.closing = True
+        if self._lane.closing:
             framing += "connection: close\r\n"
         # It goes out with the first bytes of the body.
         self._head = f"{head_of_answer(status, headers)}x-request-id: {request_id}\r\n{framing}{self._lane.date()}\r\n"
@@ -162,7 +162,9 @@ class LaneClient:
             self.cancel()
 
     def close(self) -> None:
-        """The lane looks at ``ended`` when the strand has ended."""
+        """The lane looks at ``ended`` when the strand has ended. A head that nothing came after is told all the same."""
+        if self._head and not self.gone:
+            self._lane.transport.write(self._head.encode("ascii"))
 
 
 Hot = Callable[[LaneClient], Coroutine[Any, Any, None] | None]
@@ -187,9 +189,16 @@ class Lane(BoundedProtocol):
         """More was written than the client has taken; the connection ends with the answer."""
 
     def data_received(self, data: bytes) -> None:
-        if self._serving is not None:
-            self._wait_behind(self._serving.take(data))
+        """1. A request is served. 2. What waits behind the last one is about to be read. 3. They begin one, or go on."""
+        serving = self._serving
+        if serving is not None:
+            # Put by first: the request may end as it is woken, and what waits behind it is looked at then.
+            self._wait_behind(serving.take(data))
+            serving.wake()
+        elif self._ahead:
+            self._wait_behind(data)
         elif not (self._at_rest() and self._begin(data)):
+            self._idle_since = 0.0
             super().data_received(data)
 
     def _at_rest(self) -> bool:
@@ -225,7 +234,7 @@ class Lane(BoundedProtocol):
     def _served(self) -> None:
         """The request's strand has ended; called once for each."""
         client, self._serving = self._serving, None
-        if client is None or client.gone or self.transport.is_closing():
+        if client is None or self.transport.is_closing():
             return
         if self.closing or not (client.ended and client.read):
             # An answer without an end: closing under it is what tells the client that it was aborted.

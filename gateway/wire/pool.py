@@ -15,7 +15,7 @@ from gateway.errors import Fault, FaultKind
 from gateway.strand import TICK
 from gateway.wire.connection import Connection
 from gateway.wire.dialing import Address, address_of, dial
-from gateway.wire.incoming import Ask, Incoming, network_fault, said
+from gateway.wire.incoming import NOT_MADE, Ask, Incoming, network_fault, said
 
 MOST_IDLE = 256
 # Request lines by method and URL, and header lines by name and value: what is sent again and again is written once.
@@ -35,10 +35,16 @@ class Way:
 
 
 class Pool:
-    """``tls`` makes the context of the first https connection; it is kept for all."""
+    """``tls`` makes the context of the first https connection; it is kept for all.
 
-    def __init__(self, tls: Callable[[], ssl.SSLContext]) -> None:
+    ``locate``: whatever says where a URL leads, and raises as ``address_of`` does.
+    """
+
+    def __init__(
+        self, tls: Callable[[], ssl.SSLContext], locate: Callable[[str], tuple[Address, bytes]] = address_of
+    ) -> None:
         self._make_tls = tls
+        self._locate = locate
         self._tls: ssl.SSLContext | None = None
         self._ways: dict[str, Way] = {}
         self._starts: dict[tuple[str, str], tuple[Way, bytes]] = {}
@@ -54,10 +60,9 @@ class Pool:
             way, start = self._starts.get((ask.method, ask.url)) or self._start(ask.method, ask.url)
             answer.head = self._head(start, ask)
         except ValueError as error:
-            # Our own request is not HTTP: the vendor has not even seen it.
-            message = f"the request cannot be sent: {error}"
-            return answer.broken(Fault(kind=FaultKind.BAD_REQUEST, message=message, origin="gateway"))
+            return answer.broken(unsendable(error))
         except OSError as error:
+            answer.connected = NOT_MADE
             return answer.broken(network_fault(FaultKind.UNREACHABLE, said(error)))
         if ask.fresh or not self._started(way, answer):
             self._make(answer, way)
@@ -86,9 +91,8 @@ class Pool:
 
     def _start(self, method: str, url: str) -> tuple[Way, bytes]:
         """Raises ``ValueError`` and ``OSError`` as ``address_of`` does."""
-        if not _TOKEN.fullmatch(method):
-            raise ValueError("its method is none")
-        address, rest = address_of(url)
+        check_method(method)
+        address, rest = self._locate(url)
         way = self._ways.get(address.origin)
         if way is None:
             way = self._ways[address.origin] = Way(address)
@@ -108,12 +112,8 @@ class Pool:
         return b"".join(written)
 
     def _line(self, header: tuple[str, str]) -> bytes:
-        """Raises ``ValueError`` for what no header may hold; never with its value, which may be a secret."""
         name, value = header
-        if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
-            raise ValueError(f"{name[:100]!r} is no header that can be set")
-        if not _VALUE.fullmatch(value):
-            raise ValueError(f"the header {name} has a letter in it that no header may have")
+        check_header(name, value)
         if len(self._lines) >= MOST_LINES:
             self._lines.clear()
         line = self._lines[header] = f"{name}: {value}\r\n".encode("latin-1")
@@ -136,6 +136,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         connection = Connection(self, way, loop)
         way.in_use += 1
+        answer.connected = NOT_MADE
         connection.start(answer)
         connection.making = loop.create_task(self._making(connection, way.address, answer.ask.connect))
 
@@ -196,6 +197,28 @@ class Pool:
                 self._watched.pop(connection, None)
         if self._watched and self._tick is None:
             self._tick = loop.call_later(TICK, self._look)
+
+
+# What can be sent ---------------------------------------------------------------------------------------------------
+
+
+def check_method(method: str) -> None:
+    """Raises ``ValueError``."""
+    if not _TOKEN.fullmatch(method):
+        raise ValueError("its method is none")
+
+
+def check_header(name: str, value: str) -> None:
+    """Raises ``ValueError`` for what no header may hold; never with its value, which may be a secret."""
+    if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
+        raise ValueError(f"{name[:100]!r} is no header that can be set")
+    if not _VALUE.fullmatch(value):
+        raise ValueError(f"the header {name} has a letter in it that no header may have")
+
+
+def unsendable(error: Exception) -> Fault:
+    """Our own request is not HTTP: the vendor has not even seen it."""
+    return Fault(kind=FaultKind.BAD_REQUEST, message=f"the request cannot be sent: {error}", origin="gateway")
 
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

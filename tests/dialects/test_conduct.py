@@ -176,6 +176,17 @@ def test_a_conversation(messages: list[Any], tools: Any, expected: list[str]):
     assert told(judged(body(*messages, tools=tools))) == expected
 
 
+@pytest.mark.parametrize("long", [False, True])
+def test_tools_that_end_alike_are_told_apart(long: bool):
+    """The same ones are known again, and only those."""
+    last = {"type": "function", "function": {"name": "last", "description": "d" * (70_000 if long else 300)}}
+    for name in ("shell", "spell", "shell"):
+        tools = [{"type": "function", "function": {"name": name}}, last]
+        said = conversation(json.dumps({"model": "m", "messages": [USER], "tools": tools}).encode())
+        assert said.tools == (name, "last")
+        assert said.size_of_tools == len(json.dumps(tools))
+
+
 ARGUMENTS: dict[str, tuple[Any, bool]] = {
     "an object": ('{"a": {"b": [1]}}', True),
     "with space": (' {"a": 1}\n', True),

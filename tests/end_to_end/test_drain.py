@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.running import Surface
 from tests.scripted import Answer, ScriptedVendor, Silent, Slow, play
 
 from .setting import QUICK, Client, at, body, eventually, merged, request
@@ -66,6 +67,7 @@ def serving(tmp_path: Path, vendor: ScriptedVendor, *arguments: str, **changes: 
         "providers": {"primary": at(vendor.base_url, "primary")},
         "models": {"m": {"targets": ["primary/gpt-4.1"]}},
         "resilience": merged(QUICK, PATIENT),
+        "server": {"lane": Surface.lane},
     }
     process = Process(tmp_path / "skein.yaml", merged(config, changes), *(arguments or ("--port", "0")))
     try:

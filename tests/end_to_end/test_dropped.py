@@ -64,7 +64,7 @@ def standing(**more: Any) -> Iterator[Stand]:
 
 
 @pytest.fixture(scope="module")
-def stand() -> Iterator[Stand]:
+def stand(lane: bool) -> Iterator[Stand]:
     with standing() as made:
         yield made
 

@@ -65,7 +65,7 @@ class Stand:
 
 
 @pytest.fixture(scope="module")
-def stand() -> Iterator[Stand]:
+def stand(lane: bool) -> Iterator[Stand]:
     with ExitStack() as stack:
         vendor = stack.enter_context(replaying())
         providers = {

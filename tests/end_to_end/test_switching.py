@@ -86,7 +86,7 @@ class Stand:
 
 
 @pytest.fixture(scope="module")
-def stand() -> Iterator[Stand]:
+def stand(lane: bool) -> Iterator[Stand]:
     with ExitStack() as stack:
         vendors = {name: stack.enter_context(replaying()) for name in (*SWITCHED, "deepseek")}
         providers = {name: account(name, vendors[name].url) for name in SWITCHED}

@@ -247,7 +247,7 @@ def provider(name: str, row: Row, url: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def stand() -> Iterator[Stand]:
+def stand(lane: bool) -> Iterator[Stand]:
     with ExitStack() as stack:
         vendor, github = stack.enter_context(replaying()), stack.enter_context(replaying())
         token = {"token": SHORT_TOKEN, "expires_at": time.time() + 1800, "refresh_in": 1500}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.observe.lines import BATCH, MOST_WAITING, Writer, remark, written
+from gateway.observe.lines import BATCH, MOST_WAITING, Whole, Writer, remark, written, written_whole
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,6 +85,22 @@ def test_a_traceback_is_marked_line_by_line():
     assert len(rest) > 3
     assert all(each.startswith("    | ") and each.isprintable() for each in rest)
     assert reads(written(("error", "e", {"traceback": f"T:\n{TRICKS}"}), 0.0, "json"))["traceback"] == f"T:\n{TRICKS}"
+
+
+class Known(Whole):
+    text: str | None = None
+    none: str | None = None
+    texts: list[str] | None = None
+    no: bool | None = None
+    counts: dict[str, int] | None = None
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+@pytest.mark.parametrize("text", ["é", TRICKS, "half a character: \udc80", ""], ids=ascii)
+def test_a_line_that_is_a_struct_is_the_same_line(format: str, text: str):
+    whole = Known(None, "info", "e", text, texts=[text], no=False, counts={text: 1})
+    fields = {"text": text, "none": None, "texts": [text], "no": False, "counts": {text: 1}}
+    assert written_whole(whole, 1.5, format) == written(("info", "e", fields), 1.5, format)
 
 
 def test_a_remark_is_a_line_too(capsys: pytest.CaptureFixture[str]):

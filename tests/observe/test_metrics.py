@@ -16,7 +16,7 @@ from gateway.chat import Called, Cost, Heard, Usage
 from gateway.errors import Fault, FaultKind, Problem
 from gateway.observe import families as f
 from gateway.observe.effectiveness import Effectiveness
-from gateway.observe.metrics import MOST_ANSWERED, MOST_TOOLS, UNKNOWN, Known, Metrics, Reading
+from gateway.observe.metrics import MOST_ANSWERED, MOST_TOOLS, SLICES, UNKNOWN, Known, Metrics, Reading
 from gateway.observe.record import Record, ToolOutcome
 from gateway.observe.series import CAP, Book
 from gateway.observe.sessions import Sessions
@@ -643,6 +643,18 @@ def test_an_exemplar_is_a_trace_somebody_kept():
             (cells,) = counting.book.histogram(family).cells.values()
             told = [trace_id for trace_id, _, _ in cells.exemplars.values()]
             assert told == ([f"{0xABC:032x}"] if sampled else [])
+
+
+def test_what_is_put_by_does_not_grow_while_nobody_looks():
+    counting, most = Counting(), 0
+    for number in range(1, 2 * SLICES + 1):
+        for event in Tale(number).asked().attempt().output().answered().finished().events:
+            counting.telemetry(event)
+        counting.telemetry.settle()
+        (cells,) = counting.book.histogram(f.OVERHEAD).cells.values()
+        most = max(most, len(cells.waiting))
+    assert (most, cells.waiting) == (SLICES - 1, [])
+    assert sum(cells.counts) == 2 * SLICES
 
 
 def test_a_tools_arguments_are_nobodys_label():

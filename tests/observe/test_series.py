@@ -163,6 +163,21 @@ def test_a_spot_adds_as_its_series_does():
         assert one.overflows() == {"t_hits_total": 2, "t_level": 0, "t_sizes": 2, "t_plain": 0}
 
 
+@pytest.mark.parametrize("settled", [False, True], ids=["a look", "settle"])
+def test_values_that_were_put_by_are_counted_once(settled: bool):
+    at_once, later = book(), book()
+    spot = later.histogram(SIZES).put_by(("a",))
+    assert len(later.histogram(SIZES)) == 0
+    for value in (0.1, 5.0, 0.2, 1e9, 0.3):
+        at_once.histogram(SIZES).add(("a",), value)
+        spot.add(value)
+        if settled:
+            later.settle()
+            assert later.histogram(SIZES).cells[("a",)].waiting == []
+    for _ in range(2):
+        assert samples(later) == samples(at_once)
+
+
 def test_random_numbers_add_up():
     draws, one = random.Random(3), Book()
     for family in FAMILIES.values():

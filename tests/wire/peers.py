@@ -28,6 +28,7 @@ class Peer:
 
     def __init__(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.number, self.reader, self.writer = number, reader, writer
+        self.left = asyncio.Event()
 
     async def request(self) -> bytes:
         """Head and body of one request; raises ``asyncio.IncompleteReadError`` when there is none any more."""
@@ -77,6 +78,7 @@ async def peers(play: Play, *, path: str = "", tls: ssl.SSLContext | None = None
             pass
         finally:
             writer.close()
+            peer.left.set()
 
     if path:
         server = await asyncio.start_unix_server(met, path)
