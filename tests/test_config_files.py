@@ -441,6 +441,15 @@ def test_signing_in_without_its_package_is_noted(monkeypatch: pytest.MonkeyPatch
     assert ".venv/bin/pip install -e '.[azure]'" in note
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_http2_without_its_package_is_noted(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    text = "providers: {one: {vendor: simulator, transport: httpx}, two: {vendor: simulator}}"
+    monkeypatch.setattr("gateway.config.loading.signing_in.is_installed", lambda module: installed or module != "h2")
+    notes = [note for note in config.parse(text, {}).notes if "h2" in note]
+    said = "one will be spoken to over HTTP/1.1: h2 is not installed (pip install 'skein-gateway[http2]'"
+    assert [note.startswith(said) for note in notes] == ([] if installed else [True])
+
+
 def test_what_is_installed_is_found() -> None:
     from gateway.config.signing_in import is_installed
 

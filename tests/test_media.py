@@ -356,7 +356,8 @@ def test_a_name_is_asked_for_once_however_it_changes(monkeypatch: pytest.MonkeyP
 
         async def connect(found: Any) -> socket.socket:
             connected.append(found[1])
-            sock = socket.create_connection(("127.0.0.1", server.port))
+            sock = socket.socket()
+            sock.connect(("127.0.0.1", server.port))
             sock.setblocking(False)
             return sock
 

@@ -279,7 +279,7 @@ class Exchange:
             if answer._ahead > READ_AHEAD:
                 answer._full = True
                 self._room.clear()
-                await self._room.wait()
+                pass
 
 
 def _check(ask: Ask) -> None:

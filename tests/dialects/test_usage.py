@@ -192,6 +192,20 @@ def test_each_vendor_is_understood(said: dict[str, Any], parts: tuple[int, ...],
     assert usage.cost == (dollars if dollars is None else pytest.approx(dollars))
 
 
+@pytest.mark.parametrize(
+    ("counts", "parts"),
+    [
+        ((10, 8, 3, 2, 5), (5, 3, 2, 3, 5)),
+        ((10, 8, 30, 2, 5), (0, 10, 0, 3, 5)),
+        ((10, 8, 7, 5, 5), (0, 7, 3, 3, 5)),
+        ((10, 8, 0, 0, 9), (10, 0, 0, 0, 8)),
+    ],
+)
+def test_details_beyond_the_whole_are_believed_in_order(counts: tuple[int, ...], parts: tuple[int, ...]):
+    names = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+    assert Usage(**dict(zip(names, counts, strict=True))).parts() == dict(zip(PARTS, parts, strict=True))
+
+
 def test_sound_is_counted_by_itself():
     said = {
         "prompt_tokens": 28,

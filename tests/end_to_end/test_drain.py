@@ -67,7 +67,7 @@ def serving(tmp_path: Path, vendor: ScriptedVendor, *arguments: str, **changes: 
         "providers": {"primary": at(vendor.base_url, "primary")},
         "models": {"m": {"targets": ["primary/gpt-4.1"]}},
         "resilience": merged(QUICK, PATIENT),
-        "server": {"lane": Surface.lane},
+        "server": {"lane": "on" if Surface.lane else "off"},
     }
     process = Process(tmp_path / "skein.yaml", merged(config, changes), *(arguments or ("--port", "0")))
     try:

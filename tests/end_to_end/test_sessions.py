@@ -99,7 +99,7 @@ def test_a_user_types_it_into_the_conversation():
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
+def server(lane: bool) -> Iterator[RedisServer]:
     with RedisServer() as server:
         yield server
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
+import gc
 import socket
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pytest
 from gateway import events, patience
 from gateway.api.inbound import CHAT
 from gateway.wire import lane as lane_module
-from tests.end_to_end.setting import MESSAGES, Client, Stand, eventually, request
+from tests.end_to_end.setting import MESSAGES, Stand, eventually, request
 from tests.scripted import Answer, Silent, Slow
 
 from .ways import echo, seen, ways
@@ -87,8 +86,6 @@ SENT: dict[str, tuple[bytes, int]] = {
     "fifty at once": (b"".join(hot(f"n{number}", stream=number % 3 == 0) for number in range(50)), 50),
     "more than waits at once": (b"".join(hot(f"n{number}", pad=20_000) for number in range(8)), 8),
     "a line between": (hot("a") + b"\r\n" + hot("b"), 2),
-    "a body cut short by its length": (said(BODY, f"content-length: {len(BODY) - 1}"), 2),
-    "bytes past the body": (hot() + b"xyz\r\n\r\n", 2),
     "an empty body": (said(b"", "content-length: 0"), 1),
     "expect": (said(BODY, LENGTH, "expect: 100-continue"), 1),
     "chunked": (said(CHUNKED, "transfer-encoding: chunked"), 1),
@@ -154,16 +151,27 @@ SENT: dict[str, tuple[bytes, int]] = {
 @pytest.mark.parametrize("name", SENT)
 def test_it_is_answered_as_over_asgi(both: dict[str, Stand], name: str) -> None:
     data, replies = SENT[name]
-    told = {way: dialogue(stand, data, replies) for way, stand in both.items()}
-    assert told["lane"] == told["asgi"]
-    assert b"set-cookie" not in repr(told["lane"][0]["headers"]).lower().encode()
-    calls = {way: [(call.body, [line for line in call.header_list if line[0].lower() not in PASSING]) for call in
-                   stand.primary.received] for way, stand in both.items()}  # fmt: skip
-    assert calls["lane"] == calls["asgi"]
     for stand in both.values():
         eventually(lambda stand=stand: not stand.gateway.runtime.service.running)
         stand.primary.forget()
-        assert not stand.of(events.HandlerCrashed)
+    told = {way: dialogue(stand, data, replies) for way, stand in both.items()}
+    assert told["lane"] == told["asgi"]
+    assert "set-cookie" not in told["lane"][0]["headers"]
+    calls = {way: [(call.body, [line for line in call.header_list if line[0].lower() not in PASSING]) for call in
+                   stand.primary.received] for way, stand in both.items()}  # fmt: skip
+    assert calls["lane"] == calls["asgi"]
+    assert not [stand for stand in both.values() if stand.of(events.HandlerCrashed)]
+
+
+@pytest.mark.parametrize("behind", [b"xyz\r\n\r\n", b"}", BODY])
+def test_what_is_no_request_behind_one_that_is(both: dict[str, Stand], behind: bytes) -> None:
+    """uvicorn answers the second before the first, which it then drops; here each gets what it is due."""
+    with both["lane"].client() as client:
+        client.send(hot("first") + behind)
+        assert client.reply().text == "to first"
+        assert client.reply().status == 400
+        assert not client.more(10)
+        assert client.ended
 
 
 # Of a call to a vendor, what differs with every call.
@@ -211,7 +219,7 @@ def test_a_client_that_leaves_in_the_middle_is_one_that_has_left(both: dict[str,
             eventually(lambda stand=stand: not stand.gateway.runtime.service.running)
         stand.primary.otherwise = Silent("before_head")
         with stand.client() as client:
-            client.send(data + hot("never served"))
+            client.send(data)
             stand.primary.wait_until(lambda vendor: vendor.playing)
             client.leave()
         stand.primary.wait_until(lambda vendor: not vendor.playing)
@@ -307,8 +315,6 @@ def test_what_comes_before_the_next_is_read_comes_behind_it(by_lane: Stand) -> N
 
 def the_connection(stand: Stand) -> Any:
     """The one that is open."""
-    import gc
-
     found = [each for each in gc.get_objects() if isinstance(each, lane_module.Lane)]
     alive = [each for each in found if each._lanes.hot.__self__.service is stand.gateway.runtime.service]
     (one,) = [each for each in alive if each.transport is not None and not each.transport.is_closing()]
@@ -352,8 +358,6 @@ def test_a_server_that_stops_finishes_what_it_has_begun(way: str, name: str) -> 
 
 
 def connections_of(stand: Stand) -> list[Any]:
-    import gc
-
     from gateway.wire.bounded import BoundedProtocol
 
     found = [each for each in gc.get_objects() if isinstance(each, BoundedProtocol)]
