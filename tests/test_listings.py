@@ -60,7 +60,7 @@ def listed(answers: Answers | Host, shape: str = "anthropic", credential: Any = 
         headers=(("vendor-version", "1"), ("who", "vendor")),
     )
     provider = Provider(name="p", faces=(face,), keys=Keys((KEY,)), headers=(("who", "operator"),))
-    gateway = cast(Gateway, SimpleNamespace(upstream=host, clock=lambda: 0.0))
+    gateway = cast(Gateway, SimpleNamespace(means=SimpleNamespace(upstream=host), clock=lambda: 0.0))
     return asyncio.run(fetch(gateway, provider))
 
 

@@ -295,7 +295,7 @@ def test_a_reader_that_is_slow_makes_the_vendor_wait(transport: Transport):
             while before != written:
                 before = written
                 await asyncio.sleep(0.2)
-            assert written < 32 * 2**20
+                assert written < 32 * 2**20
             read = 0
             while read < before + 2**20:
                 chunk = await reply.read(5)

@@ -279,7 +279,7 @@ class Exchange:
             if answer._ahead > READ_AHEAD:
                 answer._full = True
                 self._room.clear()
-                pass
+                await self._room.wait()
 
 
 def _check(ask: Ask) -> None:
