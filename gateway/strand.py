@@ -165,7 +165,7 @@ async def _rest(work: Coroutine[Any, Any, T], waits: Any) -> T:
 
 @types.coroutine
 def _first(waits: Any) -> Generator[Any, Any, Any]:
-    """Up to here it is begun; the task's first step comes after. A source may have called in between: it is looked at."""
+    """Up to here it is begun; the task's first step comes after. A source may have called in between: look at it."""
     yield
     return True if isinstance(waits, Parked) else (yield from _waiting(waits))
 
@@ -184,8 +184,8 @@ def _waiting(waits: Any) -> Generator[Any, Any, Any]:
 class Strand:
     """One coroutine driven by hand, made by ``Strands.begin``. ``done`` is called once, when it has ended.
 
-    Between two steps it waits for one source; from the moment it waits for anything else it is a task. Steps are made in
-    the loop's callbacks: inside of somebody's task ``asyncio`` would take that for ours, so they are put off until then.
+    Between two steps it waits for one source; from the moment it waits for anything else it is a task. Steps are made
+    in the loop's callbacks: inside of somebody's task ``asyncio`` would take that for ours, so they are put off.
     What escapes the coroutine goes to the loop's exception handler.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import pytest
@@ -277,13 +278,11 @@ def test_the_clock_goes_on_for_those_that_come_later() -> None:
 
 @pytest.mark.parametrize("word", ["woken", "cancelled"])
 def test_a_step_is_never_made_within_somebody_elses_task(word: str) -> None:
-    """``asyncio.timeout`` would cancel the task that happened to wake it, and ``in_task`` believe itself to be in one."""
+    """``asyncio.timeout`` would cancel the task that happened to wake it, and ``in_task`` believe it is in one."""
 
     async def timed(world: World) -> str:
-        try:
+        with suppress(asyncio.CancelledError):
             await world.well.draw()
-        except asyncio.CancelledError:
-            pass
         await in_task()
         try:
             async with asyncio.timeout(5):

@@ -162,7 +162,7 @@ class LaneClient:
             self.cancel()
 
     def close(self) -> None:
-        """The lane looks at ``ended`` when the strand has ended. A head that nothing came after is told all the same."""
+        """The lane looks at ``ended`` when the strand has ended. A head that nothing came after is told as it is."""
         if self._head and not self.gone:
             self._lane.transport.write(self._head.encode("ascii"))
 
@@ -189,7 +189,7 @@ class Lane(BoundedProtocol):
         """More was written than the client has taken; the connection ends with the answer."""
 
     def data_received(self, data: bytes) -> None:
-        """1. A request is served. 2. What waits behind the last one is about to be read. 3. They begin one, or go on."""
+        """1. A request is served. 2. What waits behind the last is about to be read. 3. They begin one, or go on."""
         serving = self._serving
         if serving is not None:
             # Put by first: the request may end as it is woken, and what waits behind it is looked at then.

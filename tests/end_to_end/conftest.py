@@ -8,9 +8,17 @@ import pytest
 
 from tests.running import Surface
 
-# These run by the lane alone: their subject lies behind the surface, and they take long (a minute and a half of the
-# suite's time). test_both_ways.py compares the ways itself.
-ONCE = ("test_both_ways.py", "test_metrics_port.py", "test_prometheus.py", "test_sinks.py", "test_soak.py")
+# These run by the lane alone: their subject lies behind the surface, and they take long, or they count the work of the
+# lane. test_both_ways.py compares the ways itself.
+ONCE = (
+    "test_both_ways.py",
+    "test_metrics_port.py",
+    "test_prometheus.py",
+    "test_recorded_vendors.py",
+    "test_sinks.py",
+    "test_soak.py",
+    "test_work_per_request.py",
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

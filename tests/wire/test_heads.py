@@ -225,14 +225,14 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(mutated())
 @example(post(HOST, LENGTH, b"proxy-connection: close"))
 def test_whatever_is_read_llhttp_reads_the_same(data: bytes) -> None:
     agrees(data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["x-skein-model", "x-skein-reason"]), st.text(max_size=20)), max_size=4))
 @example([("x-skein-model", "m\r\nset-cookie: a=b")])
 @example([("x-skein-model", "m\n"), ("x-skein-reason", "\r")])
