@@ -448,7 +448,7 @@ class Calling:
         headers = [("content-type", "application/json"), *passed_on]
         if said is body:
             headers[0] = ("content-type", reply.headers.get("content-type", "application/json"))
-        cost = self._priced(whole.usage) if whole.usage else None
+        cost = _pricing(self._means.cost, self.attempt.target)(whole.usage) if whole.usage else None
         return Opened(
             attempt=self.attempt,
             ticket=self.ticket,
@@ -460,10 +460,6 @@ class Calling:
             whole=whole,
             ended=True,
         )
-
-    def _priced(self, usage: Usage) -> float | None:
-        cost = self._means.cost(self.attempt.target, usage)
-        return cost.usd if cost else None
 
     async def _not_a_stream(self, reply: Reply) -> Fault:
         body = await self._read_all(reply, ERROR_LIMIT)
@@ -482,7 +478,7 @@ class Calling:
         """Reads until something was said (``live``) or until all was said (``held``)."""
         passing = self._stream()
         self._passing = passing
-        passing.price = self._priced
+        passing.price = _pricing(self._means.cost, self.attempt.target)
         passed_on = _passed_on(reply)
         opened = Opened(
             attempt=self.attempt,
@@ -517,6 +513,16 @@ class Calling:
                 return Fault(kind=FaultKind.GARBLED, message=f"an answer of more than {limit} bytes {said}")
         opened.head = b"".join(parts)
         return opened
+
+
+def _pricing(cost: Callable[[Target, Usage], Cost | None], target: Target) -> Callable[[Usage], float | None]:
+    """In dollars. Holds nothing of the exchange: its stream holds it."""
+
+    def priced(usage: Usage) -> float | None:
+        found = cost(target, usage)
+        return found.usd if found else None
+
+    return priced
 
 
 def _unsendable(error: CallerError) -> Fault:

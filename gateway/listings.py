@@ -47,7 +47,10 @@ class Listings:
     def put(self, provider: str, found: tuple[Listed, ...]) -> None:
         self.listed[provider] = found
         self._by_id[provider] = {each.id: each for each in found}
-        self.ids[provider] = frozenset(self._by_id[provider])
+        ids = frozenset(self._by_id[provider])
+        if self.ids.get(provider) != ids:
+            # The same object while nothing changes: whoever looks whether something has sees it at a glance.
+            self.ids[provider] = ids
 
     def refresh(self, gateway: Gateway) -> None:
         """Starts to ask every provider whose listing is old. Does not wait."""

@@ -97,24 +97,26 @@ def briefly(work: Coroutine[Any, Any, T], seconds: float | None) -> Generator[An
     until = FOR_EVER if seconds is None else loop.time() + seconds
     if asyncio.current_task() is not None:
         return (yield from _task_within(loop.create_task(work), until).__await__())
-    resume: Callable[[], Any] = lambda: work.send(None)  # noqa: E731
+    value, error = None, None
     while True:
         try:
-            waits = resume()
+            waits = work.send(value) if error is None else work.throw(error)
         except StopIteration as done:
             result: T = done.value
             return result
+        finally:
+            # An error's traceback holds this frame: a circle, if the frame went on holding the error.
+            error = None
         if not isinstance(waits, Parked):
             task = loop.create_task(_going_on(work, waits))
             return (yield from _task_within(task, until).__await__())
         try:
-            woken = yield Parked(waits.source, min(waits.until, until))
-        except BaseException as error:
-            resume = _thrower(work, error)
-            continue
-        if not woken and waits.until > until:
-            return loop.create_task(_going_on(work, waits))
-        resume = _sender(work, woken)
+            value = yield Parked(waits.source, min(waits.until, until))
+        except BaseException as caught:
+            error = caught
+        else:
+            if not value and waits.until > until:
+                return loop.create_task(_going_on(work, waits))
 
 
 async def _task_within(task: asyncio.Task[T], until: float) -> T | asyncio.Task[T]:
@@ -128,14 +130,6 @@ async def _task_within(task: asyncio.Task[T], until: float) -> T | asyncio.Task[
     return task.result() if task.done() else task
 
 
-def _sender(work: Coroutine[Any, Any, T], value: Any) -> Callable[[], Any]:
-    return lambda: work.send(value)
-
-
-def _thrower(work: Coroutine[Any, Any, T], error: BaseException) -> Callable[[], Any]:
-    return lambda: work.throw(error)
-
-
 def _going_on(work: Coroutine[Any, Any, T], waits: Any) -> Coroutine[Any, Any, T]:
     """What is left of a coroutine that has stopped at ``waits``, for a task to run.
 
@@ -147,19 +141,19 @@ def _going_on(work: Coroutine[Any, Any, T], waits: Any) -> Coroutine[Any, Any, T
 
 
 async def _rest(work: Coroutine[Any, Any, T], waits: Any) -> T:
-    waiting = _first(waits)
+    waiting, value, error = _first(waits), None, None
     while True:
         try:
             value = await waiting
-        except BaseException as error:
-            resume = _thrower(work, error)
-        else:
-            resume = _sender(work, value)
+        except BaseException as caught:
+            error = caught
         try:
-            waits = resume()
+            waits = work.send(value) if error is None else work.throw(error)
         except StopIteration as done:
             result: T = done.value
             return result
+        finally:
+            error = None
         waiting = _waiting(waits)
 
 
@@ -245,6 +239,8 @@ class Strand:
                 self._task.add_done_callback(self._ran)
         finally:
             self._running = False
+            # It may be an error, whose traceback holds this frame: a circle.
+            del value
 
     def _park(self, waits: Parked) -> None:
         self.source, self.until = waits.source, waits.until

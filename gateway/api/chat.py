@@ -79,7 +79,7 @@ class Passage:
                 self._finish("cancelled", CLIENT_CLOSED)
                 raise
             _go_on()
-            if self._cut and not self._started:
+            if self._cut and not self._started and not client.gone:
                 error = CallerError(
                     503, "gateway_draining", "the gateway is shutting down", type="server_error", origin="gateway"
                 )
@@ -224,7 +224,7 @@ class Passage:
         try:
             await self._client.discard()
         except asyncio.CancelledError:
-            if not self._cut:
+            if not (self._cut or self._client.gone):
                 raise
             _go_on()
 

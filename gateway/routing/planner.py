@@ -226,6 +226,8 @@ class Planner:
         key = name, operation
         if key in self._plans:
             return self._plans[key]
+        if len(name) > LONGEST_NAME:
+            return None
         return _kept(self._plans, key, self._fixed(name, operation))
 
     def _fixed(self, name: str, operation: Operation) -> Plan | None:

@@ -30,6 +30,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread = self._stalls = 0
         self._look_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
+        self._running: Any = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -40,7 +41,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unwatch_head()
         if self._look_timer is not None:
             self._look_timer.cancel()
+        # uvicorn tells the request it has read last; the one that is served may be an earlier one.
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """A head is counted from the data it begins with, unless another message went before it there."""
@@ -53,6 +63,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         if self._in_head and self._head_bytes > HEAD_LIMIT:
             self._close(_TOO_LARGE)
+        elif idle and not self._in_message and self._head_timer is None and self._is_answered():
+            # Blank lines, which begin nothing, have stopped the clock of a connection that waits for a request.
+            self._watch_head()
+
+    def _is_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

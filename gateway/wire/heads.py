@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 HEAD_LIMIT = 16 * 1024
 
-_FIRST = re.compile(r"POST (/[!-~]*) HTTP/1\.1")
+# A target has no fragment (RFC 9112 §3.2): what stands behind a # is read differently here and there.
+_FIRST = re.compile(r"POST (/[!\"$-~]*) HTTP/1\.1")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # They change how a message is framed, how its connection goes on, or who its client is: not the plain case.

@@ -24,11 +24,11 @@ class LaneClient:
     """One hot request and its answer (``api.client.Client``). Not used again for another."""
 
     __slots__ = (
-        "_ahead",
+        "_body",
         "_chunked",
         "_head",
         "_lane",
-        "_parts",
+        "_length",
         "_told",
         "_wanted",
         "address",
@@ -54,9 +54,10 @@ class LaneClient:
         self.gone = self.read = self.ended = False
         self._told = self._chunked = False
         self._head = ""
-        # What has come of the body, and how many bytes are still to come.
+        # What has come of the body (all of it with the head, mostly), and how many of its bytes are still to come.
         body = data[head.end : head.end + head.length]
-        self._parts, self._wanted = [body], head.length - len(body)
+        self._length, self._wanted = head.length, head.length - len(body)
+        self._body: bytes | bytearray = bytearray(body) if self._wanted else body
 
     # The request
 
@@ -65,32 +66,28 @@ class LaneClient:
         if not self._wanted:
             return data
         part = data[: self._wanted]
-        self._parts.append(part)
         self._wanted -= len(part)
+        if not self._told:
+            # Of what is answered unread nobody keeps the rest.
+            self._body += part
         return data[len(part) :]
 
     async def body(self, limit: int, pause: float) -> bytes:
-        if self._wanted:
-            patience.refuse_large(self.headers, limit)
-            await self._rest(pause)
-        elif len(self._parts[0]) > limit:
+        if self._length > limit:
             raise patience.too_large(limit)
-        self.read = True
-        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts.clear()
-        return body
-
-    async def _rest(self, pause: float) -> None:
         loop = asyncio.get_running_loop()
-        began, size = loop.time(), len(self._parts[0])
+        began = loop.time()
         while self._wanted:
-            if not await parked(self, patience.latest(began, loop.time(), size, pause)):
+            until = patience.latest(began, loop.time(), self._length - self._wanted, pause)
+            if not await parked(self, until):
                 raise patience.too_slow(pause)
-            size = sum(map(len, self._parts))
+        self.read = True
+        body, self._body = bytes(self._body), b""
+        return body
 
     async def discard(self) -> None:
         until = asyncio.get_running_loop().time() + patience.UNREAD_SECONDS
-        while self._wanted and sum(map(len, self._parts)) < patience.UNREAD_LIMIT:
+        while self._wanted and not self.gone and self._length - self._wanted < patience.UNREAD_LIMIT:
             if not await parked(self, until):
                 return
         self.read = not self._wanted
@@ -121,7 +118,7 @@ class LaneClient:
         framed = b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk
         if self._head:
             framed, self._head = self._head.encode("ascii") + framed, ""
-        self._lane.transport.write(framed)
+        self._write(framed)
         if self._lane.full:
             await self._room()
 
@@ -131,10 +128,14 @@ class LaneClient:
             last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
         if self._head:
             last, self._head = self._head.encode("ascii") + last, ""
-        self._lane.transport.write(last)
+        self._write(last)
         self.ended = True
         if self._lane.full:
             await self._room()
+
+    def _write(self, data: bytes) -> None:
+        if not self.gone:
+            self._lane.transport.write(data)
 
     async def _room(self) -> None:
         """The client has been sent more than it has taken."""
@@ -163,8 +164,8 @@ class LaneClient:
 
     def close(self) -> None:
         """The lane looks at ``ended`` when the strand has ended. A head that nothing came after is told as it is."""
-        if self._head and not self.gone:
-            self._lane.transport.write(self._head.encode("ascii"))
+        if self._head:
+            self._write(self._head.encode("ascii"))
 
 
 Hot = Callable[[LaneClient], Coroutine[Any, Any, None] | None]
@@ -198,8 +199,9 @@ class Lane(BoundedProtocol):
         elif self._ahead:
             self._wait_behind(data)
         elif not (self._at_rest() and self._begin(data)):
-            self._idle_since = 0.0
             super().data_received(data)
+            if self._in_message:
+                self._idle_since = 0.0
 
     def _at_rest(self) -> bool:
         """uvicorn has neither a message under way nor an answer."""

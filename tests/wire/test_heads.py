@@ -140,6 +140,7 @@ LEFT = {
     "a space in the target": post(HOST, LENGTH, first=b"POST /v1/chat /completions HTTP/1.1"),
     "a target not ascii": post(HOST, LENGTH, first=b"POST /v1/chat/completions\xe9 HTTP/1.1"),
     "an absolute target": post(HOST, LENGTH, first=b"POST http://localhost/v1/chat/completions HTTP/1.1"),
+    "a fragment": post(HOST, LENGTH, first=b"POST /openai/deployments/m/x#/chat/completions HTTP/1.1"),
     "no target": post(HOST, LENGTH, first=b"POST * HTTP/1.1"),
     "lower case": post(HOST, LENGTH, first=b"post /v1/chat/completions HTTP/1.1"),
     "GET": post(HOST, LENGTH, first=b"GET /v1/chat/completions HTTP/1.1"),
