@@ -200,7 +200,7 @@ class Lane(BoundedProtocol):
             self._wait_behind(data)
         elif not (self._at_rest() and self._begin(data)):
             super().data_received(data)
-            if self._in_message:
+            if not self._at_rest():
                 self._idle_since = 0.0
 
     def _at_rest(self) -> bool:
