@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.attempt import Face, Provider
 from gateway.config import Provider as Settings
 from gateway.credentials import Credential, KeyCredential, TokenCredential
 from gateway.credentials.fetched import BearerCredential, Fetched
+from gateway.provider import Face, Provider
 from gateway.resilience.keys import Keys
 from gateway.vendors import Identity, Vendor, routes
 

@@ -23,7 +23,7 @@ from gateway.accounts import provider, same_place
 from gateway.api.inbound import CHAT, EMBEDDINGS, Inbound
 from gateway.api.routes import build_routes
 from gateway.api.service import Service
-from gateway.attempt import Means, Provider
+from gateway.attempt import Means
 from gateway.catalogue import Offers
 from gateway.chat import Usage
 from gateway.config import Config, load
@@ -39,6 +39,7 @@ from gateway.observe.observability import Logging
 from gateway.observing import Observing
 from gateway.pinned import Pinned
 from gateway.prices import PriceBook
+from gateway.provider import Provider
 from gateway.relay import Gateway
 from gateway.resilience.breaker import State
 from gateway.resilience.health import Health, Moved

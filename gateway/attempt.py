@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
 from gateway.chat import Blob, Cost, Facts, Headers, Kept, Modality, Prompt, Usage
-from gateway.credentials import Credential, Unsigned
+from gateway.credentials import Unsigned
 from gateway.dialects import Dialect
 from gateway.dialects.faults import read_fault
 from gateway.dialects.glimpse import Whole
 from gateway.errors import CallerError, Fault, FaultKind
+from gateway.provider import BASE_HEADERS, Provider, joined
 from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Policy
 from gateway.resilience.health import Ticket
-from gateway.resilience.keys import Keys
 from gateway.routing import Plan, Target
 from gateway.sse import comment
 from gateway.strand import briefly
 from gateway.thoughts import Thoughts
 from gateway.trace_context import Trace
 from gateway.translate import Asked, Outgoing, Stream, translator
-from gateway.upstream import Call, Opener, Reply, read_all, shown_url, without_secrets
-from gateway.vendors.vendor import Operation, Routes, Vendor
-from gateway.wire.incoming import Transport
+from gateway.upstream import Call, Opener, Reply, read_all, without_secrets
 
 # An error body of a vendor is read up to this size and for so many seconds; answers up to those sizes.
 ERROR_LIMIT = 1 * 2**20
@@ -51,96 +49,6 @@ STREAM_HEAD = (
 )
 # Vendor headers a client may use; everything else of the vendor's head stays here.
 PASSED_ON = ("x-ratelimit-", "openai-processing-ms", "openai-version", "openai-model", "anthropic-ratelimit-")
-
-
-class Face(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to an account of ours: a dialect, and the URLs that belong to it."""
-
-    vendor: Vendor
-    routes: Routes
-    credential: Credential
-    headers: Headers = ()
-    """What the vendor wants to be told with every call."""
-
-    def url(self, facts: Facts, model: str) -> str:
-        """Of one call; streams may have a URL of their own."""
-        streams = facts.stream and "chat_stream" in self.routes.urls
-        return self.routes.url("chat_stream" if streams else facts.operation, model)
-
-
-class Way(msgspec.Struct, frozen=True, kw_only=True):
-    """How a model of a provider's is called, as far as no single request says: worked out once."""
-
-    face: Face
-    url: str
-    shown: str
-    """The URL as anybody may see it."""
-    model: str
-    """As the vendor calls it."""
-    headers: Headers
-    """Ours, the vendor's, and the operator's over both."""
-
-
-# Names of models come from clients: so many are known of a provider, and with one more all are worked out anew.
-MOST_WAYS = 1024
-
-
-class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """An account of ours on a vendor, ready to be called."""
-
-    name: str
-    faces: tuple[Face, ...]
-    """The vendor's own first."""
-    keys: Keys
-    headers: Headers = ()
-    """The operator's own."""
-    secrets: tuple[str, ...] = ()
-    """Their values, which nobody is to see."""
-    windows: Mapping[str, int] = {}
-    traced: bool = False
-    """Its host may see which trace a call belongs to."""
-    cache: bool = False
-    """``cache: auto``: markers for the vendor's cache are set where the client set none."""
-    transport: Transport = "pool"
-    ways: dict[tuple[str, Operation, bool, str], Way] = msgspec.field(default_factory=dict)
-    """Known by dialect, operation, streamed or not, and model."""
-
-    @property
-    def vendor(self) -> Vendor:
-        return self.faces[0].vendor
-
-    @property
-    def routes(self) -> Routes:
-        return self.faces[0].routes
-
-    @property
-    def operations(self) -> frozenset[Operation]:
-        return frozenset(operation for face in self.faces for operation in face.routes.urls)
-
-    def face(self, dialect: str, operation: Operation, model: str = "") -> Face:
-        """Which of them serves a request: one in the client's own dialect before all others.
-
-        Raises ``KeyError`` when there is no such operation here.
-        """
-        able = [face for face in self.faces if operation in face.routes.urls]
-        fitting = [face for face in able if not model or face.vendor.has(model)] or able
-        if not fitting:
-            raise KeyError(operation)
-        return next((face for face in fitting if face.vendor.dialect == dialect), fitting[0])
-
-    def way(self, dialect: str, facts: Facts, model: str) -> Way:
-        """Raises ``KeyError`` as ``face`` does."""
-        key = (dialect, facts.operation, facts.stream, model)
-        way = self.ways.get(key)
-        if way is None:
-            if len(self.ways) >= MOST_WAYS:
-                self.ways.clear()
-            face = self.face(dialect, facts.operation, model)
-            url = face.url(facts, model)
-            headers = joined((*_BASE_HEADERS, *face.headers, *self.headers))
-            way = Way(face=face, url=url, shown=shown_url(url), model=face.routes.deployed(model), headers=headers)
-            self.ways[key] = way
-        return way
 
 
 class Exchange(msgspec.Struct, kw_only=True):
@@ -362,7 +270,7 @@ class Calling:
     def _headers(self, written: Outgoing) -> Headers:
         if not written.headers:
             return joined((*self.way.headers, *self.terms.exchange.forward, *self._trace()))
-        ours = (*_BASE_HEADERS, *self.face.headers, *written.headers)
+        ours = (*BASE_HEADERS, *self.face.headers, *written.headers)
         return joined((*ours, *self.provider.headers, *self.terms.exchange.forward, *self._trace()))
 
     async def _write(self) -> Outgoing | Fault:
@@ -541,18 +449,6 @@ def add_up(phases: dict[str, float], phase: str, seconds: float) -> None:
     phases[phase] = phases.get(phase, 0.0) + seconds
 
 
-def joined(headers: Headers) -> Headers:
-    """Each once, the last one wins; but who asks for a beta takes none away that the request itself needs."""
-    made = dict(headers)
-    if _BETAS in made:
-        betas = (beta.strip() for name, value in headers if name == _BETAS for beta in value.split(","))
-        made[_BETAS] = ",".join(dict.fromkeys(filter(None, betas)))
-    return tuple(made.items())
-
-
-_BETAS = "anthropic-beta"
-
-
 def at_origin(url: str, origin: str | None) -> str:
     """The same place at another host, where the vendor has named one with the token."""
     return url if origin is None else origin.rstrip("/") + urlsplit(url)._replace(scheme="", netloc="").geturl()
@@ -563,12 +459,6 @@ def _silence(seconds: float) -> Fault:
 
 
 _NOT_STREAMS = ("application/json", "text/html", "application/problem+json")
-_BASE_HEADERS = (
-    ("content-type", "application/json"),
-    ("accept", "application/json, text/event-stream"),
-    ("accept-encoding", "identity"),
-    ("user-agent", "skein"),
-)
 
 
 def _passed_on(reply: Reply) -> list[tuple[str, str]]:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway import events
-from gateway.attempt import Face, Provider, at_origin
+from gateway.attempt import at_origin
 from gateway.credentials import Unsigned
 from gateway.dialects.faults import read_fault
 from gateway.errors import Fault, FaultKind
 from gateway.listing_shapes import Listed, Page, read_page
+from gateway.provider import Face, Provider
 from gateway.relay import Gateway
 from gateway.upstream import Call, read_all, shown_url, without_secrets
 

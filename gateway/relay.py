@@ -26,12 +26,12 @@ from gateway.attempt import (
     Exchange,
     Means,
     Opened,
-    Provider,
     Terms,
     add_up,
 )
 from gateway.chat import Facts, Usage
 from gateway.errors import Fault, FaultKind, SkeinError
+from gateway.provider import Provider
 from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Outcome, Policy, next_attempt
 from gateway.resilience.health import Health, Ticket

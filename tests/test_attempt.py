@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.attempt import joined
+from gateway.provider import joined
 
 
 def test_each_header_goes_once_and_no_beta_is_lost():

@@ -10,11 +10,11 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from gateway.attempt import Face, Provider
 from gateway.credentials import KeyCredential, Signed, Unsigned
 from gateway.errors import Fault, FaultKind
 from gateway.listing_shapes import Listed
 from gateway.listings import MOST_PAGES, fetch
+from gateway.provider import Face, Provider
 from gateway.relay import Gateway
 from gateway.resilience.keys import Keys
 from gateway.upstream import Call

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.api.chat import SUBAGENTS
-from gateway.attempt import Exchange, Face, Provider
+from gateway.attempt import Exchange
 from gateway.chat import Blob, Facts, Modality, Uri
 from gateway.cli import FAILED, MISCONFIGURED, OK, UsageError, add_command, add_config, add_json
 from gateway.cli.asking import Unanswered, ask, path_of, where
@@ -26,6 +26,7 @@ from gateway.config import load
 from gateway.dialects import DIALECTS, Dialect
 from gateway.errors import CallerError
 from gateway.observe import decisions
+from gateway.provider import Face, Provider
 from gateway.resilience import Resilience
 from gateway.routing import Plan, Target
 from gateway.translate import Asked, PassThrough, Translator, translator

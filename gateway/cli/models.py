@@ -17,7 +17,7 @@ from gateway.upstream import shown_url
 
 if TYPE_CHECKING:
     from gateway.app import Runtime
-    from gateway.attempt import Provider
+    from gateway.provider import Provider
     from gateway.routing.planner import Planner
 
 EXAMPLES = """\

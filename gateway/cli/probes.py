@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from gateway.attempt import Face, Provider, at_origin
+from gateway.attempt import at_origin
 from gateway.chat import Facts, Headers
 from gateway.credentials import Unsigned
 from gateway.dialects import openai_chat
 from gateway.dialects.faults import garbled, read_fault
 from gateway.errors import CallerError, Fault, FaultKind
 from gateway.listing_shapes import Listed, read_page
+from gateway.provider import Face, Provider
 from gateway.translate import Asked, Outgoing, Translator, translator
 from gateway.upstream import Call, Opener, Reply, read_all, without_secrets
 from gateway.vendors import Vendor

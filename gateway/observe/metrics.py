@@ -30,7 +30,7 @@ MOST_ANSWERS = 10_000
 # Combinations of names whose series are at hand; far more than there are, unless models come and go.
 MOST_AT_HAND = 1000
 # After so many slices values that were put by are counted at the latest: of each there are one or two per event.
-SLICES = 100
+SLICES = 20
 
 # Gauges that have a value at any moment, and are looked up when a page is asked for.
 LOOKED_UP = (f.BREAKER_STATE, f.TARGET_ERROR_RATIO, f.PROVIDER_DEMOTED, f.CONNECTIONS, f.QUEUE_DEPTH)
