@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -142,7 +141,11 @@ def crowd(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     if arguments.streams and arguments.url:
         raise UsageError("--streams", "needs a vendor of our own, which answers slowly", "leave out --url")
     case = cases_of(arguments, "small")[0]
-    bench_crowd.allow_open_files((arguments.idle or arguments.streams) * 3)
+    if arguments.idle:
+        bench_crowd.require_open_files("--idle", arguments.idle)
+    else:
+        # A proxy has two for each stream: one to the client, one to the vendor.
+        bench_crowd.require_open_files("--streams", arguments.streams * 2)
     with subjects(arguments, env, names(False, arguments.proxies or "skein,nginx")) as proxies:
         crowds = [
             bench_crowd.idle(proxy, arguments.idle, case)
@@ -229,12 +232,12 @@ def cases_of(arguments: argparse.Namespace, otherwise: str = "") -> list[Case]:
 @contextlib.contextmanager
 def subjects(arguments: argparse.Namespace, env: Mapping[str, str], names: Sequence[str]) -> Iterator[dict[str, Proxy]]:
     """What is measured: the gateway at ``--url``, or our own by these names. Raises ``UsageError``, ``Broken``."""
-    from gateway.cli.bench_proxies import started
+    from gateway.cli.bench_proxies import nginx_program, started
 
     if arguments.url is not None:
         yield {"url": elsewhere(arguments, env)}
         return
-    if shutil.which("nginx") is None:
+    if nginx_program() is None:
         remark("nginx is not installed: no comparison")
     beside = peers(arguments)
     with started(names, arguments.workers, vendor_port=arguments.vendor_port) as proxies:
@@ -255,7 +258,9 @@ def peers(arguments: argparse.Namespace) -> dict[str, Proxy]:
 
     found = {}
     for said in arguments.peer:
-        name, _, url = said.partition("=")
+        name, is_named, url = said.partition("=")
+        if not name or not is_named:
+            raise UsageError("--peer", f'"{said}" is not NAME=URL', "such as envoy=http://127.0.0.1:8080")
         target = target_of("--peer", url, None)
         found[name] = Proxy(name, target, listener(target.port), bare=True, rewrites=True)
     return found

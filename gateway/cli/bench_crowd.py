@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
 
+from gateway.cli import UsageError
 from gateway.cli.bench_cases import DRIP, DRIPPING, EVENTS, FLOODING, Case
 from gateway.cli.bench_load import Client, Load, SlowReader, Tally
 from gateway.cli.bench_proxies import Proxy, memory_mb
 from gateway.cli.bench_rounds import SETTLING, in_loop, progress
 from gateway.cli.printing import columns
+from gateway.cli.serve import allow_open_files
 
 SLOW = 0.1
 """The share of the streams that are large and read slowly."""
 PROBES = 500
 """Requests of a single client, before and among the many."""
 LOOK_EVERY = 0.1
+SPARE_FILES = 200
+"""Open files of a process besides the crowd's: its own, the probe's, connections to the vendor while clients come."""
 
 
 class Crowd(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,9 +162,9 @@ def show(crowds: Iterable[Crowd]) -> None:
     print("alone and among: one more client, which sends small requests, before and while the others are there")
 
 
-def allow_open_files(count: int) -> None:
-    """As far as this user may have them; the processes that are started get the same."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count + 200 if hard == resource.RLIM_INFINITY else min(count + 200, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+def require_open_files(option: str, count: int) -> None:
+    """The processes that are started get the same. Raises ``UsageError`` where these are too few."""
+    allowed, needed = allow_open_files(), count + SPARE_FILES
+    if allowed < needed:
+        what = f"{needed} open files are needed and {allowed} are allowed"
+        raise UsageError(option, what, f"raise the limit (ulimit -Hn {needed}, as root), or take fewer")

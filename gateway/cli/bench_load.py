@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.cli.bench_cases import Expected, events_of, mistake
+from gateway.cli.bench_cases import DRIP, Expected, events_of, mistake
 from gateway.cli.bench_vendor import length_of
 
 SILENT = 30.0
@@ -155,7 +155,8 @@ class Client(asyncio.Protocol):
 class SlowReader(Client):
     """Reads a little, then looks away."""
 
-    AWAY = 0.1
+    AWAY = 5 * DRIP
+    """Long enough for a flood to outlast the look at the streams, at the 256 KB which the loop reads at a time."""
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

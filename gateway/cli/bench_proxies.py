@@ -105,6 +105,8 @@ def started(
         yield proxies
 
 
+FOR_ROOT = ("/usr/sbin", "/usr/local/sbin")
+
 NAMES = ("skein", "traced", "untold", "lane-off", "nginx")
 """All default telemetry; traces exported, every one of them; nothing told to anybody; without the lane; bare nginx."""
 
@@ -115,8 +117,13 @@ def names(with_workers: bool, chosen: str | None = None) -> list[str]:
     for name in wanted:
         if name not in NAMES:
             raise UsageError("--proxies", f'there is no proxy "{name}"', f"some of {', '.join(NAMES)}")
-    found = [name for name in wanted if name != "nginx" or shutil.which("nginx")]
+    found = [name for name in wanted if name != "nginx" or nginx_program()]
     return [*found, "workers"] if with_workers else found
+
+
+def nginx_program() -> str | None:
+    """Debian has it where only root's PATH leads."""
+    return shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", os.defpath), *FOR_ROOT]))
 
 
 @contextlib.contextmanager
@@ -138,7 +145,7 @@ def skein(site: Site, name: str, options: Sequence[str] = ()) -> Iterator[Proxy]
 def nginx(site: Site) -> Iterator[Proxy]:
     port, folder = free_port(), site.folder
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, vendor=site.vendor))
-    words = [shutil.which("nginx") or "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    words = [nginx_program() or "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
     with process(words, port, site.cores[:1]) as pid:
         yield Proxy("nginx", Target("127.0.0.1", port), pid, bare=True)
 

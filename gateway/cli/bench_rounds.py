@@ -23,6 +23,9 @@ SETTLING = 0.2
 
 LONG_SAMPLES = 100
 
+ENOUGH = 20_000
+"""Requests below which memory is still being filled on purpose."""
+
 T = TypeVar("T")
 
 
@@ -82,7 +85,7 @@ class Memory(msgspec.Struct, frozen=True):
     proxy: str
     samples: list[tuple[int, float]]
     kb_per_1000_requests: float | None
-    """Its slope by least squares over the later half; None where that is a single sample."""
+    """Its slope by least squares over the later half; None where there is too little to tell."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -201,9 +204,12 @@ def _scaling(figures: Iterable[Figure], workers: int) -> dict[str, float]:
 
 
 def slope(samples: Sequence[tuple[int, float]]) -> float | None:
-    """KB per 1,000 requests, by least squares over the later half: at first memory is filled on purpose."""
+    """KB per 1,000 requests, by least squares over the later half: at first memory is filled on purpose.
+
+    None: a single sample, or fewer requests than are ``ENOUGH``.
+    """
     later = samples[len(samples) // 2 :]
-    if len(later) < 2:
+    if len(later) < 2 or later[-1][0] < ENOUGH:
         return None
     middle = sum(at for at, _ in later) / len(later), sum(held for _, held in later) / len(later)
     spread = sum((at - middle[0]) ** 2 for at, _ in later)
@@ -292,7 +298,9 @@ def markdown(report: Report) -> str:
 
 def _sloping(memory: Memory) -> str:
     by = memory.kb_per_1000_requests
-    return "" if by is None else f" ({by:+.1f} KB per 1,000 in the later half)"
+    if by is None:
+        return f" (too short to tell whether it grows: that takes {ENOUGH:,} requests)"
+    return f" ({by:+.1f} KB per 1,000 in the later half)"
 
 
 def remarks(report: Report) -> list[str]:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import resource
 import socket
 import sys
 from collections.abc import Mapping
@@ -60,6 +61,7 @@ def add(commands: Any) -> None:
 
 def serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     config = settings(arguments, env)
+    allow_open_files()
     if arguments.fd is not None:
         return run_worker(arguments, dict(env), socket.socket(fileno=arguments.fd), config)
     format = log_format(arguments, config)
@@ -82,6 +84,16 @@ def serve(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
 
         return supervise(config.server.workers, arguments, dict(env), listener)
     return run_worker(arguments, dict(env), listener, config)
+
+
+def allow_open_files() -> int:
+    """As many as this user may have, for itself and the processes it starts; how many these are."""
+    # Each connection is one, and the usual soft limit of 1,024 is for programs that call select().
+    with contextlib.suppress(OSError, ValueError):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def settings(arguments: argparse.Namespace, env: Mapping[str, str]) -> Config:

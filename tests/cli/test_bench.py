@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,16 +18,17 @@ import msgspec
 import pytest
 import uvloop
 
-from gateway.cli import bench_crowd, bench_flame, bench_rounds, bench_vendor
+from gateway.cli import bench_crowd, bench_flame, bench_proxies, bench_rounds, bench_vendor
 from gateway.cli.bench_cases import CASES, EVENTS, TEXT, WORDS, Expected, events, mistake, whole
-from gateway.cli.bench_load import Target, unchunked
+from gateway.cli.bench_load import SlowReader, Target, unchunked
 from gateway.cli.bench_picture import picture
-from gateway.cli.bench_proxies import Proxy, environment, listener
+from gateway.cli.bench_proxies import Proxy, environment, listener, nginx_program
 from gateway.cli.bench_rounds import Report, markdown, slope
 from gateway.cli.bench_vendor import Answers, Pace, Vendor, answer, chunk
 from tests.cli.conftest import Skein
 
 SVG = "{http://www.w3.org/2000/svg}"
+ENV = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 @contextmanager
@@ -68,7 +72,7 @@ def test_every_case_is_measured_and_every_answer_is_right(
     assert ran.code == 0, ran.err
     report = msgspec.convert(ran.json, Report)
     gateways = {"skein", "traced", "untold", "lane-off", "workers"}
-    bare = {"direct", "nginx"} if shutil.which("nginx") else {"direct"}
+    bare = {"direct", "nginx"} if nginx_program() else {"direct"}
     assert {(each.proxy, each.case) for each in report.figures} == {
         (proxy, case.name) for case in CASES.values() for proxy in gateways | (set() if case.beside else bare)
     }
@@ -163,6 +167,15 @@ def test_a_long_run_samples_memory(skein: Skein) -> None:
     (memory,) = ran.json["memory"]
     assert [requests for requests, _ in memory["samples"]] == [1050 * part // 100 for part in range(1, 101)]
     assert ran.json["figures"][0]["requests"] == 1050
+    assert memory["kb_per_1000_requests"] is None
+
+
+def test_memory_of_a_short_run_is_told_without_a_slope(skein: Skein) -> None:
+    with vendor() as target:
+        words = ("--url", f"http://127.0.0.1:{target.port}", "--model", "small", "--pid", "auto")
+        ran = skein("bench", *words, "--long", "500", "--connections", "5")
+    assert ran.code == 0, ran.err
+    assert "after 500 requests (too short to tell whether it grows: that takes 20,000 requests)" in ran.out
 
 
 def test_idle_clients_are_counted(skein: Skein) -> None:
@@ -174,12 +187,25 @@ def test_idle_clients_are_counted(skein: Skein) -> None:
 
 
 def test_streams_run_at_once_and_slow_readers_get_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_crowd, "DRIP", 0.01)
+    """All are there at the look, the slow ones too; everybody is five times as fast as for real."""
+    monkeypatch.setattr(bench_crowd, "DRIP", bench_crowd.DRIP / 5)
+    monkeypatch.setattr(SlowReader, "AWAY", SlowReader.AWAY / 5)
     answers = Answers()
-    answers.paces[b"drip"] = Pace(0.01)
+    answers.paces[b"drip"] = Pace(bench_crowd.DRIP)
     with vendor(answers=answers) as target:
         crowd = bench_crowd.streams(Proxy("vendor", target, None), 20, CASES["small"])
     assert (crowd.there, crowd.failures, crowd.kb_per_connection) == (20, {}, None)
+
+
+@pytest.mark.parametrize(("option", "count", "needed"), [("--idle", 100, 300), ("--streams", 50, 300)])
+def test_a_crowd_larger_than_the_open_files_allow_is_refused(
+    option: str, count: int, needed: int, tmp_path: Path
+) -> None:
+    words = f"ulimit -n 256; exec {sys.executable} -P -m gateway bench {option} {count}"
+    ran = subprocess.run(["sh", "-c", words], cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2
+    assert f"{option}: {needed} open files are needed and 256 are allowed" in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 # Whoever answers wrongly is noticed -----------------------------------------------------------------------------------
@@ -253,6 +279,7 @@ WRONG = [
     (("--url", "http://127.0.0.1:1"), "--model: is needed"),
     (("--pid", "1"), "--pid: is of a gateway that runs already"),
     (("--peer", "other=http://127.0.0.1:1", "--cases", "small"), "--peer: nobody answers"),
+    (("--peer", "nope", "--proxies", "skein"), '--peer: "nope" is not NAME=URL'),
     (("--cases", "small,tiny"), 'there is no case "tiny" (some of small, agent'),
     (("--cases", "failing", "--url", "http://127.0.0.1:1", "--model", "m"), '"failing" needs a vendor of our own'),
     (("--proxies", "skein,squid"), 'there is no proxy "squid"'),
@@ -278,12 +305,22 @@ def test_a_process_that_is_not_there_is_said(skein: Skein) -> None:
 
 
 def test_without_nginx_there_is_a_remark_and_no_comparison(skein: Skein, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name, path: None)
     words = ("--cases", "small", "--proxies", "skein,nginx", "--requests", "4", "--rounds", "1", "--json")
     ran = skein("bench", *words)
     assert ran.code == 0
     assert "nginx is not installed: no comparison" in ran.err
     assert {each["of_nginx"] for each in ran.json["figures"]} == {None}
+
+
+def test_nginx_is_found_where_only_root_looks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(bench_proxies, "FOR_ROOT", (str(tmp_path / "sbin"),))
+    assert nginx_program() is None
+    there = tmp_path / "sbin" / "nginx"
+    there.parent.mkdir()
+    there.touch(0o755)
+    assert nginx_program() == str(there)
 
 
 def test_keys_of_the_environment_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,11 +337,17 @@ def test_nobody_listens_on_a_port_that_is_free() -> None:
 
 
 def test_memory_that_grows_has_a_slope_and_what_fills_at_first_does_not() -> None:
-    growing = [(count * 1000, 50 + count) for count in range(10)]
-    filled = [(count * 1000, 50.0 + min(count, 4)) for count in range(10)]
+    growing = [(count * 10_000, 50 + count * 10) for count in range(10)]
+    filled = [(count * 10_000, 50.0 + min(count, 4)) for count in range(10)]
     assert slope(growing) == pytest.approx(1024)
     assert slope(filled) == pytest.approx(0)
-    assert slope([(1000, 50.0)]) is None
+    assert slope([(100_000, 50.0)]) is None
+
+
+def test_what_is_filled_at_first_is_not_taken_for_growth() -> None:
+    short, long = ([(count * each, 50.0 + count) for count in range(1, 11)] for each in (1_999, 2_000))
+    assert slope(short) is None
+    assert slope(long) == pytest.approx(512)
 
 
 def test_boxes_are_as_wide_as_their_samples_and_stand_on_their_callers() -> None:

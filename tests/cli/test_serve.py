@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,10 +33,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, streams: str, *words: str, env: dict[str, str] | None = None) -> Iterator[int]:
+def serving(
+    folder: Path, streams: str, *words: str, env: dict[str, str] | None = None, before: str = ""
+) -> Iterator[int]:
     """The port of ``skein serve``, started by a shell with its streams redirected."""
     port = free_port()
-    command = f"exec {sys.executable} -P -m gateway serve --port {port} {' '.join(words)} {streams}"
+    command = f"{before}\nexec {sys.executable} -P -m gateway serve --port {port} {' '.join(words)} {streams}"
     process = subprocess.Popen(["sh", "-c", command], cwd=folder, env=ENV | (env or {}))
     try:
         yield port
@@ -51,6 +54,27 @@ def is_live(port: int) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_takes_as_many_open_files_as_it_may_have(tmp_path: Path, workers: int) -> None:
+    """Nobody has to know that each connection is one; the workers have as many."""
+    (tmp_path / "skein.yaml").write_text(f"server: {{workers: {workers}}}")
+    with serving(tmp_path, "2>/dev/null", before="ulimit -Sn 100; ulimit -Hn 300") as port:
+        assert is_live(port)
+        processes = workers + (workers > 1)
+        assert _open_files_allowed(port) == [["300", "300"]] * processes
+
+
+def _open_files_allowed(port: int) -> list[list[str]]:
+    """Soft and hard, of each process that was started for this port."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if re.search(rf"--port[=\0]{port}\0", (process / "cmdline").read_text()):
+                limits = (process / "limits").read_text()
+                found.append(limits.partition("Max open files")[2].split()[:2])
+    return found
 
 
 @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&- >&- 2>&-"])
