@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import re
 import ssl
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
@@ -23,7 +24,7 @@ import msgspec
 from gateway.errors import Fault, FaultKind
 from gateway.strand import FOR_EVER, parked
 from gateway.wire.httpx_pool import HttpxPool
-from gateway.wire.incoming import Ask, Incoming, Transport, network_fault
+from gateway.wire.incoming import Ask, Incoming, OwnTrouble, Transport, network_fault, said
 from gateway.wire.pool import Pool
 
 
@@ -145,6 +146,10 @@ def shown_url(url: str) -> str:
     return parts._replace(netloc=host, query=query, fragment="").geturl()
 
 
+MOST_INFLATED = 2**20
+"""Bytes that are made at a time of an answer that came compressed."""
+
+
 # Over the network -----------------------------------------------------------------------------------------------------
 
 
@@ -196,10 +201,18 @@ class NetworkOpener:
 
 
 def _tls() -> ssl.SSLContext:
-    """Verifies; reads ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, else takes the certificates that come with httpx."""
+    """Verifies; reads ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, else takes the certificates that come with httpx.
+
+    Raises ``OwnTrouble`` where they cannot be read.
+    """
     import httpx
 
-    return httpx.create_ssl_context()
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        source = "the file that SSL_CERT_FILE names" if os.environ.get("SSL_CERT_FILE") else "the certificates of httpx"
+        words = f"{source} cannot be read as certificates ({said(error)}): mend that, or nothing is reached over TLS"
+        raise OwnTrouble(words) from error
 
 
 class NetworkReply:
@@ -209,47 +222,57 @@ class NetworkReply:
         self.status, self.headers, self.connected = incoming.status, incoming.headers, incoming.connected
         self._incoming = incoming
         encoding = incoming.headers.get("content-encoding")
-        self._inflate = inflater(encoding) if encoding else None
+        self._take = _Inflated(encoding, incoming).take if encoding else incoming.take
 
     async def read(self, wait: float | None = None) -> bytes | Fault | None:
         until = None
         while True:
-            taken = self._incoming.take()
+            taken = self._take()
             if taken is not None:
-                chunk = self._plain(taken) if taken and self._inflate else taken
-                # An empty one would be the end.
-                if chunk or not taken:
-                    return chunk
-                continue
+                return taken
             if until is None:
                 until = FOR_EVER if wait is None else asyncio.get_running_loop().time() + wait
             if not await parked(self._incoming, until):
                 return None
 
-    def _plain(self, taken: bytes | Fault) -> bytes | Fault:
-        if isinstance(taken, Fault) or self._inflate is None:
-            return taken
-        try:
-            return self._inflate(taken)
-        except zlib.error as error:
-            self._incoming.close()
-            return Fault(kind=FaultKind.GARBLED, message=f"the answer's compression is broken: {error}")
-
     async def close(self, *, linger: bool = False) -> None:
         self._incoming.close(linger=linger)
 
 
-def inflater(encoding: str) -> Callable[[bytes], bytes]:
-    """Undoes a ``content-encoding``. None is asked for, yet some vendors and proxies compress all the same."""
-    if encoding.strip().lower() in ("", "identity"):
-        return bytes
-    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
-        return _not_understood(encoding)
-    return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress
+class _Inflated:
+    """A reply, its ``content-encoding`` undone. None is asked for, yet some vendors and proxies compress all the same.
 
+    At most ``MOST_INFLATED`` bytes are made at a time: a little can stand for very much. The rest waits to be taken.
+    """
 
-def _not_understood(encoding: str) -> Callable[[bytes], bytes]:
-    def refuse(chunk: bytes) -> bytes:
-        raise zlib.error(f"content-encoding {encoding} is not understood")
+    def __init__(self, encoding: str, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self._encoding = encoding.strip().lower()
+        self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        self._has_more = False
 
-    return refuse
+    def take(self) -> bytes | Fault | None:
+        """As ``Incoming.take``."""
+        while True:
+            taken = self._zlib.unconsumed_tail if self._has_more else self._incoming.take()
+            if not isinstance(taken, bytes) or not (taken or self._has_more):
+                return taken
+            try:
+                plain = self._undone(taken)
+            except zlib.error as error:
+                self._has_more = False
+                self._incoming.close()
+                return Fault(kind=FaultKind.GARBLED, message=f"the answer's compression is broken: {error}")
+            # An empty one would be the end.
+            if plain:
+                return plain
+
+    def _undone(self, taken: bytes) -> bytes:
+        if self._encoding in ("", "identity"):
+            return taken
+        if self._encoding not in ("gzip", "x-gzip", "deflate"):
+            raise zlib.error(f"content-encoding {self._encoding} is not understood")
+        plain = self._zlib.decompress(taken, MOST_INFLATED)
+        # A full piece may have left something within, with nothing more to be fed.
+        self._has_more = len(plain) == MOST_INFLATED
+        return plain

@@ -9,6 +9,7 @@ import html
 import json
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ import pytest
 import uvloop
 
 from gateway.errors import Fault, FaultKind
-from gateway.upstream import Call, NetworkReply, Upstream, read_all, without_secrets
+from gateway.upstream import MOST_INFLATED, Call, NetworkReply, Upstream, read_all, without_secrets
 from gateway.wire.incoming import Transport
 from tests.scripted import hanging, refusing
 from tests.wire.peers import Peer, peers, polite
@@ -166,6 +167,45 @@ def test_what_was_compressed_all_the_same_is_undone(
         else:
             assert isinstance(found, Fault)
             assert (found.kind, found.message.startswith(read)) == (FaultKind.GARBLED, True)
+
+    asyncio.run(story())
+
+
+@OVER
+@pytest.mark.parametrize("size", [0, 1, MOST_INFLATED, 5 * MOST_INFLATED + 1])
+def test_what_was_compressed_is_made_a_piece_at_a_time(transport: Transport, size: int):
+    content = gzip.compress(bytes(size), mtime=0)
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(content)}\r\n\r\n".encode()
+
+    async def story() -> None:
+        async with peers(saying(head + content)) as vendor:
+            reply = await opened(Upstream(), vendor.url, transport=transport)
+            pieces = []
+            while piece := await reply.read(5):
+                assert isinstance(piece, bytes)
+                pieces.append(len(piece))
+            assert (sum(pieces), max(pieces, default=0) <= MOST_INFLATED) == (size, True)
+
+    asyncio.run(story())
+
+
+@OVER
+@pytest.mark.parametrize("there", [False, True], ids=["is missing", "holds none"])
+def test_certificates_that_cannot_be_read_are_our_own_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, transport: Transport, there: bool
+):
+    path = tmp_path / "certificates.pem"
+    if there:
+        path.write_text("none")
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+
+    async def story() -> None:
+        async with peers(polite) as vendor:
+            url = vendor.url.replace("http:", "https:")
+            fault = await Upstream().open(Call(method="GET", url=url, transport=transport))
+        assert isinstance(fault, Fault)
+        assert (fault.kind, fault.origin) == (FaultKind.UNREACHABLE, "gateway")
+        assert fault.message.startswith("the file that SSL_CERT_FILE names cannot be read as certificates (")
 
     asyncio.run(story())
 

@@ -14,6 +14,8 @@ import asyncio
 import fcntl
 import re
 import select
+import socket
+import ssl
 import sys
 import termios
 import time
@@ -76,6 +78,9 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._kept = False
         self._socket = -1
+        # Over TLS the transport does not know what the one beneath it still holds; the system is asked.
+        self._tls: ssl.SSLObject | None = None
+        self._beneath: socket.socket | None = None
         self._poll = select.poll()
         # What the parser of each answer writes to: no frame of ours for a header or a piece of content.
         self._said: dict[bytes, bytes] = {}
@@ -88,9 +93,10 @@ class Connection(asyncio.Protocol):
         self._parser: Any = None
         self._left = 0
         self._silent = 0
-        self._whole = self._keeps = self._deaf = self._interim = self._ends_with_connection = False
-        # Bytes the peer has not taken of the request, and until when it has time to take some; until when to linger.
-        self._unwritten, self._write_by = 0, 0.0
+        self._whole = self._keeps = self._deaf = self._interim = self._ends_with_connection = self._surplus = False
+        # Is some of the request still to be taken, what the peer has left or taken of it, and until when it has time
+        # to take some; until when to linger.
+        self._unwritten, self._taken, self._write_by = False, 0, 0.0
         self._linger_until = 0.0
 
     @property
@@ -110,6 +116,7 @@ class Connection(asyncio.Protocol):
         self._said.clear()
         self._left = self._silent = 0
         self._whole = self._keeps = self._deaf = self._interim = self._ends_with_connection = False
+        self._unwritten = self._surplus = False
         # A new one for each answer costs a quarter of a microsecond, and nothing can be left over from the last.
         self._parser = httptools.HttpResponseParser(self)
         if self._transport is not None:
@@ -142,14 +149,19 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if not self._unwritten or answer.status or transport is None:
             return False
-        unwritten = transport.get_write_buffer_size()
-        if unwritten < self._unwritten:
-            self._unwritten, self._write_by = unwritten, now + answer.ask.write
+        taken = self._progress(transport)
+        # Over TLS: with nothing on its way it is not the peer that is late.
+        if taken != self._taken or (self._beneath is not None and not _queued(self._socket)):
+            self._taken, self._write_by = taken, now + answer.ask.write
         elif now >= self._write_by:
             said = f"the vendor stopped reading the request for {answer.ask.write:g} s"
             self._fail(answer, network_fault(FaultKind.TIMEOUT_FIRST_TOKEN, said))
             return False
-        return bool(self._unwritten)
+        return True
+
+    def _progress(self, transport: asyncio.Transport) -> int:
+        """A number that changes whenever the peer takes something of the request."""
+        return transport.get_write_buffer_size() if self._beneath is None else _acknowledged(self._beneath)
 
     def cut(self) -> None:
         """It is no more, at once."""
@@ -184,7 +196,7 @@ class Connection(asyncio.Protocol):
 
         An end acknowledges what came before it; a reset does not, so of what was reset nobody knows.
         """
-        return not answer.status and not self._silent and _untaken(self._socket)
+        return not answer.status and not self._silent and _queued(self._socket) > 0
 
     def _fail(self, answer: Incoming, fault: Fault) -> None:
         self._over(fault)
@@ -209,9 +221,14 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
-        # Whatever the peer does not take at once makes `pause_writing` be called: else nothing has to be timed.
-        transport.set_write_buffer_limits(high=1, low=0)
-        self._socket = transport.get_extra_info("socket").fileno()
+        beneath = transport.get_extra_info("socket")
+        self._socket = beneath.fileno()
+        self._tls = transport.get_extra_info("ssl_object")
+        if self._tls is not None:
+            self._beneath = beneath
+        else:
+            # Whatever the peer does not take at once makes `pause_writing` be called: else nothing has to be timed.
+            transport.set_write_buffer_limits(high=1, low=0)
         self._poll.register(self._socket, select.POLLIN)
         answer = self._answer
         if answer is None or self.closed:
@@ -227,17 +244,27 @@ class Connection(asyncio.Protocol):
         elif len(body) < SMALL:
             transport.write(answer.head + body)
         else:
-            transport.writelines((answer.head, body))
+            # Not ``writelines``: that of asyncio tells nobody of a full buffer before Python 3.13.2 (CVE-2024-12254).
+            transport.write(answer.head)
+            transport.write(body)
+            if self._beneath is not None:
+                self._time_writing()
 
     def pause_writing(self) -> None:
-        answer, transport = self._answer, self._transport
-        if answer is not None and transport is not None:
-            self._unwritten = max(1, transport.get_write_buffer_size())
-            self._write_by = self.clock() + answer.ask.write
-            self._home.watch(self)
+        # Over TLS it is about what TLS itself holds, and tells nothing of the peer.
+        if self._beneath is None:
+            self._time_writing()
 
     def resume_writing(self) -> None:
-        self._unwritten = 0
+        if self._beneath is None:
+            self._unwritten = False
+
+    def _time_writing(self) -> None:
+        answer, transport = self._answer, self._transport
+        if answer is not None and transport is not None:
+            self._unwritten, self._taken = True, self._progress(transport)
+            self._write_by = self.clock() + answer.ask.write
+            self._home.watch(self)
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer
@@ -253,11 +280,20 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         answer = self._answer
-        if answer is not None and self._ends_with_connection:
+        if answer is not None and self._ends_with_connection and not self._is_unsealed():
             self._whole, self._keeps = True, False
             self._arrived(answer, b"")
         else:
             self.broke("it was closed in the middle" if answer and answer.status else "it was closed without an answer")
+
+    def _is_unsealed(self) -> bool:
+        """Over TLS an end says so itself (close_notify); any other can be made by anybody on the way."""
+        try:
+            return self._tls is not None and bool(self._tls.read(1))
+        except ssl.SSLWantReadError:
+            return True
+        except ssl.SSLError:
+            return False
 
     def connection_lost(self, error: Exception | None) -> None:
         if error is not None:
@@ -354,7 +390,9 @@ class Connection(asyncio.Protocol):
     def _long(self, answer: Incoming, data: bytes) -> None:
         """A head must end within its limit; what else the read has brought may be content."""
         room = MOST_HEAD - self._silent
+        self._surplus = True
         self._framed(answer, data[:room])
+        self._surplus = False
         if self._answer is not answer:
             return
         if answer.status:
@@ -381,20 +419,35 @@ class Connection(asyncio.Protocol):
             answer._full = False
             self.read_on()
         self._over(b"")
-        # A request that the vendor has not read to its end would go on in the middle of the next one.
-        if self._keeps and not self._unwritten and lasts > 0 and not self.closed:
+        if self._keeps and lasts > 0 and not (self._surplus or self.closed or self._is_half_sent()):
             self._kept, self.expires = True, self.clock() + lasts
             self._home.keep(self)
         else:
             self.cut()
 
+    def _is_half_sent(self) -> bool:
+        """A request that the vendor has not read to its end would go on in the middle of the next one."""
+        return self._unwritten and (self._beneath is None or _queued(self._socket) > 0)
 
-def _untaken(socket: int) -> bool:
-    """Is there anything that the peer's system has not acknowledged? https://man7.org/linux/man-pages/man7/tcp.7.html"""
+
+def _queued(number: int) -> int:
+    """Bytes that the peer's system has not acknowledged: https://man7.org/linux/man-pages/man7/tcp.7.html"""
     try:
-        return fcntl.ioctl(socket, termios.TIOCOUTQ, bytes(4)) != bytes(4)
+        return int.from_bytes(fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
     except (OSError, ValueError):
-        return False
+        return 0
+
+
+def _acknowledged(beneath: socket.socket) -> int:
+    """Bytes that the peer's system has taken so far; where ours does not count them what is left, which changes too.
+
+    ``tcpi_bytes_acked``: https://github.com/torvalds/linux/blob/v6.6/include/uapi/linux/tcp.h
+    """
+    try:
+        told = beneath.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128)
+        return int.from_bytes(told[120:128], sys.byteorder)
+    except (AttributeError, OSError):
+        return _queued(beneath.fileno())
 
 
 def _lasting(hint: str) -> float:

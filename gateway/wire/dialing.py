@@ -126,16 +126,16 @@ async def dial(address: Address, tls: Tls, connection: asyncio.Protocol) -> None
     if address.path:
         await loop.create_unix_connection(lambda: connection, address.path)
     elif address.proxy is None:
-        sock = await _reached(await _found(address))
-        await _connect(sock, connection, _secured(address.tls, tls, address.host))
+        secured = _secured(address.tls, tls, address.host)
+        await _connect(await _reached(await _found(address)), connection, secured)
     else:
         await _dial_through(address.proxy, address, tls, connection)
 
 
 async def _dial_through(proxy: Proxy, address: Address, tls: Tls, connection: asyncio.Protocol) -> None:
     """1. For https a tunnel, and TLS to the vendor within. 2. For http a connection: its requests name their hosts."""
-    sock = await _reached(await _addresses(proxy.host, proxy.port))
     secured = _secured(proxy.tls, tls, proxy.host)
+    sock = await _reached(await _addresses(proxy.host, proxy.port))
     if not address.tls:
         await _connect(sock, connection, secured)
         return

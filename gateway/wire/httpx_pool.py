@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from gateway.errors import Fault, FaultKind
 from gateway.wire.connection import KEEPALIVE_EXPIRY, LINGER, READ_AHEAD
 from gateway.wire.dialing import Address, address_of
-from gateway.wire.incoming import NOT_MADE, Ask, Incoming, network_fault, said
+from gateway.wire.incoming import NOT_MADE, Ask, Incoming, network_fault, said, unmade
 from gateway.wire.pool import MOST_IDLE, check_header, check_method, unsendable
 
 if TYPE_CHECKING:
@@ -228,8 +228,9 @@ class Exchange:
             return unsendable(error)
         # Whatever it is, somebody waits for the answer and must be told.
         except Exception as error:
-            words = f"the connection broke: {said(error)}" if answer.status else said(error)
-            return network_fault(FaultKind.UNREACHABLE, words)
+            if not answer.status:
+                return unmade(error)
+            return network_fault(FaultKind.UNREACHABLE, f"the connection broke: {said(error)}")
         finally:
             if carrier is not None:
                 carrier.retired = carrier.retired or self._may_be_left

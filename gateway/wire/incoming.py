@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -108,17 +109,38 @@ def network_fault(kind: FaultKind, message: str, origin: Origin = "network") -> 
     return Fault(kind=kind, message=message, origin=origin)
 
 
+class OwnTrouble(Exception):
+    """No connection can be made, and that is not the network's doing. Says what is wrong and what to do."""
+
+
+def unmade(error: BaseException) -> Fault:
+    """Why a connection could not be made: 1. what stands in our own way, 2. what the network said."""
+    for seen in _causes(error):
+        if isinstance(seen, OwnTrouble):
+            return network_fault(FaultKind.UNREACHABLE, str(seen), "gateway")
+        if isinstance(seen, OSError) and seen.errno in (errno.EMFILE, errno.ENFILE):
+            words = f"{os.strerror(seen.errno)}: raise the gateway's limit of open files (ulimit -n, LimitNOFILE)"
+            return network_fault(FaultKind.UNREACHABLE, words, "gateway")
+    return network_fault(FaultKind.UNREACHABLE, said(error))
+
+
 def said(error: BaseException | str) -> str:
     """The system's own words where there are any: "All connection attempts failed" tells nobody why."""
     if isinstance(error, str):
         return error
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, BaseExceptionGroup):
-            seen = seen.exceptions[0]
+    for seen in _causes(error):
         if isinstance(seen, OSError) and seen.strerror:
             # Event loops have words of their own for it; resolvers count below zero.
             system = seen.errno and seen.errno > 0 and not isinstance(seen, ssl.SSLError)
             return os.strerror(seen.errno) if system and seen.errno else seen.strerror
-        seen = seen.__cause__ or seen.__context__
     return str(error) or type(error).__name__
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """It and what led to it, of several the first."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, BaseExceptionGroup):
+            seen = seen.exceptions[0]
+        yield seen
+        seen = seen.__cause__ or seen.__context__

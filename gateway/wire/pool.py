@@ -15,7 +15,7 @@ from gateway.errors import Fault, FaultKind
 from gateway.strand import TICK
 from gateway.wire.connection import Connection
 from gateway.wire.dialing import Address, address_of, dial
-from gateway.wire.incoming import NOT_MADE, Ask, Incoming, network_fault, said
+from gateway.wire.incoming import NOT_MADE, Ask, Incoming, network_fault, said, unmade
 
 MOST_IDLE = 256
 # Request lines by method and URL, and header lines by name and value: what is sent again and again is written once.
@@ -147,7 +147,7 @@ class Pool:
                 await dial(address, self._context, connection)
         # Whatever it is, somebody waits for the answer and must be told.
         except Exception as error:
-            fault = network_fault(FaultKind.UNREACHABLE, said(error))
+            fault = unmade(error)
             if limit.expired():
                 fault = network_fault(FaultKind.TIMEOUT_CONNECT, f"no connection within {seconds:g} s")
         connection.making = None

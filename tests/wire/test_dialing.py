@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable, Coroutine
@@ -15,6 +17,7 @@ import pytest
 from gateway.errors import FaultKind
 from gateway.wire import dialing
 from gateway.wire.dialing import in_turn, proxy_for
+from gateway.wire.httpx_pool import HttpxPool
 from gateway.wire.incoming import Ask
 from gateway.wire.pool import Pool
 from tests.scripted import hanging, refusing
@@ -124,6 +127,117 @@ def test_a_certificate_of_another_is_refused(run: Run, served_trusted: Served, m
             assert words is not None
             assert "certificate" in words
             await pool.close()
+
+    run(story())
+
+
+# --- what stands in our own way -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+@pytest.mark.parametrize("made", [Pool, HttpxPool])
+def test_no_more_open_files_is_our_own_fault(
+    run: Run, monkeypatch: pytest.MonkeyPatch, made: type[Pool] | type[HttpxPool], number: int
+):
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    async def story() -> None:
+        pool = made(no_tls)
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", refuse)
+            patch.setattr(asyncio.get_running_loop().__class__, "create_connection", refuse, raising=False)
+            _, _, fault = await heard(pool.send(Ask(method="GET", url="http://127.0.0.1:9/")))
+        assert fault is not None
+        assert (fault.kind, fault.origin) == (FaultKind.UNREACHABLE, "gateway")
+        assert fault.message.startswith(f"{os.strerror(number)}: raise the gateway's limit of open files")
+        assert set(pool.counts().values()) == {(0, 0)}
+        await pool.close()
+
+    run(story())
+
+
+# --- what TLS hides ---------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_to_half_a_request_costs_the_connection_over_tls(run: Run, served_trusted: Served):
+    async def hasty(peer: Peer) -> None:
+        peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        peer.say(b"HTTP/1.1 413 Too large\r\ncontent-length: 2\r\n\r\nno")
+        await asyncio.sleep(30)
+
+    async def story() -> None:
+        served, trusted = served_trusted
+        pool = Pool(trusted)
+        async with peers(hasty, tls=served) as vendor:
+            assert await told(pool, vendor.url, method="POST", body=b"x" * 20_000_000) == (413, b"no", None)
+            assert pool.counts() == {vendor.url: (0, 0)}
+
+    run(story())
+
+
+def test_a_vendor_that_reads_nothing_is_left_over_tls(run: Run, served_trusted: Served):
+    async def deaf(peer: Peer) -> None:
+        peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(30)
+
+    async def story() -> None:
+        served, trusted = served_trusted
+        pool = Pool(trusted)
+        async with peers(deaf, tls=served) as vendor:
+            ask = Ask(method="POST", url=vendor.url, body=b"x" * 30_000_000, write=0.3)
+            _, _, fault = await heard(pool.send(ask))
+            assert fault is not None
+            said = "the vendor stopped reading the request for 0.3 s"
+            assert (fault.kind, fault.message) == (FaultKind.TIMEOUT_FIRST_TOKEN, said)
+            assert pool.counts() == {vendor.url: (0, 0)}
+
+    run(story())
+
+
+def test_a_vendor_that_reads_a_little_at_a_time_is_not_left_over_tls(run: Run, served_trusted: Served):
+    """Nor is one that has read all of it and thinks."""
+
+    async def slow(peer: Peer) -> None:
+        transport = peer.reader._transport  # type: ignore[attr-defined]
+        reading = asyncio.ensure_future(peer.request())
+        for _ in range(8):
+            transport.pause_reading()
+            await asyncio.sleep(0.2)
+            transport.resume_reading()
+            await asyncio.sleep(0.01)
+        await reading
+        await asyncio.sleep(0.8)
+        peer.say(OK)
+        await peer.gone()
+
+    async def story() -> None:
+        served, trusted = served_trusted
+        pool = Pool(trusted)
+        async with peers(slow, tls=served) as vendor:
+            assert await told(pool, vendor.url, method="POST", body=b"x" * 30_000_000, write=0.6) == GOOD
+            assert pool.counts() == {vendor.url: (0, 1)}
+            await pool.close()
+
+    run(story())
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_only_an_end_that_tls_vouches_for_is_the_end_of_an_answer(run: Run, served_trusted: Served, sealed: bool):
+    async def half(peer: Peer) -> None:
+        await peer.request()
+        peer.say(b"HTTP/1.1 200 OK\r\n\r\nhalf of it")
+        await peer.writer.drain()
+        if not sealed:
+            with socket.socket(fileno=os.dup(peer.writer.get_extra_info("socket").fileno())) as beneath:
+                beneath.shutdown(socket.SHUT_WR)
+            await peer.gone()
+
+    async def story() -> None:
+        served, trusted = served_trusted
+        async with peers(half, tls=served) as vendor:
+            words = None if sealed else "the connection broke: it was closed in the middle"
+            assert await told(Pool(trusted), vendor.url) == (200, b"half of it", words)
 
     run(story())
 
