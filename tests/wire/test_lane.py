@@ -337,7 +337,7 @@ def test_a_server_that_stops_finishes_what_it_has_begun(way: str, name: str) -> 
     data, statuses = DRAINED[name]
     with ways() as both:
         stand = both[way]
-        stand.primary.decide = lambda call: Slow(head=0.3) if call.fields["user"] == "slow" else None
+        stand.primary.decide = lambda call: Slow(head=1.0) if call.fields["user"] == "slow" else None
         with stand.client() as client:
             client.send(data)
             if name == "has been served":
