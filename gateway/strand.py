@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 T = TypeVar("T")
 
 # A wait shorter than this has a timer of its own; the others are looked at by the tick they share.
-SHORT = 0.5
+SHORT = 0.4
 TICK = 0.1
 
 FOR_EVER = float("inf")
@@ -176,7 +176,7 @@ def _waiting(waits: Any) -> Generator[Any, Any, Any]:
 
 
 class Strand:
-    """One coroutine driven by hand, made by ``Strands.begin``. ``done`` is called once, when it has ended.
+    """One coroutine driven by hand, made by ``Strands.begin``. ``ended`` is called once, when it has ended.
 
     Between two steps it waits for one source; from the moment it waits for anything else it is a task. Steps are made
     in the loop's callbacks: inside of somebody's task ``asyncio`` would take that for ours, so they are put off.

