@@ -385,7 +385,7 @@ class Story:
             if opened.head:
                 yield opened.head
             clocks = Clocks(self.terms, opened, clock)
-            now = clock()
+            now = clocks.now
             while not opened.ended:
                 chunk = await reply.read(clocks.wait(now))
                 out, fault = clocks.take(DRAINED if self.cut_short else chunk)

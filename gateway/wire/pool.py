@@ -210,7 +210,7 @@ def check_method(method: str) -> None:
 
 def check_header(name: str, value: str) -> None:
     """Raises ``ValueError`` for what no header may hold; never with its value, which may be a secret."""
-    if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
+    if not _TOKEN.fullmatch(name) or name.lower() in OURS:
         raise ValueError(f"{name[:100]!r} is no header that can be set")
     if not _VALUE.fullmatch(value):
         raise ValueError(f"the header {name} has a letter in it that no header may have")
@@ -224,4 +224,4 @@ def unsendable(error: Exception) -> Fault:
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # Written by us: a second one would be a second opinion about where the request ends.
-_OURS = ("host", "content-length", "transfer-encoding")
+OURS = ("host", "content-length", "transfer-encoding")

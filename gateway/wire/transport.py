@@ -15,13 +15,11 @@ from gateway.errors import Fault, FaultKind
 from gateway.strand import FOR_EVER, parked
 from gateway.wire.dialing import PORTS, UNIX
 from gateway.wire.incoming import NOT_HTTP, NOT_MADE, Ask, Incoming
-from gateway.wire.pool import Pool
+from gateway.wire.pool import OURS, Pool
 
 MOST_BODY = 32 * 2**20
 # What httpx calls no limit: the pool's clocks want a number.
 A_DAY = 86400.0
-# Said by the pool itself, of the URL and of the body.
-_OURS = ("host", "content-length", "transfer-encoding")
 _LATE: Mapping[FaultKind, type[httpx.TransportError]] = {
     FaultKind.TIMEOUT_CONNECT: httpx.ConnectTimeout,
     FaultKind.TIMEOUT_FIRST_TOKEN: httpx.WriteTimeout,
@@ -63,7 +61,7 @@ async def _ask(request: httpx.Request, timeouts: Mapping[str, float | None]) -> 
         headers=tuple(
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in request.headers.raw
-            if name.lower().decode("latin-1") not in _OURS
+            if name.lower().decode("latin-1") not in OURS
         ),
         body=None if bodiless else await _collected(request),
         connect=A_DAY if connect is None else connect,
