@@ -22,6 +22,7 @@ from dashboards.panels import (
 from dashboards.promql import AS_SHOWN, AS_ZOOMED, counted, mean, quantile, rate, share
 
 CALLS, RETRIES = "skein_tool_calls_total", "skein_tool_call_retries_total"
+REPAIRS = "skein_tool_repairs_total"
 CONTEXT, GROWTH, WINDOW = "skein_context_tokens", "skein_context_growth_tokens", "skein_context_window_ratio"
 SCORE, FEEDBACK = "skein_effectiveness_score", "skein_feedback_total"
 GOOD_ENOUGH = ((None, RED), (0.75, ORANGE), (0.9, GREEN))
@@ -111,6 +112,24 @@ def tools() -> tuple[Panel, ...]:
             "Tool calls that repeat one of the same tool that had just failed, of all.",
             Ask(share(rate(RETRIES, by="target_model"), rate(CALLS, by="target_model")), "{{target_model}}"),
             empty=NO_TOOLS,
+        ),
+        matrix(
+            "Repaired tool calls",
+            "short",
+            "What was put right in calls before their clients saw them, over the shown time range. Invalid: they do not"
+            " fit their tools, and nothing was.",
+            counted(REPAIRS, by=("target_model", "kind")),
+            rows="target_model",
+            columns="kind",
+            empty="–",
+            steps=((None, ORANGE),),
+        ),
+        stacked(
+            "Tool calls repaired",
+            "ops",
+            "By what was done to them; a call may have had several things done to it.",
+            Ask(rate(REPAIRS, by="kind"), "{{kind}}"),
+            empty="no repairs",
         ),
     )
 

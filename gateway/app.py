@@ -20,7 +20,9 @@ from gateway import events, prices
 from gateway.abilities import abilities
 from gateway.access.keys import Caller, Doorkeeper
 from gateway.accounts import provider, same_place
-from gateway.api.inbound import CHAT, EMBEDDINGS, Inbound
+from gateway.api.fronts import FRONTS
+from gateway.api.inbound import Inbound
+from gateway.api.kept_responses import KeptResponses
 from gateway.api.routes import build_routes
 from gateway.api.service import Service
 from gateway.attempt import Means
@@ -125,6 +127,7 @@ class Runtime:
             providers=self.providers,
             scores=self.scores,
             pins=self.pinned,
+            responses=KeptResponses(self.store),
             admin=admin(config),
             live=self.observability.live,
             metrics=self.observability.page,
@@ -162,6 +165,7 @@ class Runtime:
             plan=decider.plan,
             keep=decider.keep,
             resilience=config.resilience_for,
+            care=config.care_for,
             health=self.health,
             means=Means(
                 upstream=self.upstream,
@@ -384,7 +388,7 @@ class Runtime:
                 target in targets or target.model in self.listings.ids.get(target.provider, frozenset())
             ),
         )
-        self.observability.metrics.expect(config.models, targets, (CHAT, EMBEDDINGS))
+        self.observability.metrics.expect(config.models, targets, tuple(FRONTS))
 
     def _readings(self) -> Iterator[Reading]:
         """What has a value at any time, and is looked up when somebody asks."""
@@ -430,10 +434,7 @@ class Runtime:
         return {
             name: {
                 "vendor": each.vendor.name,
-                "urls": {
-                    operation: shown_url(each.face("", operation).routes.url(operation))
-                    for operation in sorted(each.operations)
-                },
+                "urls": {operation: shown_url(url) for operation, url in sorted(each.urls.items())},
                 "keys": self.health.keys(name).states(now),
                 "spike": self._spike(name, now),
                 "targets": {

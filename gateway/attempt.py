@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.chat import Blob, Cost, Facts, Headers, Kept, Modality, Prompt, Usage
+from gateway.chat import Blob, Cost, Facts, Headers, Kept, Modality, Prompt, Repaired, ToolCall, Usage
 from gateway.credentials import Unsigned
 from gateway.dialects import Dialect
 from gateway.dialects.faults import read_fault
@@ -20,11 +20,11 @@ from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Policy
 from gateway.resilience.health import Ticket
 from gateway.routing import Plan, Target
-from gateway.sse import comment
 from gateway.strand import briefly
 from gateway.thoughts import Thoughts
+from gateway.tools import NO_CARE, Care, Unread
 from gateway.trace_context import Trace
-from gateway.translate import Asked, Outgoing, Stream, translator
+from gateway.translate import Asked, Outgoing, Stream, Transcode, translator
 from gateway.upstream import Call, Opener, Reply, read_all, without_secrets
 
 # An error body of a vendor is read up to this size and for so many seconds; answers up to those sizes.
@@ -39,8 +39,6 @@ WHOLE_FACTOR = 5
 
 # A waiting stream looks up this often, in seconds, to see whether the gateway is going down.
 GLANCE = 0.5
-
-KEEPALIVE = comment(b"keep-alive")
 
 STREAM_HEAD = (
     ("content-type", "text/event-stream; charset=utf-8"),
@@ -59,12 +57,18 @@ class Exchange(msgspec.Struct, kw_only=True):
     body: bytes
     forward: Headers = ()
     """Client headers that go to the vendor."""
+    own: Headers = ()
+    """Those that only a vendor of the client's own dialect understands."""
     caller: str | None = None
     session: str | None = None
     pin: str | None = None
     """The model that a header asks for, over any other."""
     deployment: str | None = None
     """The model that the path names, for a body that names none."""
+    streamed: bool | None = None
+    """Whether the path asks for a stream, where that is not for the body to say."""
+    parent: str | None = None
+    """The session of the agent that has started this one, where a header names it."""
     subagent: bool = False
     """A header says that another agent has started this one."""
     timeout: float | None = None
@@ -93,8 +97,17 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     deadline: float | None
     """Epoch seconds at which the client gives up, where it has said so."""
+    care: Callable[[Target], Care] = lambda target: NO_CARE
+    """How a target's calls of tools are looked after."""
     planning: bool = False
     """A planner is asked: what it says may be for the client, or not."""
+    interpreting: bool = False
+    """An interpreter is asked: what it says is not for the client."""
+
+    @property
+    def aside(self) -> bool:
+        """Somebody is asked who is not to answer the client."""
+        return self.planning or self.interpreting
 
     def total(self, settings: Resilience, began: float) -> float:
         """When an attempt that began then has to be over."""
@@ -124,6 +137,8 @@ class Opened(msgspec.Struct, kw_only=True):
     url: str
     secrets: tuple[str, ...] = ()
     """What the vendor was sent and must not be heard saying."""
+    unread: Unread | None = None
+    """An interpreter is to be asked about it; to ``settle`` it puts the calls into it."""
 
     @property
     def usage(self) -> Usage | None:
@@ -131,6 +146,13 @@ class Opened(msgspec.Struct, kw_only=True):
         if self.passing is not None:
             return self.passing.digest.usage
         return self.whole.usage if self.whole else None
+
+    @property
+    def repairs(self) -> tuple[Repaired, ...]:
+        """What was done to its calls of tools."""
+        if self.passing is not None:
+            return tuple(self.passing.digest.repairs)
+        return self.whole.repairs if self.whole else ()
 
     def kept(self) -> Iterator[tuple[str, Kept]]:
         """What was thought before each tool call, by the call's id."""
@@ -184,13 +206,14 @@ class Calling:
     ) -> None:
         """``keep_text``: what is said will be wanted later."""
         self.terms, self.provider, self.attempt, self.ticket = terms, provider, attempt, ticket
-        self.clock, self._means, self._keep_text = means.clock, means, keep_text
+        self.clock, self._means = means.clock, means
         self._passing: Stream | None = None
         self.facts = terms.facts
+        self._keep_text = keep_text or self._asks
         dialect, model = terms.exchange.dialect, attempt.target.model
-        self.way = way = provider.way(dialect.NAME, self.facts, model)
+        self.way = way = provider.way(dialect.FORMAT, self.facts, model)
         self.face, self.url = way.face, way.url
-        self.translator = translator(dialect, self.face.vendor, terms.exchange.id)
+        self.translator = translator(dialect, self.face.vendor, terms.exchange.id, terms.care(attempt.target))
         self.settings = terms.policy.of(attempt.target)
         self.dropped: tuple[str, ...] = ()
         self.renews = False
@@ -269,9 +292,15 @@ class Calling:
 
     def _headers(self, written: Outgoing) -> Headers:
         if not written.headers:
-            return joined((*self.way.headers, *self.terms.exchange.forward, *self._trace()))
+            return joined((*self.way.headers, *self._forwarded(), *self._trace()))
         ours = (*BASE_HEADERS, *self.face.headers, *written.headers)
-        return joined((*ours, *self.provider.headers, *self.terms.exchange.forward, *self._trace()))
+        return joined((*ours, *self.provider.headers, *self._forwarded(), *self._trace()))
+
+    def _forwarded(self) -> Headers:
+        exchange = self.terms.exchange
+        if not exchange.own or self.face.vendor.dialect != exchange.dialect.FORMAT:
+            return exchange.forward
+        return (*exchange.own, *exchange.forward)
 
     async def _write(self) -> Outgoing | Fault:
         """The request in the vendor's dialect; what it refers to is brought first where the vendor would not."""
@@ -356,18 +385,19 @@ class Calling:
         headers = [("content-type", "application/json"), *passed_on]
         if said is body:
             headers[0] = ("content-type", reply.headers.get("content-type", "application/json"))
-        cost = _pricing(self._means.cost, self.attempt.target)(whole.usage) if whole.usage else None
-        return Opened(
+        opened = Opened(
             attempt=self.attempt,
             ticket=self.ticket,
             url=self.url,
             reply=reply,
             headers=headers,
             passed_on=passed_on,
-            head=said if cost is None else self.translator.dialect.with_cost(said, cost),
+            head=self._with_cost(said, whole.usage),
             whole=whole,
             ended=True,
         )
+        opened.unread = self._unread(opened)
+        return opened
 
     async def _not_a_stream(self, reply: Reply) -> Fault:
         body = await self._read_all(reply, ERROR_LIMIT)
@@ -398,7 +428,7 @@ class Calling:
             head=b"",
             passing=passing,
         )
-        held = self.terms.policy.exchange.delivery == "held"
+        held = self.terms.policy.exchange.delivery == "held" or self._asks
         clocks = Clocks(self.terms, opened, self.clock)
         parts: list[bytes] = []
         size = 0
@@ -420,7 +450,30 @@ class Calling:
                 said = "is too long to be held back" if begun else "says nothing"
                 return Fault(kind=FaultKind.GARBLED, message=f"an answer of more than {limit} bytes {said}")
         opened.head = b"".join(parts)
+        opened.unread = self._unread(opened)
         return opened
+
+    @property
+    def _asks(self) -> bool:
+        """An interpreter may have to be asked about the answer: it is not handed on before it is whole."""
+        return self.facts.tools and self.terms.care(self.attempt.target).interpreter is not None
+
+    def _unread(self, opened: Opened) -> Unread | None:
+        translator = self.translator
+        found = translator.unread() if self._asks and isinstance(translator, Transcode) else None
+        return found and found._replace(settle=lambda calls: self._settled(opened, found, calls))
+
+    def _settled(self, opened: Opened, unread: Unread, calls: Sequence[ToolCall]) -> bytes:
+        if opened.passing is not None:
+            opened.head += unread.settle(calls)
+        elif calls and isinstance(self.translator, Transcode):
+            opened.head = self._with_cost(unread.settle(calls), opened.usage)
+            opened.whole = self.translator.wholly
+        return opened.head
+
+    def _with_cost(self, said: bytes, usage: Usage | None) -> bytes:
+        cost = _pricing(self._means.cost, self.attempt.target)(usage) if usage else None
+        return said if cost is None else self.translator.dialect.with_cost(said, cost)
 
 
 def _pricing(cost: Callable[[Target, Usage], Cost | None], target: Target) -> Callable[[Usage], float | None]:
@@ -522,7 +575,7 @@ class Clocks:
             return self._closed(Fault(kind=FaultKind.TIMEOUT_IDLE, message=said, origin="network"), now)
         if now >= self._comment_at:
             self._comment_at = now + self._keepalive
-            return KEEPALIVE, None
+            return self._terms.exchange.dialect.KEEPALIVE, None
         return b"", None
 
     def _closed(self, fault: Fault | None, now: float) -> tuple[bytes, Fault | None]:

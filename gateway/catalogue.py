@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.abilities import abilities
+from gateway.api.listings_shown import Price
+from gateway.chat import Usage
 from gateway.config import Config
 from gateway.listings import Listings
 from gateway.relay import Gateway
@@ -13,6 +15,9 @@ from gateway.routing.planner import CATCH_ALL, Planner
 
 # OpenAI's listing has a creation time for each model; ours are not created at any.
 CREATED = 0
+# Prices are asked of so many tokens: of one, some would be lost; of many, large requests may cost otherwise.
+_SAMPLE = 1000
+_SAMPLES = (Usage(input_tokens=_SAMPLE), Usage(output_tokens=_SAMPLE))
 
 
 class Offers:
@@ -34,6 +39,17 @@ class Offers:
         """Raises ``CallerError`` (404)."""
         self._planner.resolve(name)
         return self._entry(name)
+
+    def price(self, name: str) -> Price | None:
+        """Dollars per token, read and written: of several targets the dearest. None where one's price is not known.
+
+        Raises ``CallerError`` (404).
+        """
+        resolved = self._planner.resolve(name)
+        targets = {resolved.target} if resolved.target else self._targets(resolved.name)
+        read, written = ([self._gateway.means.cost(target, sample) for target in targets] for sample in _SAMPLES)
+        found = [[each.usd / _SAMPLE for each in costs if each] for costs in (read, written)]
+        return Price(*map(max, found)) if targets and all(len(each) == len(targets) for each in found) else None
 
     def refresh(self) -> None:
         self._listings.refresh(self._gateway)

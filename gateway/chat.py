@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.errors import Fault
 
-Operation = Literal["chat", "embeddings"]
+Operation = Literal["chat", "embeddings", "completions", "count_tokens"]
 Headers = tuple[tuple[str, str], ...]
 
 
@@ -55,6 +55,21 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     output_audio_tokens: int = 0
     cost: float | None = None
     """US dollars, where the vendor itself says what it charged."""
+
+    def after(self, earlier: Usage | None) -> Usage:
+        """This, and what was told earlier and is not told again: some vendors count input first and output last."""
+        if earlier is None:
+            return self
+        return Usage(
+            input_tokens=self.input_tokens or earlier.input_tokens,
+            output_tokens=self.output_tokens or earlier.output_tokens,
+            cached_tokens=self.cached_tokens or earlier.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens or earlier.cache_write_tokens,
+            reasoning_tokens=self.reasoning_tokens or earlier.reasoning_tokens,
+            input_audio_tokens=self.input_audio_tokens or earlier.input_audio_tokens,
+            output_audio_tokens=self.output_audio_tokens or earlier.output_audio_tokens,
+            cost=earlier.cost if self.cost is None else self.cost,
+        )
 
     def plus(self, other: Usage) -> Usage:
         """Both together."""
@@ -100,6 +115,38 @@ class Called(msgspec.Struct, frozen=True, gc=False):
     id: str
     tool: str
     arguments: str = ""
+
+
+RepairKind = Literal[
+    "trailing_comma",
+    "fenced",
+    "quotes",
+    "literals",
+    "comments",
+    "brackets",
+    "control_characters",
+    "escapes",
+    "double_encoded",
+    "concatenated",
+    "empty",
+    "types",
+    "name",
+    "read",
+    "interpreted",
+    "invalid",
+    "unchecked",
+]
+"""What was done to a tool call. ``read``: out of text; ``interpreted``: so by another model; ``invalid``: nothing, it does
+not fit the tool and nobody knows what was meant; ``unchecked``: nothing, it is too large to be looked at."""
+
+
+class Repaired(msgspec.Struct, frozen=True, gc=False):
+    """A tool call that was not handed on as the model wrote it, or is not as its tool wants it."""
+
+    tool: str
+    kinds: tuple[RepairKind, ...]
+    flaws: tuple[str, ...] = ()
+    """What is wrong with it, by the names in the tool's schema; never the model's words."""
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -1,4 +1,4 @@
-"""What a planner is asked, what is made of its answer, and how the executor is told of it. Decides; calls nobody."""
+"""What a planner and an interpreter are asked, and what is made of their answers. Decides; calls nobody."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 
 from gateway.attempt import Opened, Terms
-from gateway.dialects import Dialect
+from gateway.chat import Repaired, ToolCall
+from gateway.dialects import Dialect, openai_chat
 from gateway.resilience.failover import Outcome
 from gateway.routing import Advice, Consult, Plan
+from gateway.tools import NO_CARE, Unread, interpreted, question
 
 MOST = 32_000
 """Characters of a plan that are kept: it is sent again with every request of its session."""
@@ -81,6 +83,7 @@ def planners_terms(terms: Terms, consult: Consult) -> Terms | None:
         facts=msgspec.structs.replace(facts, tools=False, structured=False, choices=1, size=len(body), parameters={}),
         plan=msgspec.structs.replace(terms.plan, targets=consult.targets, max_tokens=consult.max_tokens),
         policy=msgspec.structs.replace(terms.policy, exchange=held),
+        care=lambda target: NO_CARE,
         planning=True,
     )
 
@@ -208,3 +211,49 @@ def informed(terms: Terms, plan: str) -> Terms:
         exchange=msgspec.structs.replace(exchange, body=body),
         facts=msgspec.structs.replace(terms.facts, size=len(body)),
     )
+
+
+# What an interpreter is asked, and answers ----------------------------------------------------------------------------
+
+
+class Interpreted(msgspec.Struct, frozen=True):
+    """What came of asking an interpreter. ``why``: for people, and never its words."""
+
+    failed: bool = False
+    why: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    repairs: tuple[Repaired, ...] = ()
+
+
+NOT_INTERPRETED = Interpreted(failed=True)
+
+
+def interpreters_terms(terms: Terms, unread: Unread, model: str) -> Terms:
+    """A request of its own, which is nobody's turn; who is to serve it is not planned yet."""
+    body = question(unread, model)
+    exchange = msgspec.structs.replace(
+        terms.exchange,
+        dialect=openai_chat,
+        body=body,
+        forward=(),
+        own=(),
+        pin=None,
+        deployment=None,
+        streamed=None,
+        session=None,
+        allowed=lambda asked, resolved: True,
+    )
+    return msgspec.structs.replace(
+        terms, exchange=exchange, facts=openai_chat.peek(body), care=lambda target: NO_CARE, interpreting=True
+    )
+
+
+def interpretation(unread: Unread, opened: Opened | None, history: list[Outcome], seed: str) -> Interpreted:
+    """``opened``: the answer of the interpreter that gave one; ``history``: why others did not."""
+    if opened is None:
+        faults = dict.fromkeys(outcome.fault.kind.value for outcome in history)
+        return msgspec.structs.replace(NOT_INTERPRETED, why=", ".join(faults) or "nobody could be asked")
+    found = interpreted(unread, openai_chat.spoken(opened.head), seed)
+    if found is None:
+        return msgspec.structs.replace(NOT_INTERPRETED, why="its answer cannot be read")
+    return Interpreted(calls=found[0], repairs=found[1])

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.chat import Cost, Facts, Heard, Prompt, Usage
+from gateway.chat import Cost, Facts, Heard, Prompt, Repaired, Usage
 from gateway.errors import Fault, Problem
 from gateway.routing import Advice, Plan, Target
 from gateway.trace_context import Trace
@@ -16,9 +16,9 @@ from gateway.trace_context import Trace
 Outcome = Literal["ok", "error", "broken", "cancelled"]
 """What the client saw: an answer; an error instead of one; an answer that broke off; nothing, it had left."""
 
-AttemptKind = Literal["primary", "retry", "fallback", "probe", "planner"]
+AttemptKind = Literal["primary", "retry", "fallback", "probe", "planner", "interpreter"]
 """The first; the same target again; another target; one that finds out whether a sick target is well again; any that
-asks for a plan."""
+asks for a plan; any that asks what an answer means to call."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -52,6 +52,8 @@ class RequestUnderstood(ExchangeEvent, frozen=True, kw_only=True):
     facts: Facts
     caller: str | None
     session: str | None
+    parent: str | None = None
+    """The session of the agent that has started this one."""
     prompt: Prompt | None = None
     body: bytes = b""
     """Content: whoever listens keeps none of it unless asked to."""
@@ -99,6 +101,17 @@ class OutputStarted(ExchangeEvent, frozen=True, kw_only=True):
     target: Target
     seconds: float
     """From the start of the attempt."""
+
+
+class ToolCallsRepaired(ExchangeEvent, frozen=True, kw_only=True):
+    """Calls of tools in an answer were not handed on as its model wrote them, or are not as their tools want them.
+
+    Comes ahead of the end of the attempt, once.
+    """
+
+    number: int
+    target: Target
+    repairs: tuple[Repaired, ...]
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -151,6 +164,23 @@ class PlannerAnswered(ExchangeEvent, frozen=True, kw_only=True):
     """All of it took."""
     why: str = ""
     """What is wrong with it, or was done to it, in our own words."""
+
+
+class InterpreterAnswered(ExchangeEvent, frozen=True, kw_only=True):
+    """Interpreters were asked what an answer in words means to call; their attempts, of the kind ``interpreter``, have
+    all ended. ``failed``: nobody has said it, and the answer stands as it is."""
+
+    number: int
+    about: Target
+    """The attempt that gave the answer, and whose it is."""
+    target: Target | None
+    """Who said it; None: nobody did."""
+    repairs: tuple[Repaired, ...]
+    failed: bool
+    why: str
+    """What went wrong, in our own words."""
+    seconds: float
+    """All of it took."""
 
 
 class ExchangeFinished(ExchangeEvent, frozen=True, kw_only=True):

@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import msgspec
 
-from gateway.chat import Called, Heard, Kept, Reasoning, Usage
+from gateway.chat import Called, Heard, Kept, Reasoning, Repaired, Usage
 from gateway.dialects import Dialect
 from gateway.dialects.flattening import flattened_frame, may_flatten
 from gateway.dialects.glimpse import CallPart, Glimpse
-from gateway.dialects.openai_chat import NO_USAGE, identity, restamp, without_usage
+from gateway.dialects.openai_chat import NO_USAGE
 from gateway.dialects.replaying import remembered
 from gateway.errors import Fault, FaultKind
-from gateway.sse import DONE, Frame, OversizedFrame, Splitter, event, plain_events
+from gateway.sse import Frame, OversizedFrame, Splitter, event, plain_events
 
 # A gap of more than so many seconds between two reads of a stream is a stall.
 STALL = 5.0
@@ -51,6 +51,8 @@ class Digest(msgspec.Struct):
     """Of the calls, by their places."""
     reasoned: list[Mapping[str, Any]] = []
     """What of the answer its vendor wants back, piece by piece."""
+    repairs: list[Repaired] = []
+    """Calls that were not handed on as they came."""
 
     @property
     def finish_reason(self) -> str | None:
@@ -107,7 +109,8 @@ class Digest(msgspec.Struct):
             self.progress += 1
         self.output = self.output or glimpse.output
         self.tool = self.tool or glimpse.tool
-        self.usage = glimpse.usage or self.usage
+        if glimpse.usage:
+            self.usage = glimpse.usage.after(self.usage)
         for index, reason in glimpse.reasons.items():
             if reason:
                 self.progress += 1
@@ -164,6 +167,10 @@ class Passing:
         reasons = self.digest.reasons
         return self.done or (len(reasons) >= self._choices and all(reasons.values()))
 
+    @property
+    def place(self) -> int:
+        return self.digest.chunks
+
     def feed(self, chunk: bytes, now: float) -> bytes:
         self.digest.arrived(len(chunk), now)
         begin = chunk.find(b"\n\n") + 2 if self._splitter.pending else 0
@@ -216,7 +223,7 @@ class Passing:
         if b'"usage"' not in without:
             # It stood at the end of events and nowhere else.
             return without
-        return b"".join(without_usage(frame) for frame in Splitter().feed(raw))
+        return b"".join(self.dialect.without_usage(frame) for frame in Splitter().feed(raw))
 
     def _read(self, chunk: bytes, now: float) -> bytes:
         began_clean = self._between
@@ -236,7 +243,7 @@ class Passing:
         last = b"".join(raw if raw.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")) else raw + b"\n\n" for raw in kept)
         if self.complete and self.fault is None and not self.done:
             self.done = True
-            last += DONE
+            last += self.dialect.CLOSING
         return last
 
     def _keep(self, frames: list[Frame], now: float) -> list[bytes]:
@@ -244,6 +251,7 @@ class Passing:
         for frame in frames:
             # An event without data is none: https://html.spec.whatwg.org/multipage/server-sent-events.html#dispatchMessage
             if not frame.data or self.done or self.fault:
+                self._note_bare(frame, now)
                 continue
             if self._flatten:
                 frame = flattened_frame(frame)
@@ -262,6 +270,11 @@ class Passing:
                 kept.extend(self._hand_on(frame, seen))
         return kept
 
+    def _note_bare(self, frame: Frame, now: float) -> None:
+        """Google tells an error outside of all events, as mere JSON."""
+        if frame.data is None and frame.raw.lstrip().startswith(b"{") and not (self.complete or self.fault):
+            self.fault = self.dialect.glimpse(frame._replace(data=frame.raw.strip()), now).fault
+
     def _remember(self, delta: Mapping[str, Any]) -> None:
         if said := {key: delta[key] for key in self._replays if delta.get(key)}:
             self.digest.reasoned.append(said)
@@ -270,12 +283,12 @@ class Passing:
         if self._keep_text and seen.text:
             self.digest.text.append(seen.text)
             if not self.digest.identity:
-                self.digest.identity = identity(frame)
+                self.digest.identity = self.dialect.identity(frame)
         if self._withhold_usage and not seen.done:
             if seen.bare and seen.usage:
                 return []
             if frame.data and b'"usage"' in frame.data:
-                return [without_usage(frame)]
+                return [self.dialect.without_usage(frame)]
         elif seen.usage and frame.data and (cost := self.price(seen.usage)) is not None:
             priced = self.dialect.with_cost(frame.data, cost)
             return [frame.raw if priced is frame.data else event(priced, frame.name)]
@@ -367,4 +380,4 @@ class Continuing(Passing):
             self.digest.text.append(text)
 
     def _stamped(self, frame: Frame, text: str | None = None) -> bytes:
-        return restamp(frame, self._first, text)
+        return self.dialect.restamp(frame, self._first, text)

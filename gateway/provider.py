@@ -23,6 +23,9 @@ BASE_HEADERS = (
 # Names of models come from clients: so many are known of a provider, and with one more all are worked out anew.
 MOST_WAYS = 1024
 
+SERVED_BY: Mapping[str, Operation] = {"completions": "chat", "count_tokens": "chat"}
+"""What serves an operation where a vendor has none of its own for it; what is not counted there is estimated here."""
+
 
 class Face(msgspec.Struct, frozen=True, kw_only=True):
     """One way to an account of ours: a dialect, and the URLs that belong to it."""
@@ -35,8 +38,10 @@ class Face(msgspec.Struct, frozen=True, kw_only=True):
 
     def url(self, facts: Facts, model: str) -> str:
         """Of one call; streams may have a URL of their own."""
-        streams = facts.stream and "chat_stream" in self.routes.urls
-        return self.routes.url("chat_stream" if streams else facts.operation, model)
+        urls = self.routes.urls
+        operation = facts.operation if facts.operation in urls else SERVED_BY[facts.operation]
+        streams = facts.stream and operation == "chat" and "chat_stream" in urls
+        return self.routes.url("chat_stream" if streams else operation, model)
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +74,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     cache: bool = False
     """``cache: auto``: markers for the vendor's cache are set where the client set none."""
     transport: Transport = "pool"
-    ways: dict[tuple[str, Operation, bool, str], Way] = msgspec.field(default_factory=dict)
-    """Known by dialect, operation, streamed or not, and model."""
+    ways: dict[tuple[str, Operation, bool, str, str | None], Way] = msgspec.field(default_factory=dict)
+    """Known by dialect, operation, streamed or not, model, and how much is to be thought beside tools."""
 
     @property
     def vendor(self) -> Vendor:
@@ -81,28 +86,46 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         return self.faces[0].routes
 
     @property
-    def operations(self) -> frozenset[Operation]:
-        return frozenset(operation for face in self.faces for operation in face.routes.urls)
+    def urls(self) -> Mapping[str, str]:
+        """One for each operation: of several faces the first one's."""
+        return {
+            operation: face.routes.url(operation) for face in reversed(self.faces) for operation in face.routes.urls
+        }
 
-    def face(self, dialect: str, operation: Operation, model: str = "") -> Face:
-        """Which of them serves a request: one in the client's own dialect before all others.
+    @property
+    def operations(self) -> frozenset[str]:
+        """Those it has a URL for, and those that others of them serve."""
+        own = self.urls.keys()
+        return frozenset(own | {operation for operation, other in SERVED_BY.items() if other in own})
+
+    def face(self, dialect: str, operation: Operation, model: str = "", facts: Facts | None = None) -> Face:
+        """Which of them serves a request in this wire format: one that speaks it before all others.
 
         Raises ``KeyError`` when there is no such operation here.
         """
-        able = [face for face in self.faces if operation in face.routes.urls]
-        fitting = [face for face in able if not model or face.vendor.has(model)] or able
+        fitting = self._fitting(operation, model)
+        if not fitting and operation in SERVED_BY:
+            operation = SERVED_BY[operation]
+            fitting = self._fitting(operation, model)
         if not fitting:
             raise KeyError(operation)
-        return next((face for face in fitting if face.vendor.dialect == dialect), fitting[0])
+        if facts is not None:
+            fitting = [face for face in fitting if face.vendor.fits(facts, model)] or fitting
+        return next((face for face in fitting if face.vendor.speaks(operation) == dialect), fitting[0])
+
+    def _fitting(self, operation: Operation, model: str) -> list[Face]:
+        able = [face for face in self.faces if operation in face.routes.urls]
+        return [face for face in able if not model or face.vendor.has(model)] or able
 
     def way(self, dialect: str, facts: Facts, model: str) -> Way:
         """Raises ``KeyError`` as ``face`` does."""
-        key = (dialect, facts.operation, facts.stream, model)
+        thinking = str(facts.parameters.get("reasoning.level")) if facts.tools else None
+        key = (dialect, facts.operation, facts.stream, model, thinking)
         way = self.ways.get(key)
         if way is None:
             if len(self.ways) >= MOST_WAYS:
                 self.ways.clear()
-            face = self.face(dialect, facts.operation, model)
+            face = self.face(dialect, facts.operation, model, facts)
             url = face.url(facts, model)
             headers = joined((*BASE_HEADERS, *face.headers, *self.headers))
             way = Way(face=face, url=url, shown=shown_url(url), model=face.routes.deployed(model), headers=headers)

@@ -18,7 +18,6 @@ import msgspec
 from gateway import consulting, events
 from gateway.attempt import (
     DRAINED,
-    KEEPALIVE,
     STREAM_HEAD,
     Calling,
     Clocks,
@@ -30,15 +29,16 @@ from gateway.attempt import (
     add_up,
 )
 from gateway.chat import Facts, Usage
-from gateway.errors import Fault, FaultKind, SkeinError
+from gateway.errors import CallerError, Fault, FaultKind, SkeinError
 from gateway.provider import Provider
 from gateway.resilience import Resilience
 from gateway.resilience.failover import Attempt, Outcome, Policy, next_attempt
 from gateway.resilience.health import Health, Ticket
-from gateway.resilience.verdict import error_of, most_telling, retry_after_of, status_of
+from gateway.resilience.verdict import CALLERS, error_of, most_telling, retry_after_of, status_of
 from gateway.routing import Consult, Place, Plan, Target
 from gateway.strand import briefly
 from gateway.telling import Teller
+from gateway.tools import NO_CARE, Care, Unread
 from gateway.upstream import without_secrets
 
 
@@ -63,6 +63,8 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     sleep: Callable[[float], Awaitable[None]]
     jitter: Callable[[], float]
     windows: Callable[[Target], int | None]
+    care: Callable[[str | None, Target], Care] = lambda model, target: NO_CARE
+    """Model asked for (or None), target -> how its calls of tools are looked after."""
     content: bool = False
     """Telemetry was asked to carry what is said."""
 
@@ -127,6 +129,8 @@ class Story:
     async def answer(self) -> Answer:
         """Raises ``CallerError`` and ``OutOfOptions``; otherwise something is there for the client."""
         self.terms = terms = await self._admit()
+        if terms.facts.operation == "count_tokens":
+            return await self._counted()
         if not terms.facts.stream:
             opened = await self._answered()
             return Answer(status=200, headers=self._head(opened), body=opened.head)
@@ -137,20 +141,51 @@ class Story:
         self._head_is_out, self._opening = True, opened_or_not
         return Answer(status=200, headers=[*self.headers(None), *STREAM_HEAD], body=self._hand_on_later(self._opening))
 
+    async def _counted(self) -> Answer:
+        """1. Whoever serves the model counts. 2. It cannot be asked, or fails at it: an estimate, which says so."""
+        terms, dialect = self.terms, self.exchange.dialect
+        able = tuple(target for target in terms.plan.targets if self._counts(target))
+        if able:
+            self.terms = msgspec.structs.replace(terms, plan=msgspec.structs.replace(terms.plan, targets=able))
+            try:
+                opened = await self.until_one_answers()
+            except OutOfOptions as nobody:
+                if nobody.fault.kind in CALLERS:
+                    raise
+            else:
+                return Answer(status=200, headers=self._head(opened), body=opened.head)
+        from gateway.dialects.counting import estimated_answer
+
+        estimated = estimated_answer(dialect.FORMAT, self.exchange.body)
+        headers = [*self.headers(None), ("content-type", "application/json"), ("x-skein-estimated", "true")]
+        return Answer(status=200, headers=headers, body=estimated)
+
+    def _counts(self, target: Target) -> bool:
+        way = self.gateway.providers[target.provider].way(self.exchange.dialect.FORMAT, self.terms.facts, target.model)
+        return "count_tokens" in way.face.routes.urls
+
     async def _answered(self) -> Opened:
-        """1. A planner is asked first, and has questions: they are the answer. 2. There is a plan. 3. As asked."""
+        """1. A planner is asked first, and has questions: they are the answer. 2. There is a plan. 3. As asked.
+
+        Of an answer in which no calls of tools were found, an interpreter may have to say whether there are any.
+        """
         if (consult := self.terms.plan.consult) and (questions := await self._consult(consult)):
             self.opened = questions
             return questions
         if self.terms.plan.note is not None:
             self.terms = consulting.informed(self.terms, self.terms.plan.note)
-        return await self.until_one_answers()
+        opened = await self.until_one_answers()
+        if opened.unread is not None:
+            await self._interpret(opened, opened.unread)
+        return opened
 
     async def _admit(self) -> Terms:
         """What is asked for, and the plan for it. Raises ``CallerError``."""
         gateway, exchange = self.gateway, self.exchange
         clock, began = gateway.clock, gateway.clock()
         facts = exchange.dialect.peek(exchange.body, exchange.deployment or exchange.pin)
+        if exchange.streamed is not None:
+            facts = msgspec.structs.replace(facts, stream=exchange.streamed)
         if exchange.session is None and facts.session:
             exchange.session = f"{exchange.caller}:{facts.session}"
         self.terms = nothing_agreed(exchange, facts)
@@ -164,13 +199,23 @@ class Story:
         self._tell.planned(plan, planned)
         add_up(exchange.phases, "parse", read - began)
         add_up(exchange.phases, "route", planned - read)
-        policy = Policy(
+        deadline = None if exchange.timeout is None else self.began + exchange.timeout
+        return Terms(
+            exchange=exchange,
+            facts=facts,
+            plan=plan,
+            policy=self._policy(plan),
+            deadline=deadline,
+            care=lambda target: gateway.care(plan.model, target),
+        )
+
+    def _policy(self, plan: Plan) -> Policy:
+        gateway = self.gateway
+        return Policy(
             exchange=gateway.resilience(plan.model, plan.targets[0].provider),
             of=lambda target: gateway.resilience(plan.model, target.provider),
             jitter=gateway.jitter,
         )
-        deadline = None if exchange.timeout is None else self.began + exchange.timeout
-        return Terms(exchange=exchange, facts=facts, plan=plan, policy=policy, deadline=deadline)
 
     async def until_one_answers(self) -> Opened:
         """Raises ``OutOfOptions``."""
@@ -212,6 +257,33 @@ class Story:
         self.terms = msgspec.structs.replace(terms, plan=consulting.settled(terms.plan, told, opened))
         return opened if told.kind == "questions" else None
 
+    async def _interpret(self, opened: Opened, unread: Unread) -> None:
+        """An interpreter is asked as anybody is, what the answer means to call. If it fails, the answer stands."""
+        gateway, terms, history, began = self.gateway, self.terms, self.history, self.gateway.clock()
+        told: consulting.Interpreted = consulting.NOT_INTERPRETED
+        by: Opened | None = None
+        try:
+            self.terms, self.history = await self._interpreters(terms, opened, unread), []
+            by = await self._first_to_answer()
+            told = consulting.interpretation(unread, by, self.history, self.exchange.id)
+        except CallerError as error:
+            told = msgspec.structs.replace(told, why=error.code)
+        finally:
+            self.terms, self.history = terms, history
+        if by:
+            self._succeeded(by, gateway.clock())
+            await by.reply.close(linger=True)
+        unread.settle(told.calls)
+        self._tell.interpreted(opened, by, told, gateway.clock() - began)
+
+    async def _interpreters(self, terms: Terms, opened: Opened, unread: Unread) -> Terms:
+        """Raises ``CallerError``: the interpreter is not there."""
+        gateway, name = self.gateway, terms.care(opened.attempt.target).interpreter or ""
+        asking = consulting.interpreters_terms(terms, unread, name)
+        decided = await gateway.plan(asking.exchange, asking.facts)
+        plan = gateway.health.triage(decided, gateway.clock(), gateway.jitter)
+        return msgspec.structs.replace(asking, plan=plan, policy=self._policy(plan))
+
     def _next(self) -> Attempt | None:
         """The next attempt, unless the client's own deadline would pass before it could begin."""
         gateway, now = self.gateway, self.gateway.clock()
@@ -241,7 +313,7 @@ class Story:
         ticket = gateway.health.begin(
             target, provider.keys, began, retry=self._tried(target), streamed=self.terms.facts.stream
         )
-        keep = gateway.content or self.terms.planning or self.terms.policy.exchange.on_broken_stream == "resume"
+        keep = gateway.content or self.terms.aside or self.terms.policy.exchange.on_broken_stream == "resume"
         try:
             calling = Calling(self.terms, provider, attempt, ticket, gateway.means, resume, keep)
             call = await calling.prepare()
@@ -249,7 +321,7 @@ class Story:
                 return self._never_called(attempt, ticket, call)
             self._attempts += 1
             self._calling = attempt, ticket
-            self._tell.started(attempt, ticket, calling.way.shown, self.history, self.terms.planning)
+            self._tell.started(attempt, ticket, calling.way.shown, self.history, self.terms)
             reply = call if isinstance(call, Fault) else await calling.open(call)
         except BaseException:
             if self._calling is not None and self._calling[1] is ticket:
@@ -270,7 +342,7 @@ class Story:
                 ticket.keys.revive(ticket.key)
             return reply
         gateway.health.first_output(ticket, now)
-        if not self.terms.planning:
+        if not self.terms.aside:
             self._speaks(reply, now)
         return reply
 
@@ -320,20 +392,20 @@ class Story:
 
     async def _hand_on_later(self, opening: asyncio.Task[Opened]) -> AsyncGenerator[bytes, None]:
         """The client has waited long: comments until somebody answers, then the answer, or the error as an event."""
-        yield KEEPALIVE
+        yield self.exchange.dialect.KEEPALIVE
         async with aclosing(self._comments(opening)) as comments:
             async for comment in comments:
                 yield comment
         dialect = self.exchange.dialect
         if opening.cancelled():
             self.broken = DRAINED
-            yield dialect.error_frame(error_of(DRAINED, None, self.history, self.exchange.id))
+            yield dialect.error_frame(error_of(DRAINED, None, self.history, self.exchange.id), status_of(DRAINED), 0)
             return
         try:
             opened = opening.result()
         except OutOfOptions as nobody:
             self.broken = nobody.fault
-            yield dialect.error_frame(nobody.error)
+            yield dialect.error_frame(nobody.error, nobody.status, 0)
             return
         async with aclosing(self.hand_on(opened)) as chunks:
             async for chunk in chunks:
@@ -345,7 +417,7 @@ class Story:
             while not task.done():
                 await asyncio.wait({task}, timeout=self.terms.policy.exchange.keepalive or None)
                 if not task.done():
-                    yield KEEPALIVE
+                    yield self.exchange.dialect.KEEPALIVE
         finally:
             task.cancel()
 
@@ -373,7 +445,7 @@ class Story:
                 if self.terms.policy.exchange.on_broken_stream == "abort":
                     raise Aborted(fault.message)
                 error = error_of(fault, opened.attempt.target, self.history, self.exchange.id, broke=True)
-                yield self.exchange.dialect.error_frame(error)
+                yield self.exchange.dialect.error_frame(error, status_of(fault), opened.stream.place)
                 return
             self.opened = opened = resumed
 
@@ -398,6 +470,7 @@ class Story:
                     waited += now - handed
                 if fault:
                     fault = without_secrets(fault, opened.secrets, opened.url)
+                    self._tell.repaired(opened, now)
                     self._failed(opened.attempt, opened.ticket, fault, after_output=True, usage=opened.usage)
                     yield fault
                     return
@@ -411,6 +484,7 @@ class Story:
         """Only a text-only answer of which something was delivered goes on elsewhere."""
         facts, digest = self.terms.facts, opened.stream.digest
         plain = not (facts.tools or facts.structured or digest.tool) and facts.choices == 1
+        plain = plain and self.exchange.dialect.RESUMES
         wanted = self.terms.policy.exchange.on_broken_stream == "resume" and not self.cut_short
         return wanted and plain and bool("".join(digest.text))
 

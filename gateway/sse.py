@@ -91,8 +91,12 @@ class Splitter:
 
 
 def _frame(raw: bytes) -> Frame:
-    if raw.startswith(b"data: ") and raw.endswith(b"\n\n") and b"\n" not in raw[6:-2] and b"\r" not in raw:
-        return Frame(raw, raw[6:-2])
+    if raw.endswith(b"\n\n") and b"\r" not in raw:
+        if raw.startswith(b"data: ") and b"\n" not in raw[6:-2]:
+            return Frame(raw, raw[6:-2])
+        name, has_data, said = raw[:-2].partition(b"\ndata: ")
+        if name.startswith(b"event: ") and b"\n" not in name and b"\n" not in said:
+            return Frame(raw, said if has_data else None, name[7:])
     data: list[bytes] = []
     name = b""
     for line in _LINE.split(raw):

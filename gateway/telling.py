@@ -9,7 +9,7 @@ from typing import Literal
 from gateway import events
 from gateway.attempt import Exchange, Opened, Terms
 from gateway.chat import Called, Cost, Facts, Heard, Usage
-from gateway.consulting import Advised
+from gateway.consulting import Advised, Interpreted
 from gateway.errors import Fault
 from gateway.events import AttemptKind, Outcome, Spent
 from gateway.resilience.failover import Attempt
@@ -42,6 +42,7 @@ class Teller:
                 facts=facts,
                 caller=exchange.caller,
                 session=exchange.session,
+                parent=exchange.parent,
                 prompt=exchange.prompt,
                 body=exchange.body,
             )
@@ -60,7 +61,7 @@ class Teller:
             self._emit(crashed)
         self._emit(events.PlanMade(at=now, exchange_id=self._id, span=self._span, plan=plan))
 
-    def started(self, attempt: Attempt, ticket: Ticket, url: str, history: list[Past], planning: bool) -> None:
+    def started(self, attempt: Attempt, ticket: Ticket, url: str, history: list[Past], terms: Terms) -> None:
         """``history``: of the attempts at the same."""
         self._emit(
             events.AttemptStarted(
@@ -71,7 +72,7 @@ class Teller:
                 target=attempt.target,
                 url=url,
                 reason=attempt.reason,
-                kind="planner" if planning else _kind(ticket, history),
+                kind=_kind(ticket, history, terms),
                 delay=attempt.delay,
                 cause=_cause(history),
                 key=ticket.place,
@@ -102,8 +103,22 @@ class Teller:
             )
         )
 
+    def repaired(self, opened: Opened, now: float) -> None:
+        if repairs := opened.repairs:
+            self._emit(
+                events.ToolCallsRepaired(
+                    at=now,
+                    exchange_id=self._id,
+                    span=self._span,
+                    number=opened.attempt.number,
+                    target=opened.attempt.target,
+                    repairs=repairs,
+                )
+            )
+
     def succeeded(self, opened: Opened, now: float) -> None:
         attempt = opened.attempt
+        self.repaired(opened, now)
         spent = self._priced(attempt.target, opened.usage)
         self._spend(spent)
         self._heard = heard = self.heard(opened)
@@ -142,6 +157,8 @@ class Teller:
         )
 
     def abandoned(self, attempt: Attempt, ticket: Ticket, now: float, opened: Opened | None) -> None:
+        if opened and opened.ticket is ticket:
+            self.repaired(opened, now)
         spent = self._priced(attempt.target, opened.usage if opened and opened.ticket is ticket else None)
         self._spend(spent)
         self._emit(
@@ -169,6 +186,24 @@ class Teller:
                 target=target,
                 seconds=seconds,
                 why=told.why,
+            )
+        )
+
+    def interpreted(self, opened: Opened, by: Opened | None, told: Interpreted, seconds: float) -> None:
+        """``opened``: the answer it is about, with the calls in it."""
+        self._heard = self.heard(opened)
+        self._emit(
+            events.InterpreterAnswered(
+                at=self._clock(),
+                exchange_id=self._id,
+                span=self._span,
+                number=opened.attempt.number,
+                about=opened.attempt.target,
+                target=by.attempt.target if by else None,
+                repairs=told.repairs,
+                failed=told.failed,
+                why=told.why,
+                seconds=seconds,
             )
         )
 
@@ -270,7 +305,9 @@ def priced_once(cost: Pricing) -> Pricing:
     return priced
 
 
-def _kind(ticket: Ticket, history: list[Past]) -> AttemptKind:
+def _kind(ticket: Ticket, history: list[Past], terms: Terms) -> AttemptKind:
+    if terms.aside:
+        return "planner" if terms.planning else "interpreter"
     if ticket.probe:
         return "probe"
     return "primary" if not history else "retry" if ticket.retry else "fallback"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -33,6 +33,7 @@ from gateway.dialects.faults import garbled
 from gateway.dialects.glimpse import CallPart, Whole
 from gateway.errors import Fault, FaultKind
 from gateway.passing import Continuing, Digest
+from gateway.tools import Caring
 
 
 class Naming(msgspec.Struct, frozen=True):
@@ -70,20 +71,30 @@ class Transcoding:
         *,
         choices: int = 1,
         keep_text: bool = False,
+        caring: Caring | None = None,
     ) -> None:
-        self.digest = Digest(keep=keep_text)
+        """``caring`` looks after the calls of tools, where that is wanted."""
+        self.digest = Digest(keep=keep_text, repairs=caring.repairs if caring else [])
+        self._caring = caring
         self.fault: Fault | None = None
         self.done = False
         self.price: Callable[[Usage], float | None] = lambda usage: None
         self._decoder, self._encoder, self._naming = decoder, encoder, naming
         self._choices, self._keep_text = choices, keep_text
         self._closed = False
+        self._asks = caring is not None and caring.asks
+        self._last: Finished | None = None
+        """How it ended, while an interpreter is to be asked about it."""
 
     @property
     def complete(self) -> bool:
         """The vendor said it was done, or gave a finish reason for every choice that was asked for or begun."""
         reasons = self.digest.reasons
         return self.done or (len(reasons) >= self._choices and all(reasons.values()))
+
+    @property
+    def place(self) -> int:
+        return self._encoder.place
 
     def feed(self, chunk: bytes, now: float) -> bytes:
         self.digest.arrived(len(chunk), now)
@@ -92,6 +103,8 @@ class Transcoding:
     def end(self, now: float) -> bytes:
         """What is still to be handed on when the vendor has closed."""
         out = self._written(self._decoder.end(now))
+        if self._caring and not self.done and self.fault is None:
+            out += self._encoded(self._caring.end())
         if self.complete and self.fault is None:
             self.done = True
             out += self._close()
@@ -103,13 +116,44 @@ class Transcoding:
             if self.done or self.fault:
                 break
             self.digest.chunks += 1
+            out.append(self._encoded((event,) if self._caring is None else self._looked_after(self._caring, event)))
+        return b"".join(out) + (self._close() if self.done else b"")
+
+    def _encoded(self, events: Iterable[ChatEvent]) -> bytes:
+        out: list[bytes] = []
+        for event in events:
             seen = _NOTED[type(event)](self, event)
             if seen is not None:
                 out.append(self._encoder.feed(seen))
-        return b"".join(out) + (self._close() if self.done else b"")
+        return b"".join(out)
+
+    def _looked_after(self, caring: Caring, event: ChatEvent) -> Iterable[ChatEvent]:
+        """What is to be handed on of it now. What is held back is output, too: the vendor is not silent."""
+        if isinstance(event, Failed):
+            return (*caring.end(), event)
+        found = caring.feed(event)
+        if not found:
+            self._said()
+        return found
+
+    @property
+    def unread(self) -> str | None:
+        """What was said, where it may mean to call tools; its end is held back until it is ``settled``."""
+        return "".join(self.digest.text) if self._last and self.done and not self.fault else None
+
+    def settled(self, calls: Sequence[ToolCall]) -> bytes:
+        """What is still to be handed on: the calls, and the end."""
+        last, self._last = self._last, None
+        self._asks = False
+        events: list[ChatEvent] = []
+        for place, call in enumerate(calls):
+            events += (CallBegan(place, call.id, call.name), CallDelta(place, call.arguments))
+        if last:
+            events.append(Finished("tool_calls") if calls else last)
+        return self._encoded(events) + self._close()
 
     def _close(self) -> bytes:
-        if self._closed:
+        if self._closed or self._last:
             return b""
         self._closed = True
         usage = self.digest.usage
@@ -172,12 +216,15 @@ class Transcoding:
         # A finish without a word before it is an (empty) answer all the same.
         self._said()
         self.digest.reasons[event.choice] = event.reason
+        if self._asks and event.reason == "stop" and not self.digest.tool and self._choices == 1:
+            self._last = event
+            return None
         return event
 
     def _counted(self, event: Counted) -> ChatEvent | None:
         self.digest.progress += 1
         self.digest.usage = event.usage
-        return None
+        return event
 
     def _failed(self, event: Failed) -> ChatEvent | None:
         # After the end it changes nothing: the answer is whole.
@@ -220,6 +267,10 @@ class ContinuingTranscoded(Continuing):
         super().__init__(dialect, delivered, first, withhold_usage=withhold_usage)
         self._inner = inner
 
+    @property
+    def place(self) -> int:
+        return self._inner.place
+
     def feed(self, chunk: bytes, now: float) -> bytes:
         return self._through(self._inner.feed(chunk, now), now)
 
@@ -233,11 +284,19 @@ class ContinuingTranscoded(Continuing):
 
 
 def transcoded(
-    ingress: Ingress, answer: ChatResponse, naming: Naming, exchange_id: str, model: str, now: float
+    ingress: Ingress,
+    answer: ChatResponse,
+    naming: Naming,
+    exchange_id: str,
+    model: str,
+    now: float,
+    asked: bytes,
+    caring: Caring,
 ) -> tuple[bytes, Whole]:
     """A whole answer as the client reads it, and what is to be told of it."""
-    read = naming.of_answer(answer)
-    return ingress.encode_answer(read, id=exchange_id, model=model, created=int(now)), whole_of(read)
+    read = caring.answer(naming.of_answer(answer))
+    said = ingress.encode_answer(read, id=exchange_id, model=model, created=int(now), asked=asked)
+    return said, whole_of(read)._replace(repairs=tuple(caring.repairs))
 
 
 def ended_in_error(body: bytes) -> Fault:

@@ -64,3 +64,10 @@ def test_one_model_by_its_name():
     runtime = Runtime(parse(CONFIG, {}), None, {})
     runtime.listings.put("local", (Listed("new", 1000),))
     assert runtime.service.catalogue.model("local/new")["meta"] == {"n_ctx": 1000}
+
+
+def test_a_price_is_the_dearest_of_all_targets():
+    known = Runtime(parse(CONFIG, {}), None, {}).service.catalogue.price
+    assert known("openai/gpt-5") == (1.25e-6, 1e-5)
+    assert known("both") == known("o") == (2.5e-6, 1e-5)
+    assert known("unsure") is known("local/mine") is None

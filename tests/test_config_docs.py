@@ -16,7 +16,7 @@ from msgspec import NODEFAULT, inspect
 from gateway.config import environment, retries
 from gateway.config.environment import AZURE, GOOSE_LEAD, GOOSE_PLANNER, GOOSE_WORKER
 from gateway.config.loading import SECTIONS
-from gateway.config.settings import Model
+from gateway.config.settings import Model, Tools
 from gateway.routing.strategies import STRATEGIES
 from gateway.vendors import VENDORS
 
@@ -32,6 +32,7 @@ def settings(kind: inspect.Type, path: str) -> Iterator[tuple[str, str]]:
         case inspect.StructType(cls=cls) if cls is Model:
             yield f"{path}.strategy", "`priority`"
             yield f"{path}.resilience", "–"
+            yield from settings(inspect.type_info(Tools), f"{path}.tools")
             for strategy in STRATEGIES.values():
                 yield from settings(inspect.type_info(strategy), path)
         case inspect.StructType():
@@ -48,7 +49,7 @@ def settings(kind: inspect.Type, path: str) -> Iterator[tuple[str, str]]:
 
 def of_field(field: inspect.Field, path: str) -> Iterator[tuple[str, str]]:
     below = list(settings(field.type, path))
-    if not below or field.required:
+    if not below or field.required or field.default is False:
         yield path, default(field)
     yield from below
 

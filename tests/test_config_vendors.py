@@ -38,6 +38,7 @@ def urls(settings: config.Config, provider: str) -> dict[str, str]:
             "plain",
             {
                 "chat": "http://10.0.0.5:8000/v1/chat/completions",
+                "completions": "http://10.0.0.5:8000/v1/completions",
                 "models": "http://10.0.0.5:8000/v1/models",
                 "embeddings": "http://10.0.0.5:8000/v1/embeddings",
             },
@@ -46,15 +47,24 @@ def urls(settings: config.Config, provider: str) -> dict[str, str]:
             "pasted",
             {
                 "chat": "https://llm.example.com/team/v1/chat/completions",
+                "completions": "https://llm.example.com/team/v1/completions",
                 "models": "https://llm.example.com/team/v1/models",
                 "embeddings": "https://llm.example.com/team/v1/embeddings",
             },
         ),
-        ("versionless", {"chat": "https://other.example/chat", "models": "https://other.example/v1/models"}),
+        (
+            "versionless",
+            {
+                "chat": "https://other.example/chat",
+                "completions": "https://other.example/completions",
+                "models": "https://other.example/v1/models",
+            },
+        ),
         (
             "acme-eu",
             {
                 "chat": "https://eu.acme.example/api/chat/completions",
+                "completions": "https://eu.acme.example/api/completions",
                 "models": "https://eu.acme.example/api/models",
                 "embeddings": "https://eu.acme.example/api/embeddings",
             },
@@ -94,7 +104,9 @@ def test_data_becomes_the_struct_and_deltas_change_only_what_they_say() -> None:
         headers={"x-zone": "eu"},
         drop=frozenset({"logit_bias", "seed"}),
     )
-    assert made["openai"] == msgspec.structs.replace(VENDORS["openai"], headers={"x-cost-centre": "42"})
+    openai = VENDORS["openai"]
+    told, *faces = (msgspec.structs.replace(row, headers={"x-cost-centre": "42"}) for row in (openai, *openai.faces))
+    assert made["openai"] == msgspec.structs.replace(told, faces=tuple(faces))
     assert made["gcp"].locate is VENDORS["vertex"].locate
     assert {face.name for face in made["gcp"].faces} == {"gcp"}
     assert (made["signed"].auth, made["signed"].identity) == ("sigv4", "aws")
@@ -143,6 +155,7 @@ def test_key_is_asked_for_where_there_usually_is_one(said: str, required: bool) 
 def test_every_setting_of_a_vendor_is_the_field_of_that_name() -> None:
     """So that a field added to the struct is either configurable or left out knowingly."""
     code = {"name", "faces", "adapt", "unframe", "locate", "identity", "aliases", "base_env", "host_env"}
+    code |= {"embeds", "no_tools_while_thinking"}
     assert set(CustomVendor.__struct_fields__) - {"extends"} == set(Vendor.__struct_fields__) - code
 
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 import traceback
-import zlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 
 from gateway import events
 from gateway.access.keys import Caller
 from gateway.api.client import AsgiClient, Client
+from gateway.api.encodings import decompressed
+from gateway.api.fronts import Front
+from gateway.api.kept_responses import Going, Listener
 from gateway.api.replies import JSON, Headers, closes, refusal_headers, request_id, retry_after_headers, unauthorised
 from gateway.api.service import ManagedPrompt, Service
 from gateway.attempt import Exchange
-from gateway.dialects import Dialect
+from gateway.dialects import DIALECTS
 from gateway.errors import CallerError
-from gateway.patience import too_large
 from gateway.relay import Aborted, Answer, OutOfOptions, Story
 from gateway.resilience.verdict import error_of_caller
 from gateway.strand import in_task
@@ -32,6 +34,8 @@ CLIENT_CLOSED = 499
 MOST_HOPS = 8
 
 _FORWARDED = ("openai-beta", "idempotency-key")
+# For vendors of the client's own dialect: elsewhere they mean nothing, or something else.
+_OWN = ("anthropic-beta", "anthropic-version")
 _SESSIONS = (
     "x-skein-session",
     "thread-id",
@@ -45,21 +49,25 @@ _SESSIONS = (
 SUBAGENTS = ("x-claude-code-agent-id", "x-openai-subagent", "x-codex-parent-thread-id", "x-parent-session-id")
 
 # Most requests have none of these.
-_HEEDED = frozenset((*_FORWARDED, *_SESSIONS, *SUBAGENTS, "x-skein-model", "x-skein-timeout", "x-skein-no-fallback"))
+_HEEDED = frozenset(
+    (*_FORWARDED, *_OWN, *_SESSIONS, *SUBAGENTS, "x-skein-model", "x-skein-timeout", "x-skein-no-fallback")
+)
 
 
 class Passage:
     """One exchange with a client. Also an ASGI application, for those that come that way."""
 
-    def __init__(self, service: Service, dialect: Dialect) -> None:
-        self._service, self._dialect = service, dialect
+    def __init__(self, service: Service, front: Front) -> None:
+        self._service, self._front, self._dialect = service, front, DIALECTS[front.dialect]
+        self._kept = service.responses if front.keeps else None
+        self._going: Going | None = None
         self._story: Story | None = None
         self._started = False
         self._cut = False
         self._refusing = False
         # Seconds that were not the gateway's: the client took them to send its request, or others to give its prompt.
         self._waited = 0.0
-        self.id = ""
+        self.id = self._caller = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self.serve(AsgiClient(scope, receive, send))
@@ -164,10 +172,13 @@ class Passage:
             )
         clock, phases = service.gateway.clock, dict[str, float]()
         began = clock()
+        if self._front.asks_key and "x-goog-api-key" not in headers and "key=" in client.query:
+            headers["x-goog-api-key"] = parse_qs(client.query).get("key", [""])[-1]
         caller = service.doorkeeper.admit(headers)
         phases["auth"] = clock() - began
         if caller is None:
             raise unauthorised()
+        self._caller = caller.name
         hops = _hops(headers.get("x-skein-hops", ""))
         if hops >= MOST_HOPS:
             said = f"the request has passed {hops} gateways: a provider's base_url points back at the gateway"
@@ -183,6 +194,10 @@ class Passage:
             with self._waiting():
                 prompt = await self._prompt(headers)
             body = self._dialect.prepended(body, prompt.messages)
+        if self._kept:
+            with self._waiting():
+                self._going = await self._kept.going_on(body, caller.name)
+            body = self._going.body
         exchange = Exchange(
             id=self.id,
             dialect=self._dialect,
@@ -195,6 +210,7 @@ class Passage:
             forward=(("x-skein-hops", str(hops + 1)),),
             caller=caller.name,
             deployment=client.deployment,
+            streamed=client.streamed,
             allowed=caller.may_use,
             restricted=caller.models is not None,
         )
@@ -240,22 +256,37 @@ class Passage:
                 headers += retry_after_headers(nobody.retry_after)
             elif nobody.error["code"] in ("upstream_auth", "upstream_credit"):
                 headers.append(("x-should-retry", "false"))
-            await self._reply(nobody.status, headers, self._dialect.error_body(nobody.error))
+            await self._reply(nobody.status, headers, self._dialect.error_body(nobody.error, nobody.status))
             story.finish("error", nobody.status, fault=nobody.fault, code=nobody.error["code"])
             return
         if isinstance(answer.body, bytes):
-            await self._reply(answer.status, answer.headers, answer.body)
+            await self._reply(answer.status, answer.headers, self._noted(answer.body))
         else:
             await self._stream(answer, answer.body)
         story.finish("broken" if story.broken else "ok", answer.status)
 
     async def _stream(self, answer: Answer, body: AsyncGenerator[bytes, None]) -> None:
-        say = self._client.say
+        say, listener = self._client.say, Listener(self._going.previous) if self._going else None
+        framing = self._front.framed(self._client.query)
+        if framing:
+            answer.headers = [*(each for each in answer.headers if each[0] != "content-type")]
+            answer.headers.append(("content-type", framing.content_type))
         await self._begin(answer.status, answer.headers)
         async with aclosing(body) as chunks:
             async for chunk in chunks:
-                await say(chunk)
-        await self._client.end()
+                if listener:
+                    chunk = listener.feed(chunk)
+                await say(framing.feed(chunk) if framing else chunk)
+        if listener and listener.response and self._kept and self._going:
+            self._kept.keep(self._caller, self._going, listener.response)
+        await self._client.end(framing.end() if framing else b"")
+
+    def _noted(self, answer: bytes) -> bytes:
+        """A whole answer, which is kept where answers are."""
+        if self._kept and self._going:
+            answer = Listener(self._going.previous).named(answer)
+            self._kept.keep(self._caller, self._going, answer)
+        return answer
 
     async def _begin(self, status: int, headers: Headers, length: int | None = None, *, close: bool = False) -> None:
         self._started = True
@@ -271,7 +302,8 @@ class Passage:
     # After
 
     async def _refuse(self, error: CallerError) -> None:
-        body, close = self._dialect.error_body(error_of_caller(error, self.id)), closes(error) or not self._client.read
+        body = self._dialect.error_body(error_of_caller(error, self.id), error.status)
+        close = closes(error) or not self._client.read
         try:
             await self._reply(error.status, refusal_headers(error), body, close=close)
         finally:
@@ -302,11 +334,21 @@ def _go_on() -> None:
 def _heed(exchange: Exchange, headers: Mapping[str, str], caller: Caller) -> None:
     """What the headers want. Raises ``CallerError`` (400)."""
     exchange.forward = (*forwarded(headers), *exchange.forward)
+    exchange.own = tuple(forwarded(headers, _OWN))
     exchange.session = session_of(headers, caller)
     exchange.pin = headers.get("x-skein-model") or None
+    exchange.parent = parent_of(headers, caller)
     exchange.subagent = any(name in headers for name in SUBAGENTS)
     exchange.timeout = _timeout(headers.get("x-skein-timeout"))
     exchange.no_fallback = headers.get("x-skein-no-fallback", "").lower() in ("1", "true", "yes")
+
+
+def parent_of(headers: Mapping[str, str], caller: Caller) -> str | None:
+    """The session of whoever has started this agent, written as its own requests have it."""
+    named = headers.get("x-codex-parent-thread-id") or headers.get("x-parent-session-id")
+    if named is None and "x-claude-code-agent-id" in headers:
+        named = headers.get("x-claude-code-session-id")
+    return f"{caller.name}:{named[:256]}" if named else None
 
 
 def session_of(headers: Mapping[str, str], caller: Caller) -> str | None:
@@ -319,28 +361,9 @@ def session_of(headers: Mapping[str, str], caller: Caller) -> str | None:
     return f"{caller.name}:{headers[name][:256]}" + (f"/{agent[:64]}" if agent else "")
 
 
-def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
-    """The body without its ``content-encoding``. Raises ``CallerError`` (400, 413, 415)."""
-    if encoding.lower() in ("", "identity"):
-        return body
-    if encoding.lower() not in ("gzip", "deflate"):
-        said = f'content-encoding "{encoding[:40]}" is not understood; send gzip, deflate or none'
-        raise CallerError(415, "unsupported_encoding", said)
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    try:
-        plain = inflater.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise CallerError(400, "invalid_encoding", f"the body is not valid {encoding}: {error}") from None
-    if len(plain) > limit:
-        raise too_large(limit)
-    if not inflater.eof:
-        raise CallerError(400, "invalid_encoding", f"the body ends in the middle of its {encoding} data")
-    return plain
-
-
-def forwarded(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def forwarded(headers: Mapping[str, str], names: Sequence[str] = _FORWARDED) -> Iterator[tuple[str, str]]:
     """What goes on to the vendor; a value that no header may hold would be taken for a fault of the vendor's."""
-    for name in _FORWARDED:
+    for name in names:
         value = headers.get(name, "").strip()
         if value and value.isascii() and value.isprintable():
             yield name, value

@@ -22,6 +22,10 @@ class Client(Protocol):
     address: str | None
     deployment: str | None
     """The model that the path names."""
+    streamed: bool | None
+    """Whether the path asks for a stream; None: that is for the body to say."""
+    query: str
+    """Of the URL, as it came."""
     gone: bool
     read: bool
     """All of the request has been read."""
@@ -56,7 +60,9 @@ class AsgiClient:
         self.method, self.path = scope["method"], scope["path"]
         self.headers = lower(scope)
         self.address = (scope.get("client") or (None,))[0]
-        self.deployment = scope.get("skein.deployment")
+        self.deployment: str | None = scope.get("skein.deployment")
+        self.streamed: bool | None = scope.get("skein.streamed")
+        self.query = scope.get("query_string", b"").decode("latin-1")
         self.gone = self.read = self._told = False
         self._receive, self._send = receive, send
         self._task = asyncio.current_task()

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
+from litestar import Request
+
+from gateway.access.keys import Caller
 from gateway.api.inbound import foreign, is_local_host
-from gateway.api.replies import lower
+from gateway.api.replies import lower, unauthorised
 from gateway.api.service import Service
 from gateway.errors import CallerError
 
@@ -31,6 +34,18 @@ def require_operator(service: Service, scope: Mapping[str, Any]) -> None:
         remedy = "ask on the machine itself, or send access.admin_key as Authorization: Bearer or x-api-key"
         _refuse(f"{scope['path']} answers to its own machine only: {remedy}")
     _refuse(foreign(headers, "it answers to its own machine only"))
+
+
+def admitted(service: Service, request: Request[Any, Any, Any]) -> Caller:
+    """Who asks, outside of any exchange. Raises ``CallerError`` (401)."""
+    headers, keys = lower(request.scope), parse_qs(request.scope["query_string"].decode("latin-1")).get("key")
+    if keys:
+        # Google's clients may send their key so.
+        headers.setdefault("x-goog-api-key", keys[-1])
+    caller = service.doorkeeper.admit(headers)
+    if caller is None:
+        raise unauthorised()
+    return caller
 
 
 def refuse_foreign_page(scope: Mapping[str, Any]) -> None:

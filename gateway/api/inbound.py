@@ -10,18 +10,35 @@ from urllib.parse import quote, unquote, urlsplit
 
 from gateway.api.chat import Passage
 from gateway.api.client import Client
+from gateway.api.fronts import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    FRONTS,
+    GEMINI,
+    GEMINI_COUNT,
+    GEMINI_EMBED,
+    GEMINI_EMBED_MANY,
+    GEMINI_STREAM,
+    MESSAGES,
+    MESSAGES_COUNT,
+    OLLAMA_CHAT,
+    OLLAMA_EMBED,
+    OLLAMA_EMBED_ONE,
+    OLLAMA_GENERATE,
+    RESPONSES,
+    RESPONSES_COUNT,
+)
 from gateway.api.replies import lower, request_id, send_error
 from gateway.api.service import Service
-from gateway.dialects import DIALECTS
+from gateway.dialects import DIALECTS, Dialect
 from gateway.errors import CallerError, nearest
 from gateway.events import RequestTurnedAway
 
-CHAT = "/v1/chat/completions"
-EMBEDDINGS = "/v1/embeddings"
 MODELS = "/v1/models"
-
-EXCHANGES = {CHAT: "openai_chat", EMBEDDINGS: "openai_embeddings"}
-"""Route -> the dialect that is spoken there."""
+GEMINI_MODELS = "/v1beta/models"
+MODEL_INFO = "/model/info"
+OLLAMA_TAGS, OLLAMA_SHOW, OLLAMA_VERSION, OLLAMA_RUNNING = "/api/tags", "/api/show", "/api/version", "/api/ps"
 
 FEEDBACK = "/v1/feedback"
 METRICS = "/metrics"
@@ -29,23 +46,54 @@ REQUESTS, PROVIDERS, SWITCHES, EVENTS = "/admin/requests", "/admin/providers", "
 SESSIONS, SCORES = "/admin/sessions", "/admin/models"
 
 ROUTES = (
-    *(CHAT, EMBEDDINGS, MODELS, FEEDBACK),
+    *(*FRONTS, MODELS, GEMINI_MODELS, MODEL_INFO, OLLAMA_TAGS, OLLAMA_SHOW, OLLAMA_VERSION, OLLAMA_RUNNING, FEEDBACK),
     *("/health/live", "/health/ready", "/health/providers", METRICS, "/schema", "/"),
     *(REQUESTS, PROVIDERS, SWITCHES, EVENTS, SESSIONS, SCORES),
 )
-
-_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
-_ENDINGS = {"/chat/completions": CHAT, "/embeddings": EMBEDDINGS, "/models": MODELS}
-# Whatever stands before it is some base URL: /v1, /v1/v1, /openai/v1, /api/paas/v4, /engines/llama.cpp/v1, …
-_MODEL = re.compile(r"^(?:/[^/]+)*?/models/(.+)$")
-# Ids are whatever clients send: slashes in them are part of the name, encoded or not.
-_SESSION = re.compile(r"/+admin/+sessions/+([^/].*?)(/+model)?/*")
 
 
 class Route(NamedTuple):
     path: str
     deployment: str | None = None
-    """The model an Azure-shaped path names."""
+    """The model that the path names."""
+    streamed: bool | None = None
+    """Whether the path asks for a stream; None: that is for the body to say."""
+
+
+# What a path ends in decides. Whatever stands before it is some base URL: /v1, /v1/v1, /openai/v1, /api/paas/v4,
+# /engines/llama.cpp/v1, /openai/v1/openai/deployments/NAME, … Longer endings stand before those they end in.
+ENDINGS: Mapping[str, str] = {
+    "/chat/completions": CHAT,
+    "/completions": COMPLETIONS,
+    "/responses/input_tokens": RESPONSES_COUNT,
+    "/responses": RESPONSES,
+    "/messages/count_tokens": MESSAGES_COUNT,
+    "/messages": MESSAGES,
+    "/v1beta/models": GEMINI_MODELS,
+    "/models": MODELS,
+    "/model/info": MODEL_INFO,
+    "/api/embeddings": OLLAMA_EMBED_ONE,
+    "/embeddings": EMBEDDINGS,
+    "/invocations": CHAT,
+    **{path: path for path in (OLLAMA_CHAT, OLLAMA_GENERATE, OLLAMA_EMBED)},
+    **{path: path for path in (OLLAMA_TAGS, OLLAMA_SHOW, OLLAMA_VERSION, OLLAMA_RUNNING)},
+}
+METHODS: Mapping[str, Route] = {
+    "generateContent": Route(GEMINI, streamed=False),
+    "streamGenerateContent": Route(GEMINI_STREAM, streamed=True),
+    "countTokens": Route(GEMINI_COUNT),
+    "embedContent": Route(GEMINI_EMBED),
+    "batchEmbedContents": Route(GEMINI_EMBED_MANY),
+}
+"""Of Gemini's models: /v1beta/models/NAME:generateContent, and the like of Vertex."""
+
+# Where the path names a model: Azure's deployments, Databricks' endpoints.
+_DEPLOYMENT = re.compile(r"/(?:deployments|serving-endpoints)/([^/]+)/")
+_METHOD = re.compile(r"/(?:models|tunedModels)/(.+)(?::|%3A)([A-Za-z]+)$")
+_MODEL = re.compile(r"^(?:/[^/]+)*?(/v1beta)?/models/(.+)$")
+_RESPONSE = re.compile(r"^(?:/[^/]+)*?/responses/([^/]+)(/input_items)?$")
+# Ids are whatever clients send: slashes in them are part of the name, encoded or not.
+_SESSION = re.compile(r"/+admin/+sessions/+([^/].*?)(/+model)?/*")
 
 
 def normalise(path: str) -> Route | None:
@@ -59,12 +107,16 @@ def normalise(path: str) -> Route | None:
         return Route(path)
     if path.startswith(f"{REQUESTS}/"):
         return Route(unquote(path))
-    for ending, route in _ENDINGS.items():
+    if (called := _METHOD.search(path)) and called[2] in METHODS:
+        return METHODS[called[2]]._replace(deployment=unquote(called[1]))
+    for ending, route in ENDINGS.items():
         if path.endswith(ending):
             named = _DEPLOYMENT.search(path)
-            return Route(route, unquote(named[1]) if named and route != MODELS else None)
+            return Route(route, unquote(named[1]) if named and route in FRONTS else None)
+    if kept := _RESPONSE.match(path):
+        return Route(f"{RESPONSES}/{kept[1]}{kept[2] or ''}")
     if match := _MODEL.match(path):
-        return Route(f"{MODELS}/{unquote(match[1])}")
+        return Route(f"{GEMINI_MODELS if match[1] else MODELS}/{unquote(match[2])}")
     return None
 
 
@@ -110,7 +162,8 @@ _LOCAL = re.compile(r"localhost|127(?:\.\d+){3}|::1|[\w.-]+\.localhost", re.IGNO
 
 def nearest_route(path: str) -> str:
     """The route a mistyped path may have meant; chat, if it is like none of them."""
-    return next(iter(nearest(path, (route for route in ROUTES if route != "/"), 1)), CHAT)
+    begun = next((route for route in ROUTES if len(path) > 1 and route.startswith(f"{path.rstrip('/')}/")), None)
+    return begun or next(iter(nearest(path, (route for route in ROUTES if route != "/"), 1)), CHAT)
 
 
 class Inbound:
@@ -122,38 +175,56 @@ class Inbound:
     def hot(self, client: Client) -> Coroutine[Any, Any, None] | None:
         """Serves an exchange, ahead of ASGI; None: it is none, or there is something about it to be looked at."""
         route = _known(client.path)
-        dialect = DIALECTS.get(EXCHANGES.get(route.path, "")) if route else None
+        front = FRONTS.get(route.path) if route else None
         service = self.service
-        if route is None or dialect is None or service.draining:
+        if route is None or front is None or service.draining:
             return None
         if service.local_only and foreign(client.headers):
             return None
-        client.path, client.deployment = route
-        return Passage(service, dialect).serve(client)
+        client.path, client.deployment, client.streamed = route
+        return Passage(service, front).serve(client)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         # The raw path: a %2F inside a deployment's name separates nothing.
-        route = normalise(scope["raw_path"].decode("ascii", "replace"))
-        headers = lower(scope)
-        if self.service.local_only and (why := foreign(headers)):
-            name = request_id(headers)
-            error = CallerError(403, "foreign_request", why, type="permission_error", origin="gateway")
-            at = self.service.gateway.clock()
-            self.service.emit(RequestTurnedAway(at=at, exchange_id=name, code=error.code))
-            await send_error(send, error, name)
+        path = scope["raw_path"].decode("ascii", "replace")
+        route, headers = normalise(path), lower(scope)
+        name, error = request_id(headers), self._refused(scope, route, headers)
+        if error:
+            await send_error(send, error, name, tongue(path, headers))
             return
         if route is None:
-            await self._unknown(scope, send)
             return
-        scope["path"], scope["raw_path"] = route.path, route.path.encode()
-        scope["skein.deployment"] = route.deployment
+        # The server itself looks at what it was asked: a copy.
+        scope = {**scope, "path": route.path, "raw_path": route.path.encode()}
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"
+        scope["skein.deployment"], scope["skein.streamed"] = route.deployment, route.streamed
         await self.app(scope, receive, send)
 
-    async def _unknown(self, scope: Any, send: Any) -> None:
-        path = scope["path"][:200]
-        said = f"{scope['method']} {path} is not served here; the nearest route is {nearest_route(path)}"
-        error = CallerError(404, "unknown_path", said, origin="gateway")
-        await send_error(send, error, request_id(lower(scope)))
+    def _refused(self, scope: Any, route: Route | None, headers: Mapping[str, str]) -> CallerError | None:
+        if self.service.local_only and (why := foreign(headers)):
+            error = CallerError(403, "foreign_request", why, type="permission_error", origin="gateway")
+            at = self.service.gateway.clock()
+            self.service.emit(RequestTurnedAway(at=at, exchange_id=request_id(headers), code=error.code))
+            return error
+        method, path = scope["method"], scope["path"][:200]
+        if route is None:
+            said = f"{method} {path} is not served here; the nearest route is {nearest_route(path)}"
+            return CallerError(404, "unknown_path", said, origin="gateway")
+        if headers.get("upgrade", "").lower() == "websocket":
+            # Codex goes on by POST at once when it hears this status, and after seven tries when it hears others.
+            said = f"{path} is not served over a WebSocket: send it as POST"
+            return CallerError(426, "websocket_unsupported", said, origin="gateway")
+        return None
+
+
+def tongue(path: str, headers: Mapping[str, str]) -> Dialect:
+    """The dialect in which an error is told to whoever calls this, right or wrong."""
+    if "anthropic-version" in headers or "/messages" in path:
+        return DIALECTS["anthropic_messages"]
+    if "/v1beta/" in path or "x-goog-api-key" in headers:
+        return DIALECTS["gemini"]
+    return DIALECTS["ollama_chat" if path.startswith("/api/") and path in ENDINGS else "openai_chat"]

@@ -8,8 +8,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
+from gateway.dialects import Dialect
 from gateway.errors import CallerError
 from gateway.resilience.verdict import error_of_caller
 
@@ -65,14 +64,9 @@ def retry_after_headers(seconds: float) -> Headers:
     return [("retry-after", str(math.ceil(seconds))), ("retry-after-ms", str(math.ceil(seconds * 1000)))]
 
 
-async def send_json(send: Any, status: int, headers: Headers, body: Any, request: str) -> None:
-    """A whole JSON reply."""
-    said = msgspec.json.encode(body)
-    head = encoded([*headers, JSON, ("content-length", str(len(said)))], request)
-    await send({"type": "http.response.start", "status": status, "headers": head})
+async def send_error(send: Any, error: CallerError, request: str, dialect: Dialect) -> None:
+    """An error outside of any exchange."""
+    said = dialect.error_body(error_of_caller(error, request), error.status)
+    head = encoded([*closing_headers(error), JSON, ("content-length", str(len(said)))], request)
+    await send({"type": "http.response.start", "status": error.status, "headers": head})
     await send({"type": "http.response.body", "body": said})
-
-
-async def send_error(send: Any, error: CallerError, request: str) -> None:
-    """An error outside of any exchange, in OpenAI's words (the dialect of whoever has none)."""
-    await send_json(send, error.status, closing_headers(error), {"error": error_of_caller(error, request)}, request)

@@ -4,41 +4,48 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Litestar, MediaType, Request, Response, get, post, route
+import msgspec
+from litestar import Litestar, MediaType, Request, Response, delete, get, post, route
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath
 
 from gateway import __version__
-from gateway.access.keys import Caller
 from gateway.api.chat import Passage
+from gateway.api.fronts import CHAT, COMPLETIONS, EMBEDDINGS, FRONTS, MESSAGES, RESPONSES, Front
+from gateway.api.guard import admitted
 from gateway.api.inbound import (
-    CHAT,
-    EMBEDDINGS,
     EVENTS,
-    EXCHANGES,
     FEEDBACK,
     METRICS,
     MODELS,
     PROVIDERS,
     REQUESTS,
+    ROUTES,
     SCORES,
     SESSIONS,
     SWITCHES,
     nearest_route,
+    tongue,
 )
+from gateway.api.models import models
 from gateway.api.operator import operator
 from gateway.api.replies import JSON, closing_headers, lower, request_id, unauthorised
 from gateway.api.service import Service
-from gateway.dialects import DIALECTS
 from gateway.errors import CallerError
 from gateway.resilience.verdict import error_of_caller
 
 
 def build_routes(service: Service, lifespan: list[Any]) -> Litestar:
     return Litestar(
-        route_handlers=[*exchanges(service), *models(service), *health(service), *operator(service)],
+        route_handlers=[
+            *exchanges(service),
+            *responses(service),
+            *models(service),
+            *health(service),
+            *operator(service),
+        ],
         lifespan=lifespan,
         exception_handlers={HTTPException: _http_error, CallerError: _caller_error},
         openapi_config=OpenAPIConfig(
@@ -53,54 +60,38 @@ def build_routes(service: Service, lifespan: list[Any]) -> Litestar:
 
 
 def exchanges(service: Service) -> list[Any]:
-    chat_dialect, embeddings_dialect = DIALECTS[EXCHANGES[CHAT]], DIALECTS[EXCHANGES[EMBEDDINGS]]
-
-    @post(CHAT, status_code=200, summary="Chat completion", description=_AS_OPENAI.format("chat/create"))
-    async def chat() -> Passage:
-        return Passage(service, chat_dialect)
-
-    @post(EMBEDDINGS, status_code=200, summary="Embeddings", description=_AS_OPENAI.format("embeddings/create"))
-    async def embeddings() -> Passage:
-        return Passage(service, embeddings_dialect)
-
-    return [chat, embeddings]
+    return [_exchange(service, path, front) for path, front in FRONTS.items()]
 
 
-_AS_OPENAI = "Request and answer as in https://platform.openai.com/docs/api-reference/{}"
+def _exchange(service: Service, path: str, front: Front) -> Any:
+    @post(path, status_code=200, summary=front.summary, description=f"Request and answer as in {front.docs}")
+    async def exchange() -> Passage:
+        return Passage(service, front)
+
+    return exchange
 
 
-def models(service: Service) -> list[Any]:
-    def admitted(request: Request[Any, Any, Any]) -> Caller:
-        caller = service.doorkeeper.admit(lower(request.scope))
-        if caller is None:
-            raise unauthorised()
-        service.catalogue.refresh()
-        return caller
+def responses(service: Service) -> list[Any]:
+    """Those that are kept for the requests that refer to them."""
 
-    def may_use(caller: Caller, name: str) -> bool:
-        return caller.may_use(name, service.catalogue.resolved(name))
+    @get(RESPONSES + "/{name:str}", summary="A response that is kept")
+    async def show(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
+        return Response(
+            await service.responses.response(admitted(service, request).name, name), media_type=MediaType.JSON
+        )
 
-    @get(MODELS, summary="The models on offer")
-    async def list_models(request: Request[Any, Any, Any]) -> dict[str, Any]:
-        caller = admitted(request)
-        entries = [each for each in service.catalogue.models() if may_use(caller, each["id"])]
-        return {"object": "list", "data": entries}
+    @get(RESPONSES + "/{name:str}/input_items", summary="What its request said")
+    async def inputs(request: Request[Any, Any, Any], name: FromPath[str]) -> dict[str, Any]:
+        items = await service.responses.inputs(admitted(service, request).name, name)
+        said = [msgspec.json.decode(item) for item in items]
+        return {"object": "list", "data": said, "first_id": None, "last_id": None, "has_more": False}
 
-    @get(MODELS + "/{name:path}", summary="One model, by any name that resolves")
-    async def show_model(request: Request[Any, Any, Any], name: FromPath[str]) -> dict[str, Any]:
-        caller = admitted(request)
-        entry = service.catalogue.model(name.lstrip("/"))
-        if not may_use(caller, entry["id"]):
-            raise CallerError(
-                404,
-                "model_not_found",
-                f'there is no model "{entry["id"]}" for this key',
-                param="model",
-                origin="gateway",
-            )
-        return entry
+    @delete(RESPONSES + "/{name:str}", status_code=200, summary="Forgets a response")
+    async def forget(request: Request[Any, Any, Any], name: FromPath[str]) -> dict[str, Any]:
+        await service.responses.forget(admitted(service, request).name, name)
+        return {"id": name, "object": "response", "deleted": True}
 
-    return [list_models, show_model]
+    return [show, inputs, forget]
 
 
 def health(service: Service) -> list[Any]:
@@ -122,24 +113,30 @@ def health(service: Service) -> list[Any]:
 
     @route("/", http_method=["GET", "HEAD"], media_type=MediaType.JSON, summary="What this is")
     async def index() -> dict[str, str]:
-        return {
-            "name": "skein",
-            "version": __version__,
-            "chat": CHAT,
-            "embeddings": EMBEDDINGS,
-            "models": MODELS,
-            "feedback": FEEDBACK,
-            "schema": "/schema",
-            "metrics": METRICS,
-            "requests": REQUESTS,
-            "providers": PROVIDERS,
-            "switches": SWITCHES,
-            "sessions": SESSIONS,
-            "scores": SCORES,
-            "events": EVENTS,
-        }
+        return {"name": "skein", "version": __version__, **PATHS}
 
     return [live, ready, providers, index]
+
+
+_NAMED = {
+    "chat": CHAT,
+    "responses": RESPONSES,
+    "messages": MESSAGES,
+    "completions": COMPLETIONS,
+    "embeddings": EMBEDDINGS,
+    "models": MODELS,
+    "feedback": FEEDBACK,
+    "schema": "/schema",
+    "metrics": METRICS,
+    "requests": REQUESTS,
+    "providers": PROVIDERS,
+    "switches": SWITCHES,
+    "sessions": SESSIONS,
+    "scores": SCORES,
+    "events": EVENTS,
+}
+PATHS = {**_NAMED, **{path.strip("/"): path for path in ROUTES if path != "/" and path not in _NAMED.values()}}
+"""What there is, for whoever looks at the front door."""
 
 
 def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
@@ -157,6 +154,8 @@ def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respon
 
 
 def _caller_error(request: Request[Any, Any, Any], error: CallerError) -> Response[Any]:
-    request_name = request_id(lower(request.scope))
-    headers = dict([*closing_headers(error), JSON, ("x-request-id", request_name)])
-    return Response({"error": error_of_caller(error, request_name)}, status_code=error.status, headers=headers)
+    headers = lower(request.scope)
+    name = request_id(headers)
+    said = tongue(request.scope["path"], headers).error_body(error_of_caller(error, name), error.status)
+    told = dict([*closing_headers(error), JSON, ("x-request-id", name)])
+    return Response(said, status_code=error.status, headers=told, media_type=JSON[1])

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import msgspec
 
 from gateway.access.keys import Doorkeeper
+from gateway.api.kept_responses import KeptResponses
+from gateway.api.listings_shown import Price
 from gateway.chat import Prompt
 from gateway.events import FeedbackGiven, Observer
 from gateway.relay import Gateway
@@ -33,6 +35,9 @@ class Catalogue(Protocol):
 
     def model(self, name: str) -> dict[str, Any]:
         """One entry, by any name that resolves. Raises ``CallerError`` (404)."""
+
+    def price(self, name: str) -> Price | None:
+        """Dollars per token: the highest that a model on offer may cost. Raises ``CallerError`` (404)."""
 
     def refresh(self) -> None:
         """Asks for listings in the background when they are old. Never waits."""
@@ -123,6 +128,7 @@ class Service(msgspec.Struct, kw_only=True):
     """The share of traces that is recorded, where the client has not decided."""
     prompts: Prompts | None = None
     pins: Pins
+    responses: KeptResponses
     running: set[Running] = msgspec.field(default_factory=set)
     empty: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     """Set when the last exchange has left."""

@@ -251,11 +251,11 @@ def _timeout(said: str | None) -> float | None:
 
 def _target(runtime: Runtime, admitted: Admitted, target: Target) -> dict[str, Any]:
     provider, facts = runtime.gateway.providers[target.provider], admitted.facts
-    face = provider.face(admitted.exchange.dialect.NAME, facts.operation, target.model)
+    face = provider.face(admitted.exchange.dialect.FORMAT, facts.operation, target.model, facts)
     return {
         "target": str(target),
         "vendor": face.vendor.title,
-        "dialect": face.vendor.dialect if facts.operation == "chat" else admitted.exchange.dialect.NAME,
+        "dialect": face.vendor.speaks(facts.operation),
         "url": shown_url(face.url(facts, target.model)),
         "window": runtime.gateway.windows(target),
         "settings": _settings(runtime.gateway.resilience(admitted.plan.model, target.provider), only=SETTINGS),

@@ -229,6 +229,7 @@ def _models(models: Mapping[str, Model], names: Names, found: Findings) -> None:
         _model_name(name, names, found)
     for name, model in models.items():
         _references(model.strategy, child("models", name), names, found)
+        _interpreter(model, child("models", name), names, found)
     for cycle in _cycles(models):
         circle = " -> ".join([*cycle, cycle[0]])
         found.add(child("models", cycle[0]), f"leads back to itself: {circle}", "break the circle")
@@ -243,6 +244,12 @@ def _model_name(name: str, names: Names, found: Findings) -> None:
         found.add(where, f"would hide the target {quoted(name)} of the provider {provider}", "choose another name")
     elif name != "*" and "*" in name:
         found.add(where, "only * alone stands for every other name", "use aliases for patterns")
+
+
+def _interpreter(model: Model, path: str, names: Names, found: Findings) -> None:
+    name = model.tools.care.interpreter if model.tools else None
+    if name is not None and not names.leads_to_target(name):
+        found.add(f"{path}.tools.shim.interpreter", why_not(name, names), names.remedy(name))
 
 
 def _references(strategy: Strategy, path: str, names: Names, found: Findings) -> None:

@@ -15,7 +15,7 @@ from msgspec import inspect
 from gateway.config import strategies
 from gateway.config.findings import Enough, Findings, child, either, item, listed, quoted
 from gateway.config.reading import UNUSABLE, Node
-from gateway.config.settings import Model, is_secret
+from gateway.config.settings import Model, Tools, is_secret
 from gateway.errors import did_you_mean
 from gateway.resilience import Resilience
 from gateway.units import parse_duration, parse_size
@@ -60,7 +60,7 @@ def _struct(node: Node, kind: inspect.StructType, path: str, found: Findings) ->
 
 
 def _model(node: Node, path: str, found: Findings) -> Any:
-    """A name, a list of names, or the strategy's settings with ``strategy`` and ``resilience`` beside them."""
+    """A name, a list of names, or the strategy's settings with those of every model (``BESIDE``) among them."""
     match node.value:
         case str():
             return _model(Node({"targets": Node([node], node.line)}, node.line), path, found)
@@ -73,12 +73,18 @@ def _model(node: Node, path: str, found: Findings) -> Any:
             return WRONG
     kind = _kind(given.pop("strategy", Node("priority")), child(path, "strategy"), found)
     resilience = _part(given.pop("resilience", Node({})), Resilience, child(path, "resilience"), found)
+    tools = fit_struct(given.pop("tools"), Tools, child(path, "tools"), found) if "tools" in given else None
     if kind is WRONG:
         return WRONG
     strategy = _strategy(Node(given, node.line), kind, path, found)
     if strategy is WRONG:
         return WRONG
-    return Model(strategy=strategy, kind=kind, resilience={} if resilience is WRONG else resilience)
+    return Model(
+        strategy=strategy,
+        kind=kind,
+        resilience={} if resilience is WRONG else resilience,
+        tools=None if tools is WRONG else tools,
+    )
 
 
 def _strategy(node: Node, kind: str, path: str, found: Findings) -> Any:
@@ -241,13 +247,17 @@ def _union(node: Node, kind: inspect.UnionType, path: str, found: Findings) -> A
     if node.value is None and len(members) < len(kind.types):
         return None
     if len(members) > 1:
-        # A text or a mapping: what was written says which is meant.
+        # A text, a truth or a mapping: what was written says which is meant.
         members = [member for member in members if _looks_like(node, member)]
     return fit(node, members[0], path, found) if members else _misfit(node, kind, path, found)
 
 
 def _looks_like(node: Node, kind: inspect.Type) -> bool:
-    return isinstance(node.value, dict) if isinstance(kind, inspect.StructType) else isinstance(node.value, str)
+    if isinstance(kind, inspect.StructType):
+        return isinstance(node.value, dict)
+    if isinstance(kind, inspect.BoolType):
+        return isinstance(node.value, bool) or node.filled
+    return isinstance(node.value, str)
 
 
 def _misfit(node: Node, kind: inspect.Type, path: str, found: Findings, remedy: str = "") -> Any:

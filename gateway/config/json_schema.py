@@ -14,7 +14,7 @@ from msgspec import NODEFAULT, inspect
 
 from gateway.config import strategies
 from gateway.config.loading import SECTIONS
-from gateway.config.settings import Model
+from gateway.config.settings import Model, Tools
 from gateway.resilience import Resilience
 from gateway.units import DURATION_PATTERN, SIZE_PATTERN
 
@@ -76,14 +76,15 @@ def _default(field: inspect.Field) -> Schema:
 
 
 def _model() -> Schema:
-    """A name, a list of names, or a strategy's settings with ``strategy`` and ``resilience`` beside them."""
+    """A name, a list of names, or a strategy's settings with ``strategy``, ``resilience`` and ``tools`` beside them."""
     text: Schema = {"type": "string", "minLength": 1}
     whole = [text, {"type": "array", "items": text, "minItems": 1}]
     return {"anyOf": [*whole, *(_strategy(name) for name in strategies.known())]}
 
 
 def _strategy(name: str) -> Schema:
-    made = _settings(strategies.known()[name], {"strategy": {"const": name}, "resilience": RESILIENCE})
+    beside = {"strategy": {"const": name}, "resilience": RESILIENCE, "tools": schema_of(inspect.type_info(Tools))}
+    made = _settings(strategies.known()[name], beside)
     if name == "priority":
         return made
     return made | {"required": ["strategy", *made.get("required", [])]}

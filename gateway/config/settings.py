@@ -12,6 +12,7 @@ from msgspec import inspect
 from gateway.dialects.words import Words
 from gateway.resilience import BreakerSettings, Resilience, SpikeSettings
 from gateway.routing import Strategy, Target
+from gateway.tools import NO_CARE, Care
 from gateway.units import Duration, Size
 from gateway.vendors import VENDORS
 from gateway.vendors.vendor import Account, Auth, Vendor
@@ -21,6 +22,9 @@ Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 
 Overrides = Annotated[dict[str, Any], msgspec.Meta(extra={"part_of": Resilience})]
 """Some settings of ``Resilience``: only what was said, already checked and in seconds."""
+
+MOST_CARED = 10_000
+"""Targets come from clients, too, and are as many as they like."""
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -195,12 +199,38 @@ class CustomVendor(msgspec.Struct, frozen=True, kw_only=True):
     """Its id in the price table that comes along."""
 
 
+class Shim(msgspec.Struct, frozen=True, kw_only=True):
+    """For models that cannot be told of tools."""
+
+    interpreter: str | None = None
+    """The model that reads calls out of an answer in which none are found: a name of `models`, or a target. Such
+    answers are held back until it has answered. Left out: they stay text."""
+
+
+class Tools(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model's calls of tools are looked after."""
+
+    repair: bool = False
+    """Whether names and arguments are put right before the client sees them: JSON that is none, values of another type
+    than the tool's schema wants. What is in doubt stays as it came. Calls are held back until the answer is whole."""
+    shim: bool | Shim = False
+    """Whether tools are told in the instructions and their calls read out of the answer's text, for models that cannot
+    be told of tools otherwise. `{interpreter: NAME}`: and by another model where none are found."""
+
+    @property
+    def care(self) -> Care:
+        shim = self.shim if isinstance(self.shim, Shim) else Shim()
+        return Care(self.repair, bool(self.shim), shim.interpreter)
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A public name and the strategy behind it. In a file the strategy's settings stand beside ``strategy``."""
 
     strategy: Strategy
     kind: str = "priority"
     resilience: Overrides = {}
+    tools: Tools | None = None
+    """None: as the model says that it leads to."""
 
 
 class Logs(msgspec.Struct, frozen=True, kw_only=True):
@@ -338,6 +368,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Path -> the variable its value is from; what was written as it stands is not here."""
     merged: dict[tuple[str | None, str], Resilience] = {}
     """Answers of ``resilience_for``, kept."""
+    cared: dict[tuple[str | None, Target], Care] = {}
+    """Answers of ``care_for``, kept: those for what the configuration names."""
 
     def __repr__(self) -> str:
         return f"Config(source={self.source!r}, providers={list(self.providers)}, models={list(self.models)})"
@@ -355,6 +387,36 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         if provider in self.providers:
             self.merged[model, provider] = settings
         return settings
+
+    def care_for(self, model: str | None, target: Target) -> Care:
+        """How this target's calls are looked after for whoever asks for the model: as the model says, else as the
+        first of those says that it leads to and that leads to the target."""
+        if model not in self.models or not any(each.tools for each in self.models.values()):
+            return NO_CARE
+        key = (model, target)
+        if key not in self.cared:
+            if len(self.cared) >= MOST_CARED:
+                self.cared.clear()
+            self.cared[key] = self._tools_for(model, str(target)) or NO_CARE
+        return self.cared[key]
+
+    def _tools_for(self, name: str, target: str) -> Care | None:
+        """None: nobody on the way says anything."""
+        model = self.models[name]
+        if model.tools is not None:
+            return model.tools.care
+        for reference in model.strategy.references():
+            reference = reference if reference in self.models else self.aliases.get(reference, reference)
+            if reference in self.models and self._leads_to(reference, target):
+                found = self._tools_for(reference, target)
+                if found is not None:
+                    return found
+        return None
+
+    def _leads_to(self, name: str, target: str) -> bool:
+        """Circles of models are a problem, and none come here."""
+        references = self.models[name].strategy.references()
+        return target in references or any(self._leads_to(each, target) for each in references if each in self.models)
 
     def breaker_for(self, target: Target) -> BreakerSettings:
         """For one target, whoever asks: a breaker is shared by all models that lead to it."""

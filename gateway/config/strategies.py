@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GROUP = "skein.strategies"
 """The entry points that are strategies: each a struct of settings with the methods of ``gateway.routing.Strategy``."""
 
-BESIDE = ("strategy", "resilience")
+BESIDE = ("strategy", "resilience", "tools")
 """What stands beside a strategy's settings in a file."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

@@ -1,328 +1,38 @@
-"""Anthropic's Messages, spoken to vendors: https://platform.claude.com/docs/en/api/messages."""
+"""Anthropic's Messages, spoken by clients and to vendors: https://platform.claude.com/docs/en/api/messages"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import msgspec
-
-from gateway.chat import (
-    Began,
-    CallBegan,
-    CallDelta,
-    ChatEvent,
-    ChatResponse,
-    Choice,
-    Counted,
-    Damaged,
-    Ended,
-    Failed,
-    Finished,
-    FinishReason,
-    Part,
-    Reasoning,
-    ReasoningDelta,
-    ReasoningSealed,
-    Refusal,
-    RefusalDelta,
-    Text,
-    TextDelta,
-    ToolCall,
-    Usage,
-)
+from gateway.dialects.anthropic_answer import Decoder as Decoder
+from gateway.dialects.anthropic_answer import decode_answer as decode_answer
+from gateway.dialects.anthropic_answer import stream_decoder as stream_decoder
+from gateway.dialects.anthropic_asked import decode_request as decode_request
+from gateway.dialects.anthropic_clearing import cleared as cleared
+from gateway.dialects.anthropic_conversation import conversation as conversation
+from gateway.dialects.anthropic_passing import CLOSING as CLOSING
+from gateway.dialects.anthropic_passing import KEEPALIVE as KEEPALIVE
+from gateway.dialects.anthropic_passing import OPERATION as OPERATION
+from gateway.dialects.anthropic_passing import RESUMES as RESUMES
+from gateway.dialects.anthropic_passing import error_body as error_body
+from gateway.dialects.anthropic_passing import error_frame as error_frame
+from gateway.dialects.anthropic_passing import glimpse as glimpse
+from gateway.dialects.anthropic_passing import peek as peek
+from gateway.dialects.anthropic_passing import read_whole as read_whole
+from gateway.dialects.anthropic_passing import rewrite as rewrite
+from gateway.dialects.anthropic_passing import skim as skim
+from gateway.dialects.anthropic_passing import spoken as spoken
+from gateway.dialects.anthropic_planning import noted as noted
+from gateway.dialects.anthropic_planning import planning as planning
+from gateway.dialects.anthropic_planning import prepended as prepended
 from gateway.dialects.anthropic_request import encode_request as encode_request
-from gateway.dialects.faults import garbled, read_error_object
-from gateway.dialects.framed import FramedDecoder
-from gateway.dialects.usage import count
-from gateway.errors import Fault
-from gateway.sse import Frame
+from gateway.dialects.anthropic_told import encode_answer as encode_answer
+from gateway.dialects.anthropic_told import stream_encoder as stream_encoder
+from gateway.dialects.anthropic_turns import SIGNED as SIGNED
+from gateway.dialects.money import with_cost as with_cost
+from gateway.dialects.unresumed import continuation as continuation
+from gateway.dialects.unresumed import identity as identity
+from gateway.dialects.unresumed import restamp as restamp
+from gateway.dialects.unresumed import without_usage as without_usage
 
 NAME = "anthropic_messages"
-SIGNED = "anthropic"
+FORMAT = NAME
 REFERS = ("https://", "http://")
-
-# Answer ---------------------------------------------------------------------------------------------------------------
-
-
-class _OutputDetails(msgspec.Struct):
-    thinking_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    output_tokens_details: _OutputDetails | None = None
-
-
-class _Block(msgspec.Struct):
-    type: str = ""
-    id: str | None = None
-    name: str | None = None
-    input: msgspec.Raw = msgspec.Raw(b"")
-    text: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    data: str | None = None
-
-
-class _StopDetails(msgspec.Struct):
-    explanation: str | None = None
-
-
-class _Answer(msgspec.Struct):
-    type: str = ""
-    id: str | None = None
-    model: str | None = None
-    content: list[_Block] | None = None
-    stop_reason: str | None = None
-    stop_details: _StopDetails | None = None
-    usage: _Usage | None = None
-    error: msgspec.Raw = msgspec.Raw(b"")
-
-
-_answer = msgspec.json.Decoder(_Answer)
-
-_REASONS: Mapping[str, FinishReason] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
-
-
-def decode_answer(body: bytes, now: float) -> ChatResponse | Fault:
-    """Blocks of tools that ran at the vendor, and citations, are passed over."""
-    try:
-        answer = _answer.decode(body)
-        if answer.content is None or answer.type == "error":
-            said = msgspec.json.decode(body)
-            if answer.type == "error" or bytes(answer.error) not in (b"", b"null"):
-                return read_error_object(said, body, now)
-            return garbled("the answer has no content", body)
-    except (ValueError, RecursionError) as error:
-        return garbled(f"the answer is not a message: {error}", body)
-    parts = [part for block in answer.content if (part := _part(block)) is not None]
-    explanation = answer.stop_details.explanation if answer.stop_details else None
-    if answer.stop_reason == "refusal" and explanation:
-        parts.append(Refusal(explanation))
-    called = any(isinstance(part, ToolCall) for part in parts)
-    return ChatResponse(
-        id=answer.id or "",
-        model=answer.model or "",
-        choices=(Choice(tuple(parts), _reason(answer.stop_reason, called)),),
-        usage=_counted(answer.usage) if answer.usage else None,
-    )
-
-
-def _part(block: _Block) -> Part | None:
-    if block.type == "text":
-        return Text(block.text) if block.text else None
-    if block.type == "tool_use":
-        arguments = bytes(block.input).decode(errors="replace")
-        return ToolCall(block.id or "", block.name or "", "{}" if arguments in ("", "null") else arguments)
-    return _thought(block.thinking or "", block.signature, block.data) if block.type in _THOUGHTS else None
-
-
-_THOUGHTS = ("thinking", "redacted_thinking")
-
-
-def _thought(text: str, signature: str | None, data: str | None) -> Reasoning | None:
-    """A text alone was signed by nobody: compatible vendors think without signatures."""
-    if not (text or signature or data):
-        return None
-    return Reasoning(text, signature or None, data or None, SIGNED if signature or data else None)
-
-
-def _reason(said: str | None, called: bool) -> FinishReason | None:
-    if said is None:
-        return None
-    reason = _REASONS.get(said, "stop")
-    # Clients look for calls by this word; compatible vendors say end_turn of anything.
-    return "tool_calls" if called and reason == "stop" else reason
-
-
-def _counted(usage: _Usage) -> Usage:
-    # Anthropic counts cache reads and writes outside input_tokens; the hub, inside. Thinking is inside output.
-    read, written = count(usage.cache_read_input_tokens), count(usage.cache_creation_input_tokens)
-    details = usage.output_tokens_details
-    return Usage(
-        input_tokens=count(usage.input_tokens) + read + written,
-        output_tokens=count(usage.output_tokens),
-        cached_tokens=read,
-        cache_write_tokens=written,
-        reasoning_tokens=count(details.thinking_tokens) if details else 0,
-    )
-
-
-# Stream ---------------------------------------------------------------------------------------------------------------
-
-
-class _Delta(msgspec.Struct):
-    type: str = ""
-    text: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    partial_json: str | None = None
-    stop_reason: str | None = None
-    stop_details: _StopDetails | None = None
-
-
-class _Event(msgspec.Struct):
-    type: str = ""
-    index: int = 0
-    delta: _Delta | None = None
-    content_block: _Block | None = None
-    message: _Answer | None = None
-    usage: _Usage | None = None
-
-
-_event = msgspec.json.Decoder(_Event)
-
-
-class _Open:
-    """A block that has begun. ``place``: of a tool call; None for everything else."""
-
-    __slots__ = ("begun", "data", "place", "said", "signature", "thoughts")
-
-    def __init__(self, place: int | None = None, begun: str = "") -> None:
-        self.place, self.begun, self.said = place, begun, False
-        self.thoughts: list[str] | None = None
-        self.signature: str | None = None
-        self.data: str | None = None
-
-
-class Decoder(FramedDecoder):
-    """One stream."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._open: dict[int, _Open] = {}
-        self._calls = 0
-        self._usage = _Usage()
-
-    def read(self, frames: list[Frame], now: float) -> list[ChatEvent]:
-        out: list[ChatEvent] = []
-        for frame in frames:
-            data = frame.data
-            if not data:
-                continue
-            if data == b"[DONE]":  # compatible vendors close as OpenAI does
-                out.append(Ended())
-                continue
-            try:
-                event = _event.decode(data)
-                read = _READ.get(event.type or frame.name.decode())
-                if read is not None:
-                    read(self, event, out)
-                elif event.type == "error" or frame.name == b"error" or b'"error"' in data:
-                    self._failed(data, now, out)
-            except (ValueError, RecursionError):
-                out.append(Damaged())
-        return out
-
-    def _began(self, event: _Event, out: list[ChatEvent]) -> None:
-        message = event.message or _Answer()
-        out.append(Began(message.id or "", message.model or ""))
-        self._count(message.usage, out)
-
-    def _count(self, usage: _Usage | None, out: list[ChatEvent]) -> None:
-        """Counts are cumulative and said in pieces; vendors that know the input only at the end begin with 0."""
-        if usage is None:
-            return
-        known = self._usage
-        for name in ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"):
-            setattr(known, name, getattr(usage, name) or getattr(known, name))
-        known.output_tokens_details = usage.output_tokens_details or known.output_tokens_details
-        out.append(Counted(_counted(known)))
-
-    def _block_began(self, event: _Event, out: list[ChatEvent]) -> None:
-        block = event.content_block or _Block()
-        self._sealed(event.index, out)
-        if block.type == "text":
-            if block.text:
-                out.append(TextDelta(block.text))
-        elif block.type == "tool_use":
-            # The input begins as {} and comes in fragments; compatible vendors send it whole right here.
-            begun = bytes(block.input).decode(errors="replace").strip()
-            self._open[event.index] = _Open(self._calls, "" if begun == "null" else begun)
-            out.append(CallBegan(self._calls, block.id or "", block.name or ""))
-            self._calls += 1
-        elif block.type in _THOUGHTS:
-            opened = self._open[event.index] = _Open()
-            opened.thoughts, opened.data = [], block.data
-            opened.signature = block.signature
-            if block.thinking:
-                opened.thoughts.append(block.thinking)
-                out.append(ReasoningDelta(block.thinking))
-
-    def _block_went_on(self, event: _Event, out: list[ChatEvent]) -> None:
-        delta = event.delta
-        if delta is None:
-            return
-        if delta.type == "text_delta":
-            if delta.text:
-                out.append(TextDelta(delta.text))
-        elif (opened := self._open.get(event.index)) is None:
-            return  # of a tool that runs at the vendor, or of a kind nobody knows yet
-        elif opened.place is not None:
-            if delta.partial_json:
-                opened.said = True
-                out.append(CallDelta(opened.place, delta.partial_json))
-        elif opened.thoughts is not None:
-            if delta.thinking:
-                opened.thoughts.append(delta.thinking)
-                out.append(ReasoningDelta(delta.thinking))
-            if delta.signature:
-                opened.signature = (opened.signature or "") + delta.signature
-
-    def _block_ended(self, event: _Event, out: list[ChatEvent]) -> None:
-        self._sealed(event.index, out)
-
-    def _sealed(self, index: int, out: list[ChatEvent]) -> None:
-        opened = self._open.pop(index, None)
-        if opened is None:
-            return
-        if opened.place is not None:
-            if not opened.said:
-                out.append(CallDelta(opened.place, opened.begun or "{}"))
-        elif thought := _thought("".join(opened.thoughts or ()), opened.signature, opened.data):
-            out.append(ReasoningSealed(thought))
-
-    def _finished(self, event: _Event, out: list[ChatEvent]) -> None:
-        self._count(event.usage, out)
-        delta = event.delta
-        if delta is None or delta.stop_reason is None:
-            return
-        for index in tuple(self._open):
-            self._sealed(index, out)
-        if delta.stop_reason == "refusal" and delta.stop_details and delta.stop_details.explanation:
-            out.append(RefusalDelta(delta.stop_details.explanation))
-        out.append(Finished(_reason(delta.stop_reason, self._calls > 0) or "stop"))
-
-    def _ended(self, event: _Event, out: list[ChatEvent]) -> None:
-        out.append(Ended())
-
-    def _failed(self, data: bytes, now: float, out: list[ChatEvent]) -> None:
-        said: Any = msgspec.json.decode(data)
-        if isinstance(said, dict) and (said.get("error") or said.get("type") == "error"):
-            out.append(Failed(read_error_object(said, data, now)))
-
-
-_READ: Mapping[str, Callable[[Decoder, _Event, list[ChatEvent]], None]] = {
-    "message_start": Decoder._began,
-    "content_block_start": Decoder._block_began,
-    "content_block_delta": Decoder._block_went_on,
-    "content_block_stop": Decoder._block_ended,
-    "message_delta": Decoder._finished,
-    "message_stop": Decoder._ended,
-}
-
-
-def stream_decoder() -> Decoder:
-    return Decoder()

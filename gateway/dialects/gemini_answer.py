@@ -39,7 +39,7 @@ from gateway.sse import Frame
 # The wire -------------------------------------------------------------------------------------------------------------
 
 
-class _Call(msgspec.Struct, gc=False):
+class MadeCall(msgspec.Struct, gc=False):
     name: str | None = None
     args: msgspec.Raw = msgspec.Raw(b"")
     id: str | None = None
@@ -50,21 +50,21 @@ class _Data(msgspec.Struct, gc=False, rename="camel"):
     data: str | None = None
 
 
-class _Part(msgspec.Struct, rename="camel"):
+class AnsweredPart(msgspec.Struct, rename="camel"):
     """Code that ran at Google's, and kinds we do not know, are passed over."""
 
     text: str | None = None
     thought: bool | None = None
     thought_signature: str | None = None
-    function_call: _Call | None = None
+    function_call: MadeCall | None = None
     inline_data: _Data | None = None
 
 
 class _Content(msgspec.Struct):
-    parts: list[_Part] | None = None
+    parts: list[AnsweredPart] | None = None
 
 
-class _Candidate(msgspec.Struct, rename="camel"):
+class Candidate(msgspec.Struct, rename="camel"):
     content: _Content | None = None
     finish_reason: str | None = None
     finish_message: Any = None
@@ -91,8 +91,8 @@ class _Feedback(msgspec.Struct, rename="camel"):
     block_reason: Any = None
 
 
-class _Answer(msgspec.Struct, rename="camel"):
-    candidates: list[_Candidate] | None = None
+class Answer(msgspec.Struct, rename="camel"):
+    candidates: list[Candidate] | None = None
     prompt_feedback: _Feedback | None = None
     usage_metadata: _Usage | None = None
     model_version: str | None = None
@@ -105,10 +105,10 @@ class _Answer(msgspec.Struct, rename="camel"):
         return not self.candidates and bool(self.prompt_feedback and self.prompt_feedback.block_reason)
 
 
-_decoder = msgspec.json.Decoder(_Answer)
+_decoder = msgspec.json.Decoder(Answer)
 
 
-def _decoded(data: bytes) -> _Answer:
+def read_answer(data: bytes) -> Answer:
     """Raises ``ValueError`` or ``RecursionError``."""
     try:
         return _decoder.decode(data)
@@ -151,12 +151,12 @@ BROKEN = frozenset(
 )
 
 
-def _finish(reason: str, called: bool) -> FinishReason:
+def finish_of(reason: str, called: bool) -> FinishReason:
     meant = FINISH_REASONS.get(reason, "stop")
     return "tool_calls" if called and meant == "stop" else meant
 
 
-def _broken(candidate: _Candidate, said: bool) -> Fault | None:
+def came_to_nothing(candidate: Candidate, said: bool) -> Fault | None:
     """``OTHER`` is a fault where nothing was said."""
     reason = candidate.finish_reason
     if reason in BROKEN or (reason == "OTHER" and not said):
@@ -167,7 +167,7 @@ def _broken(candidate: _Candidate, said: bool) -> Fault | None:
     return None
 
 
-def _usage(said: _Usage) -> Usage:
+def usage_of(said: _Usage) -> Usage:
     """Thoughts are beside the candidates' tokens, cached ones inside the prompt's."""
     thoughts = _count(said.thoughts_token_count)
     return Usage(
@@ -190,13 +190,13 @@ def _audio(details: list[_Tokens] | None) -> int:
     return sum(_count(each.token_count) for each in details if each.modality == "AUDIO")
 
 
-def _arguments(call: _Call) -> str:
+def arguments_of(call: MadeCall) -> str:
     args = bytes(call.args)
     # Raw: nobody has looked whether it is UTF-8.
     return msgspec.json.format(args, indent=-1).decode(errors="replace") if args.startswith(b"{") else "{}"
 
 
-def _text(part: _Part) -> str:
+def text_of(part: AnsweredPart) -> str:
     """What a part says; made media as a Markdown link, which is all that a text can hold of it."""
     if part.text:
         return part.text
@@ -213,10 +213,10 @@ class Ids:
     def __init__(self) -> None:
         self._seed = b""
 
-    def begin(self, answer: _Answer, raw: bytes) -> None:
+    def begin(self, answer: Answer, raw: bytes) -> None:
         self._seed = self._seed or (answer.response_id or "").encode() or sha256(raw).digest()
 
-    def of(self, call: _Call, choice: int, place: int) -> str:
+    def of(self, call: MadeCall, choice: int, place: int) -> str:
         return call.id or "call_" + sha256(b"%b.%d.%d" % (self._seed, choice, place)).hexdigest()[:24]
 
 
@@ -225,11 +225,11 @@ class Ids:
 
 def decode_answer(body: bytes, now: float) -> ChatResponse | Fault:
     try:
-        answer = _decoded(body)
-        if _given(answer.error):
+        answer = read_answer(body)
+        if given(answer.error):
             return read_error_object(msgspec.json.decode(answer.error), body, now)
     except (ValueError, RecursionError) as error:
-        return _unreadable(error, body, now)
+        return unreadable(error, body, now)
     if not answer.candidates and not answer.is_blocked:
         return garbled("the answer has no candidates", body)
     ids = Ids()
@@ -237,20 +237,20 @@ def decode_answer(body: bytes, now: float) -> ChatResponse | Fault:
     choices = []
     for place, candidate in enumerate(answer.candidates or ()):
         parts = tuple(_parts(candidate, place, ids))
-        if fault := _broken(candidate, bool(parts)):
+        if fault := came_to_nothing(candidate, bool(parts)):
             return fault
         called = any(isinstance(part, ToolCall) for part in parts)
-        reason = _finish(candidate.finish_reason, called) if candidate.finish_reason else None
+        reason = finish_of(candidate.finish_reason, called) if candidate.finish_reason else None
         choices.append(Choice(parts, reason, _logprobs(candidate)))
     return ChatResponse(
         id=answer.response_id or "",
         model=answer.model_version or "",
         choices=tuple(choices) or (Choice((), "content_filter"),),
-        usage=_usage(answer.usage_metadata) if answer.usage_metadata else None,
+        usage=usage_of(answer.usage_metadata) if answer.usage_metadata else None,
     )
 
 
-def _parts(candidate: _Candidate, choice: int, ids: Ids) -> Iterator[Part]:
+def _parts(candidate: Candidate, choice: int, ids: Ids) -> Iterator[Part]:
     thoughts: list[str] = []
     calls = 0
     for part in (candidate.content and candidate.content.parts) or ():
@@ -264,10 +264,10 @@ def _parts(candidate: _Candidate, choice: int, ids: Ids) -> Iterator[Part]:
             yield _sealed(thoughts)
         if part.function_call and part.function_call.name:
             call = part.function_call
-            yield ToolCall(ids.of(call, choice, calls), call.name or "", _arguments(call), signature)
+            yield ToolCall(ids.of(call, choice, calls), call.name or "", arguments_of(call), signature)
             calls += 1
             continue
-        if text := _text(part):
+        if text := text_of(part):
             yield Text(text)
         if signature:
             yield Reasoning(signature=signature, format=SIGNED)
@@ -295,9 +295,9 @@ class _Logprobs(msgspec.Struct, rename="camel"):
     top_candidates: list[_Top] | None = None
 
 
-def _logprobs(candidate: _Candidate) -> dict[str, Any] | None:
+def _logprobs(candidate: Candidate) -> dict[str, Any] | None:
     """As OpenAI tells them."""
-    if not _given(candidate.logprobs_result):
+    if not given(candidate.logprobs_result):
         return None
     try:
         said = msgspec.json.decode(candidate.logprobs_result, type=_Logprobs)
@@ -369,12 +369,12 @@ class Decoder(FramedDecoder):
         if data.strip() == b"[DONE]":  # some proxies add it
             return
         try:
-            answer = _decoded(data)
-            if _given(answer.error):
+            answer = read_answer(data)
+            if given(answer.error):
                 events.append(Failed(read_error_object(msgspec.json.decode(answer.error), data, now)))
                 return
         except (ValueError, RecursionError):
-            fault = _error_of(data, now)
+            fault = error_in(data, now)
             events.append(Failed(fault) if fault else Damaged())
             return
         if not self._began and (answer.response_id or answer.model_version or answer.candidates):
@@ -387,9 +387,9 @@ class Decoder(FramedDecoder):
             self._runs.setdefault(0, _Run()).finished = True
             events.append(Finished("content_filter"))
         if answer.usage_metadata:
-            events.append(Counted(_usage(answer.usage_metadata)))
+            events.append(Counted(usage_of(answer.usage_metadata)))
 
-    def _candidate(self, candidate: _Candidate, choice: int, events: list[ChatEvent]) -> None:
+    def _candidate(self, candidate: Candidate, choice: int, events: list[ChatEvent]) -> None:
         run = self._runs.get(choice)
         if run is None:
             run = self._runs[choice] = _Run()
@@ -399,12 +399,12 @@ class Decoder(FramedDecoder):
             return
         self._seal(run, choice, events)
         run.finished = True
-        if fault := _broken(candidate, run.said):
+        if fault := came_to_nothing(candidate, run.said):
             events.append(Failed(fault))
         else:
-            events.append(Finished(_finish(candidate.finish_reason, run.calls > 0), choice))
+            events.append(Finished(finish_of(candidate.finish_reason, run.calls > 0), choice))
 
-    def _part(self, part: _Part, run: _Run, choice: int, events: list[ChatEvent]) -> None:
+    def _part(self, part: AnsweredPart, run: _Run, choice: int, events: list[ChatEvent]) -> None:
         signature = part.thought_signature
         if part.thought:
             if part.text:
@@ -418,10 +418,10 @@ class Decoder(FramedDecoder):
             self._seal(run, choice, events)
             run.said = True
             events.append(CallBegan(run.calls, self._ids.of(call, choice, run.calls), call.name, signature, choice))
-            events.append(CallDelta(run.calls, _arguments(call), choice))
+            events.append(CallDelta(run.calls, arguments_of(call), choice))
             run.calls += 1
             return
-        if text := _text(part):
+        if text := text_of(part):
             self._seal(run, choice, events)
             run.said = True
             events.append(TextDelta(text, choice))
@@ -441,11 +441,11 @@ def stream_decoder() -> Decoder:
 # Faults ---------------------------------------------------------------------------------------------------------------
 
 
-def _given(raw: msgspec.Raw) -> bool:
+def given(raw: msgspec.Raw) -> bool:
     return bytes(raw) not in (b"", b"null", b"{}", b"[]")
 
 
-def _error_of(data: bytes, now: float) -> Fault | None:
+def error_in(data: bytes, now: float) -> Fault | None:
     """An error in a shape of its own: bare, or the one element of an array."""
     try:
         said = msgspec.json.decode(mended(data))
@@ -456,5 +456,5 @@ def _error_of(data: bytes, now: float) -> Fault | None:
     return read_error_object(said, data, now) if isinstance(said, dict) and said.get("error") else None
 
 
-def _unreadable(error: Exception, body: bytes, now: float) -> Fault:
-    return _error_of(body, now) or garbled(f"the answer is not one of Gemini's: {error}", body)
+def unreadable(error: Exception, body: bytes, now: float) -> Fault:
+    return error_in(body, now) or garbled(f"the answer is not one of Gemini's: {error}", body)

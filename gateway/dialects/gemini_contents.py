@@ -237,7 +237,7 @@ class Conversation:
         return {}
 
     def _call(self, call: ToolCall) -> Content:
-        function: Content = {"name": self._names.of(call.name), "args": _arguments(call.arguments)}
+        function: Content = {"name": self._names.of(call.name), "args": as_arguments(call.arguments)}
         if call.id:
             function["id"] = call.id
         return {"functionCall": function, **({"thoughtSignature": call.signature} if call.signature else {})}
@@ -257,7 +257,7 @@ def _sign_text(parts: list[Content], signature: str) -> None:
         parts.insert(place, {"text": "", "thoughtSignature": signature})
 
 
-def _arguments(text: str) -> dict[str, Any]:
+def as_arguments(text: str) -> dict[str, Any]:
     """An object, whatever the model wrote."""
     try:
         said = msgspec.json.decode(text) if text.strip() else {}
@@ -326,7 +326,12 @@ _YOUTUBE = re.compile(r"https?://(?:(?:www|m|music)\.)?(?:youtube\.com|youtu\.be
 
 def guessed(uri: str, modality: Modality) -> str:
     """A MIME type has to be said: by the name, else the usual one of its kind."""
+    return mime_type_of(uri) or _USUAL[modality]
+
+
+def mime_type_of(uri: str) -> str | None:
+    """As the name has it."""
     if _YOUTUBE.match(uri):
         return "video/mp4"
     name = uri.partition("?")[0].partition("#")[0].rpartition("/")[2]
-    return _MIME_TYPES.get(name.rpartition(".")[2].lower(), _USUAL[modality]) if "." in name else _USUAL[modality]
+    return _MIME_TYPES.get(name.rpartition(".")[2].lower()) if "." in name else None

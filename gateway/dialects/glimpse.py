@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from gateway.chat import Kept, Reasoning, Usage
+from gateway.chat import Kept, Reasoning, Repaired, Usage
 from gateway.errors import Fault
 
 
@@ -57,6 +57,7 @@ class Whole(NamedTuple):
     thoughts: tuple[Reasoning, ...] = ()
     signatures: Mapping[str, str] = {}
     """A call's id -> its own signature."""
+    repairs: tuple[Repaired, ...] = ()
 
     def kept(self) -> Iterator[tuple[str, Kept]]:
         """For each tool call what was thought before it, by the call's id."""

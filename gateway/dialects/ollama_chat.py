@@ -1,48 +1,62 @@
-"""Ollama's own chat, for what its OpenAI-compatible half cannot be told: https://docs.ollama.com/api/chat."""
+"""Ollama's own chat, for clients and for vendors: https://docs.ollama.com/api/chat.
+
+Inside the gateway its lines are events of an event stream, one each: ``Lines`` makes them so, ``api.framing`` lines.
+"""
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any
 
 import msgspec
 
 from gateway.abilities import Abilities
 from gateway.chat import (
-    Began,
     Blob,
-    CallBegan,
-    CallDelta,
-    ChatEvent,
     ChatRequest,
-    ChatResponse,
-    Choice,
-    Counted,
-    Damaged,
     Encoded,
-    Ended,
-    Failed,
-    Finished,
-    FinishReason,
     Message,
+    Operation,
     Part,
     Reasoning,
-    ReasoningDelta,
-    ReasoningSealed,
     Refusal,
     Text,
-    TextDelta,
     Tool,
     ToolCall,
     ToolCallResponse,
-    Usage,
 )
-from gateway.dialects.faults import garbled, read_error_object
-from gateway.dialects.mending import mended
-from gateway.dialects.usage import count
-from gateway.errors import Fault
+from gateway.dialects.ollama_answer import decode_answer as decode_answer
+from gateway.dialects.ollama_answer import stream_decoder as stream_decoder
+from gateway.dialects.ollama_asked import cleared as cleared
+from gateway.dialects.ollama_asked import continuation as continuation
+from gateway.dialects.ollama_asked import conversation as conversation
+from gateway.dialects.ollama_asked import decode_request as decode_request
+from gateway.dialects.ollama_asked import peek as peek
+from gateway.dialects.ollama_passing import Lines as Lines
+from gateway.dialects.ollama_passing import glimpse as glimpse
+from gateway.dialects.ollama_passing import identity as identity
+from gateway.dialects.ollama_passing import read_whole as read_whole
+from gateway.dialects.ollama_passing import restamp as restamp
+from gateway.dialects.ollama_passing import rewrite as rewrite
+from gateway.dialects.ollama_passing import spoken as spoken
+from gateway.dialects.ollama_planning import noted as noted
+from gateway.dialects.ollama_planning import planning as planning
+from gateway.dialects.ollama_planning import prepended as prepended
+from gateway.dialects.ollama_told import encode_answer as encode_answer
+from gateway.dialects.ollama_told import error_body as error_body
+from gateway.dialects.ollama_told import error_frame as error_frame
+from gateway.dialects.ollama_told import object_in
+from gateway.dialects.ollama_told import stream_encoder as stream_encoder
+from gateway.dialects.unresumed import without_usage as without_usage
+from gateway.dialects.unstreamed import skim as skim
+from gateway.dialects.unstreamed import with_cost as with_cost
 
 NAME = "ollama_chat"
+OPERATION: Operation = "chat"
+FORMAT = NAME
+RESUMES = True
+CLOSING = b""
+KEEPALIVE = b""
+"""Every line must be an answer's: clients parse an empty one, too."""
 SIGNED = None
 REFERS = ()
 """Images are bytes in the request, nothing else."""
@@ -139,13 +153,7 @@ def _content(parts: tuple[Part, ...], where: str, dropped: list[str]) -> dict[st
 
 def _call(call: ToolCall) -> dict[str, Any]:
     """With the id: models that number their calls are given it, older servers pass it over."""
-    try:
-        arguments = msgspec.json.decode(call.arguments or "{}")
-    except (ValueError, RecursionError):
-        arguments = call.arguments
-    if not isinstance(arguments, dict):
-        arguments = {"arguments": arguments}  # it must be an object
-    return {"id": call.id, "function": {"name": call.name, "arguments": arguments}}
+    return {"id": call.id, "function": {"name": call.name, "arguments": object_in(call.arguments)}}
 
 
 def _result(part: ToolCallResponse, where: str, dropped: list[str]) -> dict[str, Any]:
@@ -242,6 +250,8 @@ def _own(request: ChatRequest, body: dict[str, Any], options: dict[str, Any], dr
     for name, value in request.extra.items():
         if name == "options" and isinstance(value, dict):
             options.update(value)
+        elif name.startswith("options."):
+            options[name.removeprefix("options.")] = value
         elif name in _OPTIONS:
             options.setdefault(name, value)
         elif name in _OWN:
@@ -276,189 +286,3 @@ def _size(request: ChatRequest) -> int:
     texts = sum(len(part.content) for part in parts if isinstance(part, Text | Refusal | Reasoning))
     calls = sum(len(part.arguments) + len(part.name) for part in parts if isinstance(part, ToolCall))
     return texts + calls + sum(len(msgspec.json.encode(tool)) for tool in request.tools)
-
-
-# Response -------------------------------------------------------------------------------------------------------------
-
-
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-class _Call(msgspec.Struct):
-    id: str | None = None
-    function: _Function | None = None
-
-
-class _Message(msgspec.Struct):
-    content: str | None = None
-    thinking: str | None = None
-    tool_calls: list[_Call] | None = None
-
-
-class _Answer(msgspec.Struct):
-    """A whole answer, or one line of a stream."""
-
-    model: str | None = None
-    created_at: str | None = None
-    message: _Message | None = None
-    done: bool = False
-    done_reason: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
-    logprobs: Any = None
-    error: Any = None
-
-
-_answer = msgspec.json.Decoder(_Answer)
-
-
-def _read(data: bytes) -> _Answer:
-    try:
-        return _answer.decode(data)
-    except (ValueError, RecursionError):
-        return _answer.decode(mended(data))
-
-
-def decode_answer(body: bytes, now: float) -> ChatResponse | Fault:
-    try:
-        said = _read(body)
-    except (ValueError, RecursionError):
-        return garbled("the answer is not one of Ollama's", body)
-    if said.error:
-        return read_error_object({"error": said.error}, body, now)
-    if said.message is None:
-        return garbled("the answer has no message", body)
-    parts: list[Part] = []
-    if said.message.thinking:
-        parts.append(Reasoning(said.message.thinking))
-    if said.message.content:
-        parts.append(Text(said.message.content))
-    calls = said.message.tool_calls or []
-    parts += [_made(call, said, place) for place, call in enumerate(calls)]
-    reason = _reason(said.done_reason, bool(calls)) if said.done or said.done_reason else None
-    logprobs = {"content": said.logprobs, "refusal": None} if isinstance(said.logprobs, list) else None
-    choice = Choice(parts=tuple(parts), finish_reason=reason, logprobs=logprobs)
-    return ChatResponse(model=said.model or "", choices=(choice,), usage=_usage(said))
-
-
-def _made(call: _Call, said: _Answer, place: int) -> ToolCall:
-    function = call.function or _Function()
-    name, arguments = function.name or "", _text(function.arguments)
-    return ToolCall(id=call.id or _id(said, place, name, arguments), name=name, arguments=arguments)
-
-
-def _text(raw: msgspec.Raw) -> str:
-    """Arguments are an object; where they came as text already, the text."""
-    # Raw: nobody has looked whether it is UTF-8.
-    data = bytes(raw)
-    if data.startswith(b'"'):
-        return str(msgspec.json.decode(mended(data))) or "{}"
-    return data.decode(errors="replace") if data not in (b"", b"null") else "{}"
-
-
-def _id(said: _Answer, place: int, name: str, arguments: str) -> str:
-    """Older servers give a call no id. The time, in nanoseconds, makes it another in every answer."""
-    told = f"{said.model} {said.created_at} {place} {name} {arguments}"
-    return f"call_{sha256(told.encode()).hexdigest()[:24]}"
-
-
-def _reason(said: str | None, called: bool) -> FinishReason:
-    if said == "length":
-        return "length"
-    return "tool_calls" if called else "stop"
-
-
-def _usage(said: _Answer) -> Usage | None:
-    """A prompt that was remembered whole is not counted by older servers."""
-    if said.prompt_eval_count is None and said.eval_count is None:
-        return None
-    return Usage(input_tokens=count(said.prompt_eval_count), output_tokens=count(said.eval_count))
-
-
-# Stream ---------------------------------------------------------------------------------------------------------------
-
-_LONGEST_LINE = 32 * 2**20
-
-
-class Decoder:
-    """One JSON object a line; the last one says ``done``. Calls come whole."""
-
-    def __init__(self) -> None:
-        self._rest: list[bytes] = []
-        self._size = 0
-        self._began = False
-        self._thought: list[str] = []
-        self._calls = 0
-
-    def feed(self, chunk: bytes, now: float) -> list[ChatEvent]:
-        first, newline, others = chunk.partition(b"\n")
-        self._rest.append(first)
-        self._size += len(first)
-        if self._size > _LONGEST_LINE:
-            return [Failed(garbled(f"a line of more than {_LONGEST_LINE} bytes", b""))]
-        if not newline:
-            return []
-        *lines, rest = (b"".join(self._rest), *others.split(b"\n"))
-        self._rest, self._size = [rest], len(rest)
-        events: list[ChatEvent] = []
-        for line in lines:
-            self._line(line, now, events)
-        return events
-
-    def end(self, now: float) -> list[ChatEvent]:
-        events: list[ChatEvent] = []
-        self._line(b"".join(self._rest), now, events)
-        self._rest = []
-        return events
-
-    def _line(self, line: bytes, now: float, events: list[ChatEvent]) -> None:
-        if not line or line.isspace():
-            return
-        try:
-            said = _read(line)
-        except (ValueError, RecursionError):
-            events.append(Damaged())
-            return
-        if said.error:
-            events.append(Failed(read_error_object({"error": said.error}, line, now)))
-            return
-        if not self._began:
-            self._began = True
-            events.append(Began("", said.model or ""))
-        if said.message:
-            self._said(said.message, said, events)
-        if said.done:
-            self._done(said, events)
-
-    def _said(self, message: _Message, said: _Answer, events: list[ChatEvent]) -> None:
-        if message.thinking:
-            self._thought.append(message.thinking)
-            events.append(ReasoningDelta(message.thinking))
-        if message.content:
-            self._seal(events)
-            events.append(TextDelta(message.content))
-        for call in message.tool_calls or ():
-            self._seal(events)
-            made = _made(call, said, self._calls)
-            events += (CallBegan(self._calls, made.id, made.name), CallDelta(self._calls, made.arguments))
-            self._calls += 1
-
-    def _seal(self, events: list[ChatEvent]) -> None:
-        if self._thought:
-            events.append(ReasoningSealed(Reasoning("".join(self._thought))))
-            self._thought = []
-
-    def _done(self, said: _Answer, events: list[ChatEvent]) -> None:
-        self._seal(events)
-        if usage := _usage(said):
-            events.append(Counted(usage))
-        events += (Finished(_reason(said.done_reason, self._calls > 0)), Ended())
-
-
-def stream_decoder() -> Decoder:
-    return Decoder()
-
-
-# Faults ---------------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ from gateway.sse import DONE
 _encode = msgspec.json.Encoder().encode
 
 
-def encode_answer(answer: ChatResponse, *, id: str, model: str, created: int) -> bytes:
+def encode_answer(answer: ChatResponse, *, id: str, model: str, created: int, asked: bytes = b"") -> bytes:
     """A whole answer. ``id``, ``model``: for the answer that does not name its own."""
     name = answer.id or named(id)
     body: dict[str, Any] = {
@@ -169,6 +169,7 @@ class StreamEncoder:
     def __init__(self, *, id: str, model: str, created: int, usage: bool) -> None:
         """``usage``: the client asked for it."""
         self._id, self._model, self._created, self._usage = named(id), model, created, usage
+        self.place = 0
         self._heads: dict[int, bytes] = {}
         """Of the choices that have begun: a chunk up to its delta's fields."""
         self._tail = b'},"logprobs":null,"finish_reason":null}]' + (b',"usage":null}\n\n' if usage else b"}\n\n")
@@ -273,5 +274,5 @@ _WRITTEN: Mapping[type, Callable[[StreamEncoder, Any], bytes]] = {
 }
 
 
-def stream_encoder(*, id: str, model: str, created: int, usage: bool) -> StreamEncoder:
+def stream_encoder(*, id: str, model: str, created: int, usage: bool, asked: bytes = b"") -> StreamEncoder:
     return StreamEncoder(id=id, model=model, created=created, usage=usage)

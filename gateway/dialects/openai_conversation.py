@@ -94,7 +94,7 @@ def conversation(body: bytes) -> Conversation:
             id = each.tool_call_id
             made.append(_Lazy(_ROLES.get(each.role, "other"), id if isinstance(id, str) else "", raw=each))
     offered = [bytes(raw) for raw in tools if raw is not _ABSENT]
-    named = tuple(name for raw in offered for name in _offered_in(raw))
+    named = tuple(name for raw in offered for name in offered_in(raw))
     return Conversation(made, named, sum(map(len, offered)))
 
 
@@ -159,7 +159,7 @@ def _value(raw: msgspec.Raw) -> Any:
     return decoded(_any, raw) if raw is not _ABSENT else None
 
 
-class _Sent:
+class Sent:
     """Tools as they were sent. Compared whole, but hashed by their end: that much of every body would take longer."""
 
     __slots__ = ("_hash", "raw")
@@ -171,15 +171,15 @@ class _Sent:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Sent) and self.raw == other.raw
+        return isinstance(other, Sent) and self.raw == other.raw
 
 
-def _offered_in(raw: bytes) -> tuple[str, ...]:
-    return _offered_again(_Sent(raw)) if len(raw) <= _LONGEST_KEPT else _offered(raw)
+def offered_in(raw: bytes) -> tuple[str, ...]:
+    return _offered_again(Sent(raw)) if len(raw) <= _LONGEST_KEPT else _offered(raw)
 
 
 @lru_cache(maxsize=32)
-def _offered_again(sent: _Sent) -> tuple[str, ...]:
+def _offered_again(sent: Sent) -> tuple[str, ...]:
     """Agents send the same tools with every request of a conversation."""
     return _offered(sent.raw)
 
@@ -203,11 +203,11 @@ def _call(made: dict[str, Any], place: str) -> Call:
         id=id if isinstance(id, str) and id else place,
         tool=named if isinstance(named, str) else "",
         arguments=arguments,
-        readable=_is_object(arguments),
+        readable=is_object(arguments),
     )
 
 
-def _is_object(arguments: Any) -> bool:
+def is_object(arguments: Any) -> bool:
     """Nothing at all is the empty object: some models call tools without parameters so."""
     if isinstance(arguments, str) and arguments.strip():
         return decoded(_object, arguments.encode(errors="replace")) is not None

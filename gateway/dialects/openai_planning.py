@@ -23,7 +23,7 @@ _role = msgspec.json.Decoder(_Spoken)
 
 # What a planner's request has of the one that made it needed. How to answer (parameters, formats, tools) is another's.
 KEPT = ("model", "stream", "stream_options", "user")
-_INSTRUCT = ("system", "developer")
+INSTRUCT = ("system", "developer")
 
 
 def planning(body: bytes, instructions: str, request: str) -> bytes | None:
@@ -38,12 +38,12 @@ def planning(body: bytes, instructions: str, request: str) -> bytes | None:
         leading, messages = _leading(said), [_object(raw) for raw in said]
         told = "\n\n".join(filter(None, (text_of(each.get("content")) for each in messages[:leading])))
         tools = [*_tools(fields.get("tools"), "function"), *_tools(fields.get("functions"), None)]
-        first = [instructions, _block("agent-instructions", told), _block("agent-tools", "\n".join(tools))]
+        first = [instructions, block("agent-instructions", told), block("agent-tools", "\n".join(tools))]
         asked = {
             **{name: fields[name] for name in KEPT if name in fields},
             "messages": [
                 {"role": "system", "content": "\n\n".join(filter(None, first))},
-                *_merged([*_flat(messages[leading:]), ("user", [request])]),
+                *merged([*_flat(messages[leading:]), ("user", [request])]),
             ],
         }
         return msgspec.json.encode(asked)
@@ -63,7 +63,7 @@ def noted(body: bytes, note: str) -> bytes | None:
         leading = _leading(messages)
         if leading:
             last = _object(messages[leading - 1])
-            messages[leading - 1] = {**last, "content": _appended(last.get("content"), note)}
+            messages[leading - 1] = {**last, "content": appended(last.get("content"), note)}
         else:
             messages.insert(0, {"role": "system", "content": note})
         return msgspec.json.encode({**fields, "messages": messages})
@@ -103,17 +103,17 @@ def _object(raw: msgspec.Raw) -> Fields:
 
 def _leading(messages: Sequence[msgspec.Raw]) -> int:
     """How many of the messages are instructions that come before everything else. The others are not read."""
-    others = (place for place, raw in enumerate(messages) if _role.decode(raw).role not in _INSTRUCT)
+    others = (place for place, raw in enumerate(messages) if _role.decode(raw).role not in INSTRUCT)
     return next(others, len(messages))
 
 
-def _appended(content: Any, note: str) -> Any:
+def appended(content: Any, note: str) -> Any:
     if isinstance(content, list):
         return [*content, {"type": "text", "text": note}]
     return f"{content}\n\n{note}" if isinstance(content, str) and content else note
 
 
-def _block(name: str, text: str) -> str:
+def block(name: str, text: str) -> str:
     return f"<{name}>\n{text}\n</{name}>" if text else ""
 
 
@@ -176,7 +176,7 @@ def _calls(message: Mapping[str, Any], names: dict[str, str]) -> Iterator[str]:
         yield f"[called {name} {said.get('arguments') or said.get('input') or ''}]"
 
 
-def _merged(said: list[Said]) -> Iterator[Fields]:
+def merged(said: list[Said], kind: str = "text") -> Iterator[Fields]:
     """One message for what one role says in a row: some vendors want the roles to alternate."""
     together: list[Said] = []
     for role, parts in said:
@@ -188,5 +188,5 @@ def _merged(said: list[Said]) -> Iterator[Fields]:
         if all(isinstance(part, str) for part in parts):
             yield {"role": role, "content": "\n\n".join(parts)}
         else:
-            content = [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
+            content = [{"type": kind, "text": part} if isinstance(part, str) else part for part in parts]
             yield {"role": role, "content": content}

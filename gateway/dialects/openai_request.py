@@ -31,20 +31,23 @@ from gateway.chat import (
     ToolChoice,
     Uri,
 )
-from gateway.dialects.mending import mended
+from gateway.dialects.fields import elements, flag, mapping, number, object_of, string, strings, whole, words
 from gateway.dialects.openai_parts import Fields, cache_of, read_part, text_in, thoughts_of, wrong
 from gateway.errors import CallerError
 
 
 def decode_request(body: bytes) -> ChatRequest:
     """Raises ``CallerError`` (400) with where and what."""
-    said = _object(body)
+    return read_request(object_of(body))
+
+
+def read_request(said: Fields) -> ChatRequest:
+    """Also for the dialects that say most things in the same words. Raises ``CallerError`` (400)."""
     extra = {name: value for name, value in said.items() if name not in _READ and value is not None}
     for name, idle in _IDLE.items():
         if name in extra and extra[name] == idle:
             del extra[name]
-    conversation = _Conversation(extra)
-    messages = _list(said, "messages")
+    messages = elements(said, "messages")
     if not messages:
         raise CallerError(
             400, "missing_required_parameter", "messages: at least one message is needed", param="messages"
@@ -52,38 +55,34 @@ def decode_request(body: bytes) -> ChatRequest:
     model = said.get("model")
     return ChatRequest(
         model=model if isinstance(model, str) else "",
-        messages=conversation.messages(messages),
-        stream=_flag(said, "stream") or False,
-        tools=_tools(said, extra),
+        messages=read_messages(messages, extra),
+        stream=flag(said, "stream") or False,
+        tools=read_tools(said, extra),
         tool_choice=_tool_choice(said),
-        parallel_tool_calls=_flag(said, "parallel_tool_calls"),
+        parallel_tool_calls=flag(said, "parallel_tool_calls"),
         output=_output(said),
         # max_tokens is the older name of the same: where both are given, the newer one counts.
-        max_tokens=_whole(said, "max_completion_tokens", _whole(said, "max_tokens")),
-        temperature=_number(said, "temperature"),
-        top_p=_number(said, "top_p"),
-        top_k=_whole(said, "top_k"),
-        stop=_stop(said),
-        seed=_whole(said, "seed"),
-        frequency_penalty=_number(said, "frequency_penalty"),
-        presence_penalty=_number(said, "presence_penalty"),
-        choices=_whole(said, "n") or 1,
-        logprobs=_flag(said, "logprobs") or False,
-        top_logprobs=_whole(said, "top_logprobs"),
+        max_tokens=whole(said, "max_completion_tokens", whole(said, "max_tokens")),
+        temperature=number(said, "temperature"),
+        top_p=number(said, "top_p"),
+        top_k=whole(said, "top_k"),
+        stop=strings(said, "stop"),
+        seed=whole(said, "seed"),
+        frequency_penalty=number(said, "frequency_penalty"),
+        presence_penalty=number(said, "presence_penalty"),
+        choices=whole(said, "n") or 1,
+        logprobs=flag(said, "logprobs") or False,
+        top_logprobs=whole(said, "top_logprobs"),
         thinking=_thinking(said, extra),
-        user=_text(said, "user"),
-        metadata=_fields(said, "metadata"),
-        service_tier=_text(said, "service_tier"),
-        verbosity=_text(said, "verbosity"),
+        user=string(said, "user"),
+        metadata=mapping(said, "metadata"),
+        service_tier=string(said, "service_tier"),
+        verbosity=string(said, "verbosity"),
         extra=extra,
     )
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_READ = _words(
+_READ = words(
     "model messages stream stream_options tools functions tool_choice function_call parallel_tool_calls "
     "response_format max_tokens max_completion_tokens temperature top_p top_k stop seed frequency_penalty "
     "presence_penalty n logprobs top_logprobs reasoning_effort reasoning thinking user metadata service_tier "
@@ -93,86 +92,17 @@ _IDLE: Mapping[str, Any] = {"store": False, "modalities": ["text"], "logit_bias"
 """What asks for nothing: no reason to tell anyone that it was dropped."""
 
 
-def _object(body: bytes) -> Fields:
-    try:
-        said = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        try:
-            said = msgspec.json.decode(mended(body))
-        except (ValueError, RecursionError) as error:
-            raise CallerError(400, "invalid_json", f"the body is not valid JSON: {error}") from None
-    if not isinstance(said, dict):
-        raise CallerError(400, "invalid_type", "the body must be a JSON object")
-    return said
-
-
 # Fields ---------------------------------------------------------------------------------------------------------------
 
 
-def _flag(said: Fields, name: str) -> bool | None:
-    value = said.get(name)
-    if value is None or isinstance(value, bool):
-        return value
-    raise wrong(name, "a boolean", value)
-
-
-def _number(said: Fields, name: str) -> float | None:
-    value = said.get(name)
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return value
-    raise wrong(name, "a number", value)
-
-
-def _whole(said: Fields, name: str, otherwise: int | None = None) -> int | None:
-    value = said.get(name)
-    if value is None:
-        return otherwise
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise wrong(name, "an integer", value)
-
-
-def _text(said: Fields, name: str) -> str | None:
-    value = said.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    raise wrong(name, "a string", value)
-
-
-def _fields(said: Fields, name: str) -> Fields | None:
-    value = said.get(name)
-    if value is None or isinstance(value, dict):
-        return value
-    raise wrong(name, "an object", value)
-
-
-def _list(said: Fields, name: str, where: str = "") -> list[Any]:
-    value = said.get(name)
-    if value is None:
-        return []
-    if isinstance(value, list):
-        return value
-    raise wrong(f"{where}{name}", "an array", value)
-
-
-def _stop(said: Fields) -> tuple[str, ...]:
-    stop = said.get("stop")
-    stops = [] if stop is None else [stop] if isinstance(stop, str) else stop
-    if not isinstance(stops, list) or not all(isinstance(each, str) for each in stops):
-        raise wrong("stop", "a string or an array of strings", stop)
-    return tuple(stops)
-
-
 def _output(said: Fields) -> Output | None:
-    form = _fields(said, "response_format")
+    form = mapping(said, "response_format")
     kind = form.get("type") if form else None
     if form is None or kind == "text":
         return None
     if kind == "json_object":
         # With a schema beside it: Together, Fireworks, llama.cpp.
-        return Output(_fields(form, "schema"))
+        return Output(mapping(form, "schema"))
     if kind != "json_schema":
         known = "text, json_object, json_schema"
         raise CallerError(
@@ -195,10 +125,10 @@ def _output(said: Fields) -> Output | None:
 
 def _thinking(said: Fields, extra: Fields) -> Thinking | None:
     """OpenAI's ``reasoning_effort``, OpenRouter's ``reasoning``, and ``thinking`` as Anthropic and DeepSeek have it."""
-    effort, budget, adaptive = _text(said, "reasoning_effort"), None, False
+    effort, budget, adaptive = string(said, "reasoning_effort"), None, False
     if isinstance(asked := said.get("reasoning"), dict):
-        effort = effort or _text(asked, "effort")
-        budget = _whole(asked, "max_tokens")
+        effort = effort or string(asked, "effort")
+        budget = whole(asked, "max_tokens")
         if asked.get("enabled") is False:
             effort = "none"
         elif asked.get("enabled") and effort is None and budget is None:
@@ -211,7 +141,7 @@ def _thinking(said: Fields, extra: Fields) -> Thinking | None:
         extra["thinking"] = asked
     elif isinstance(asked, dict):
         kind = asked.get("type")
-        budget = _whole(asked, "budget_tokens", budget)
+        budget = whole(asked, "budget_tokens", budget)
         adaptive = kind == "adaptive"
         if effort is None and budget is None:
             effort = {"disabled": "none", "enabled": "medium"}.get(kind) if isinstance(kind, str) else None
@@ -241,8 +171,8 @@ def _few(tools: int, where: str) -> None:
         raise CallerError(400, "too_many_tools", f"{where}: more than {MOST_TOOLS}", param=where)
 
 
-def _tools(said: Fields, extra: Fields) -> tuple[Tool, ...]:
-    given, functions = _list(said, "tools"), _list(said, "functions")
+def read_tools(said: Fields, extra: Fields) -> tuple[Tool, ...]:
+    given, functions = elements(said, "tools"), elements(said, "functions")
     _few(len(given) + len(functions), "tools")
     tools = [_tool(each, f"tools[{place}]", extra) for place, each in enumerate(given)]
     # The form before there were tools.
@@ -337,6 +267,11 @@ MOST_PARTS = 100_000
 messages at most: https://platform.claude.com/docs/en/api/messages/create"""
 
 
+def read_messages(said: list[Any], extra: Fields) -> tuple[Message, ...]:
+    """What there is no word for goes into ``extra``, under its place. Raises ``CallerError`` (400)."""
+    return _Conversation(extra).messages(said)
+
+
 class _Conversation:
     """The messages in their order: an answer of a tool is known by the call before it."""
 
@@ -406,7 +341,7 @@ class _Conversation:
             content = tuple(part for part in content if not isinstance(part, Reasoning))
         if isinstance(refusal := said.get("refusal"), str) and refusal:
             content = (*content, Refusal(refusal))
-        calls = _list(said, "tool_calls", f"{where}.")
+        calls = elements(said, "tool_calls", f"{where}.")
         self._take(calls)
         made = [self._call(call, f"{where}.tool_calls[{place}]", signatures) for place, call in enumerate(calls)]
         if isinstance(function := said.get("function_call"), dict) and not made:
@@ -436,7 +371,7 @@ class _Conversation:
             call_id,
             name,
             (arguments.strip() and arguments) or "{}",
-            signatures.get(call_id) or _signature(said),
+            signatures.get(call_id) or signature_of(said),
             cache_of(said),
         )
 
@@ -472,11 +407,11 @@ _ROLES: Mapping[str, Role] = {
     "tool": "tool",
     "function": "tool",  # the form before there were tools
 }
-_MESSAGE_READ = _words(
+_MESSAGE_READ = words(
     "role content name tool_calls tool_call_id function_call refusal reasoning_content reasoning "
     "reasoning_details thinking thinking_blocks cache_control is_error tool_name id index type"
 )
-_PART_READ = _words(
+_PART_READ = words(
     "type text image_url input_audio file refusal audio_url video_url document_url document_name source title "
     "thinking reasoning summary signature data closed cache_control detail file_id file_data file_url filename "
     "format id index"
@@ -487,7 +422,7 @@ def _numbers(where: str) -> list[str]:
     return [piece.partition("]")[0] for piece in where.split("[")[1:]]
 
 
-def _signature(call: Fields) -> str | None:
+def signature_of(call: Fields) -> str | None:
     """Of the thought that led to a call, as Google's OpenAI-compatible endpoints and LiteLLM spell it."""
     extra = call.get("extra_content")
     held = [extra[key] for key in ("google", "vertex") if key in extra] if isinstance(extra, dict) else []

@@ -57,12 +57,12 @@ class _PlainChunk(msgspec.Struct, gc=False):
     type: None = None
 
 
-_plain_chunk = msgspec.json.Decoder(_PlainChunk)
+plain_chunk = msgspec.json.Decoder(_PlainChunk)
 
 
 def skim(events: Sequence[bytes], calling: bool) -> list[str | None]:
     """Of each event the text it adds to the first choice, "" for thoughts and the like; None: to be read with care."""
-    read = _plain_chunk.decode
+    read = plain_chunk.decode
     said: list[str | None] = []
     for data in events:
         try:

@@ -167,6 +167,11 @@ TOOL_CALLS = _counter(
     "Tool calls, judged by what came back: ok, error, invalid_args, unknown_tool or unanswered.",
     *("target_model", "tool", "outcome"),
 )
+TOOL_REPAIRS = _counter(
+    "tool_repairs",
+    "Tool calls that were repaired or read out of text, by what was done; invalid: nothing, it does not fit its tool.",
+    *("target_model", "kind"),
+)
 TOOL_CALL_RETRIES = _counter(
     "tool_call_retries", "Tools called again right after an error of theirs.", "target_model", "tool"
 )

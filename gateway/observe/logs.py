@@ -6,15 +6,17 @@ their fields are a contract, so that what a library adds (loggers, handlers, cal
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from gateway import events
+from gateway.chat import Repaired
 from gateway.observe import decisions
 from gateway.observe.crashes import crash
 from gateway.observe.effectiveness import Scored
 from gateway.observe.lines import Line, Whole, Writer, written, written_whole
-from gateway.observe.record import Ended, Record, Switch, ToolOutcome, Try
+from gateway.observe.record import Ended, Record, Switch, ToolOutcome, Try, named
 from gateway.observe.vocabulary import word
 
 Take = Callable[[Any, Any], None]
@@ -30,6 +32,8 @@ LOUDEST: dict[type[events.Event], str] = {
     events.AttemptSucceeded: "debug",
     events.AttemptAbandoned: "debug",
     events.AttemptFailed: "warning",
+    events.ToolCallsRepaired: "warning",
+    events.InterpreterAnswered: "warning",
     events.PlannerAnswered: "warning",
     events.ExchangeFinished: "error",
     events.HandlerCrashed: "error",
@@ -200,6 +204,38 @@ def _of_attempt(event: Ended, record: Record) -> list[Line]:
     return [(level, "attempt.finished", _attempt(record.tries[event.number - 1]))]
 
 
+def _of_repairs(event: events.ToolCallsRepaired, record: Record) -> list[Line]:
+    """One line for all of them: what is wrong still is a warning."""
+    level, done = _repairs(event.repairs)
+    fields = {"attempt": event.number, "target": str(event.target), **done}
+    return [(level, "tool_calls.repaired", fields)]
+
+
+def _of_interpreter(event: events.InterpreterAnswered, record: Record) -> list[Line]:
+    level, done = _repairs(event.repairs)
+    fields = {
+        "attempt": event.number,
+        "target": str(event.target) if event.target else None,
+        "outcome": "failed" if event.failed else "ok",
+        "reason": event.why or None,
+        "duration_s": round(event.seconds, 6),
+        **(done if event.repairs else {}),
+    }
+    return [("warning" if event.failed else level, "interpreter.answered", fields)]
+
+
+def _repairs(repairs: tuple[Repaired, ...]) -> tuple[str, dict[str, Any]]:
+    """How loud they are, and what was done."""
+    kinds = Counter(kind for each in repairs for kind in each.kinds)
+    flaws = dict.fromkeys(flaw for each in repairs for flaw in each.flaws)
+    fields = {
+        "tools": list(named(dict.fromkeys(each.tool for each in repairs if each.tool))) or None,
+        "kinds": dict(kinds),
+        "flaws": list(named(flaws)) or None,
+    }
+    return "warning" if "invalid" in kinds else "info", fields
+
+
 def _of_planner(event: events.PlannerAnswered, record: Record) -> list[Line]:
     return [("warning" if event.advice == "failed" else "info", "planner.answered", _advice(event))]
 
@@ -220,6 +256,8 @@ OF_EXCHANGE: dict[type[events.Event], Callable[[Any, Record], list[Line]]] = {
     events.AttemptSucceeded: _of_attempt,
     events.AttemptAbandoned: _of_attempt,
     events.AttemptFailed: _of_attempt,
+    events.ToolCallsRepaired: _of_repairs,
+    events.InterpreterAnswered: _of_interpreter,
     events.PlannerAnswered: _of_planner,
     events.HandlerCrashed: _of_crash,
     events.ExchangeFinished: _of_end,

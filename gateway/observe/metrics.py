@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from gateway import events
+from gateway.chat import Repaired
 from gateway.observe import families as f
 from gateway.observe.decisions import KINDS
 from gateway.observe.effectiveness import Scored
@@ -144,6 +145,8 @@ class Metrics:
             events.PlanMade: self._planned,
             events.AttemptStarted: self._started,
             events.RequestReduced: self._reduced,
+            events.ToolCallsRepaired: self._repaired,
+            events.InterpreterAnswered: self._interpreted,
             events.OutputStarted: self._spoke,
             events.AttemptSucceeded: self._succeeded,
             events.AttemptFailed: self._ended,
@@ -186,6 +189,7 @@ class Metrics:
         self._breaker, self._breaker_moves = numbers(f.BREAKER_STATE), numbers(f.BREAKER_TRANSITIONS)
         self._decisions, self._rules = numbers(f.ROUTE_DECISIONS), numbers(f.ROUTE_RULES)
         self._tool_calls, self._tool_retries = numbers(f.TOOL_CALLS), numbers(f.TOOL_CALL_RETRIES)
+        self._tool_repairs = numbers(f.TOOL_REPAIRS)
         self._context, self._growth = histogram(f.CONTEXT_TOKENS), histogram(f.CONTEXT_GROWTH)
         self._compactions, self._window = numbers(f.COMPACTIONS), histogram(f.WINDOW_RATIO)
         self._effectiveness, self._feedback = histogram(f.EFFECTIVENESS), numbers(f.FEEDBACK)
@@ -338,6 +342,18 @@ class Metrics:
 
     def _reduced(self, event: events.RequestReduced, record: Record) -> None:
         self._dropped_fields.add(self._named[event.target], len(event.dropped))
+
+    def _repaired(self, event: events.ToolCallsRepaired, record: Record) -> None:
+        self._count_repairs(event.target, event.repairs)
+
+    def _interpreted(self, event: events.InterpreterAnswered, record: Record) -> None:
+        self._count_repairs(event.about, event.repairs)
+
+    def _count_repairs(self, target: Target, repairs: Iterable[Repaired]) -> None:
+        model = self._named[target][1]
+        for repaired in repairs:
+            for kind in repaired.kinds:
+                self._tool_repairs.add((model, kind), 1)
 
     def _succeeded(self, event: events.AttemptSucceeded, record: Record) -> None:
         names = self._named[event.target]

@@ -53,7 +53,7 @@ class Try(msgspec.Struct, kw_only=True, gc=False):
     @property
     def planning(self) -> bool:
         """It asked for a plan, and not for the answer."""
-        return self.started.kind == "planner"
+        return self.started.kind in ("planner", "interpreter")
 
 
 class Switch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -301,6 +301,7 @@ def _end(event: Ended, record: Record, outcome: Outcome, whose: str | None) -> T
 
 
 def named(dropped: Iterable[str]) -> tuple[str, ...]:
+    """A few of the names, cut to a length that can be shown."""
     return tuple(shown(name, LONGEST_DROPPED - 1) for name in islice(dropped, MOST_DROPPED))
 
 

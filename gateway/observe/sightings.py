@@ -67,6 +67,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     task: str
     caller: str | None
     session: str | None
+    parent: str | None
     prompt: str | None
     plan: Plan | None
     planned: float | None
@@ -121,6 +122,7 @@ def seen_of(record: Record, now: float, content: bool = False) -> Seen:
         task=record.task,
         caller=record.caller or (finished.caller if finished else None),
         session=_cut(record.session or (finished.session if finished else None), LONGEST_NAME),
+        parent=_cut(understood.parent if understood else None, LONGEST_NAME),
         prompt=_prompt(understood),
         plan=decisions.without_content(record.plan) if record.plan else None,
         planned=record.planned_at - began if record.plan else None,
@@ -281,6 +283,7 @@ def detail(seen: Seen) -> dict[str, Any]:
         "client": seen.client,
         "user_agent": seen.user_agent,
         "dialect": seen.dialect,
+        "parent_session": seen.parent,
         "pinned": seen.plan.pinned if seen.plan else None,
         "prompt": seen.prompt,
         "task": seen.task,

@@ -205,6 +205,8 @@ def _who(record: Record) -> Attributes:
     told: Attributes = {}
     if record.session:
         told["session.id"] = record.session
+    if record.understood and record.understood.parent:
+        told["skein.session.parent"] = record.understood.parent
     facts = record.understood.facts if record.understood else None
     if user := (facts.user if facts else None) or record.caller:
         told["user.id"] = user

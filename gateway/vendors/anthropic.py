@@ -13,7 +13,11 @@ VENDOR = Vendor(
     title="Anthropic",
     docs="https://platform.claude.com/docs/en/api/messages",
     base_url="https://api.anthropic.com",
-    paths={"chat": "/v1/messages", "models": "/v1/models?limit=1000"},
+    paths={
+        "chat": "/v1/messages",
+        "count_tokens": "/v1/messages/count_tokens",
+        "models": "/v1/models?limit=1000",
+    },
     key_env=("ANTHROPIC_API_KEY",),
     base_env=("ANTHROPIC_BASE_URL",),
     host_env=("ANTHROPIC_HOST",),

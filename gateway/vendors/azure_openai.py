@@ -21,10 +21,13 @@ from gateway.vendors.locate import (
     urls_below,
     with_api_version,
 )
+from gateway.vendors.responses_face import NO_TOOLS_WHILE_THINKING, ONLY_CHAT, ONLY_RESPONSES, but, responses_face
 from gateway.vendors.vendor import Account, Routes, Vendor, segment
 
 ROLLING = ("v1", "preview", "latest")
 """Versions of the v1 API; the dated ones are of the classic API."""
+FIRST_WITH_RESPONSES = "2025-03-01"
+"""Older versions of the classic API have none; the v1 API, which every resource has, does."""
 FOUNDRY_VERSION = "2024-05-01-preview"
 """https://learn.microsoft.com/rest/api/aifoundry/modelinference"""
 
@@ -91,9 +94,30 @@ def classic(base: BaseURL, version: str, pasted: Pasted, account: Account) -> Ro
     return Routes(
         urls={
             "chat": base.url("/deployments/{model}/chat/completions"),
+            "completions": base.url("/deployments/{model}/completions"),
             "models": base.url("/models"),
             "embeddings": base.url("/deployments/{model}/embeddings"),
         },
+        deployments=account.deployments,
+        deployment=pasted.deployment,
+        base=base.url(named(pasted.deployment)),
+    )
+
+
+def locate_responses(vendor: Vendor, account: Account) -> Routes:
+    """1. Foundry inference has none. 2. v1. 3. A classic version that knows it, beside the deployments."""
+    base = given_base(vendor, account)
+    pasted = read_path(base)
+    if pasted.is_foundry:
+        return Routes(urls={}, deployments=account.deployments, base=locate(vendor, account).base)
+    in_url, others = split_api_version(base.query)
+    version = in_url or clean_api_version(account.api_version)
+    base = replace(base, path=pasted.root, query=others)
+    if pasted.is_v1 or version < FIRST_WITH_RESPONSES or not version[:1].isdigit():
+        return v1(vendor, base, in_url, pasted, account)
+    base = replace(base, query=with_api_version(others, version))
+    return Routes(
+        urls=urls_below(vendor, base),
         deployments=account.deployments,
         deployment=pasted.deployment,
         base=base.url(named(pasted.deployment)),
@@ -167,7 +191,7 @@ CLAUDE = Vendor(
     title="Microsoft Foundry",
     docs="https://platform.claude.com/docs/en/build-with-claude/claude-in-microsoft-foundry",
     base_url=None,
-    paths={"chat": "/v1/messages"},
+    paths={"chat": "/v1/messages", "count_tokens": "/v1/messages/count_tokens"},
     auth="api-key",
     identity="entra",
     dialect="anthropic_messages",
@@ -177,19 +201,31 @@ CLAUDE = Vendor(
     locate=locate_claude,
 )
 
-VENDOR = Vendor(
+_OPENAI = Vendor(
     name="azure_openai",
     title="Azure OpenAI",
     docs="https://learn.microsoft.com/azure/ai-foundry/openai/reference",
     base_url=None,
-    paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
-    serves=("*", "!claude-*"),
-    faces=(CLAUDE,),
+    paths={
+        "chat": "/chat/completions",
+        "completions": "/completions",
+        "models": "/models",
+        "embeddings": "/embeddings",
+    },
+    serves=but(("claude-*", *ONLY_RESPONSES)),
     key_env=("AZURE_OPENAI_API_KEY",),
     base_env=("AZURE_OPENAI_ENDPOINT",),
     auth="api-key",
     identity="entra",
     drop_from_messages=THOUGHTS | MARKERS,
+    no_tools_while_thinking=NO_TOOLS_WHILE_THINKING,
     prices="azure",
     locate=locate,
 )
+RESPONSES = responses_face(
+    _OPENAI,
+    "https://learn.microsoft.com/azure/ai-foundry/openai/how-to/responses",
+    serves=but(("claude-*", *ONLY_CHAT)),
+    locate=locate_responses,
+)
+VENDOR = replace(_OPENAI, faces=(CLAUDE, RESPONSES))

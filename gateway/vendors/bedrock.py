@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from gateway.vendors import aws_hosts
 from gateway.vendors.base_url import BaseURL, read_base_url, unwrapped
 from gateway.vendors.locate import segments, urls_below, without_endpoint
+from gateway.vendors.responses_face import responses_face
 from gateway.vendors.vendor import Account, Routes, Vendor
 
 RUNTIME = "bedrock-runtime"
@@ -67,6 +68,13 @@ OPENAI = Vendor(
     locate=locate,
 )
 
+RESPONSES = responses_face(
+    OPENAI,
+    "https://docs.aws.amazon.com/bedrock/latest/userguide/inference-responses-api.html",
+    path="/openai/v1/responses",
+    serves=("!*",),
+)
+
 VENDOR = Vendor(
     name="bedrock",
     title="AWS Bedrock",
@@ -75,6 +83,8 @@ VENDOR = Vendor(
     paths={
         "chat": "/model/{model}/converse",
         "chat_stream": "/model/{model}/converse-stream",
+        "count_tokens": "/model/{model}/count-tokens",
+        "embeddings": "/model/{model}/invoke",
         # Those on demand; the inference profiles, by which newer ones alone are called, are at /inference-profiles.
         "models": "/foundation-models",
     },
@@ -85,9 +95,10 @@ VENDOR = Vendor(
     service="bedrock",
     identity="aws",
     dialect="bedrock_converse",
-    faces=(OPENAI,),
+    embeds="bedrock_embeddings",
+    faces=(OPENAI, RESPONSES),
     listing="bedrock",
-    owns=("*anthropic.claude-*", "amazon.*", "*.amazon.nova-*", "arn:aws*:bedrock:*"),
+    owns=("*anthropic.claude-*", "amazon.*", "*.amazon.nova-*", "*cohere.embed-*", "arn:aws*:bedrock:*"),
     headers={"accept": "*/*"},
     prices="aws",
     locate=locate,

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gateway.vendors.base_url import BaseURL
 from gateway.vendors.foreign import ANSWERED, DEVELOPER, THOUGHTS
 from gateway.vendors.locate import ENDPOINTS, Path, given_base, tail, urls_below
+from gateway.vendors.responses_face import but, responses_face
 from gateway.vendors.vendor import Account, Adapted, Routes, Vendor, segment
 
 # Its own thoughts are parts of the type "reasoning".
@@ -71,7 +72,11 @@ def _lenient(tool: Any, where: str, dropped: list[str]) -> Any:
     return {**tool, "function": {name: value for name, value in function.items() if name != "strict"}}
 
 
-VENDOR = Vendor(
+OPENAIS = ("*gpt-[0-9]*",)
+CODEX = ("*-codex*",)
+"""Of OpenAI's, those that chat has not: https://docs.databricks.com/aws/en/generative-ai/foundation-models/openai-responses"""
+
+_CHAT = Vendor(
     name="databricks",
     title="Databricks",
     docs="https://docs.databricks.com/aws/en/machine-learning/foundation-model-apis/api-reference",
@@ -81,6 +86,7 @@ VENDOR = Vendor(
         "models": "/api/2.0/serving-endpoints",
         "embeddings": "/serving-endpoints/{model}/invocations",
     },
+    serves=but(CODEX),
     listing="databricks",
     key_env=("DATABRICKS_TOKEN",),
     host_env=("DATABRICKS_HOST",),
@@ -93,3 +99,10 @@ VENDOR = Vendor(
     prices="databricks",
     locate=locate,
 )
+RESPONSES = responses_face(
+    _CHAT,
+    "https://docs.databricks.com/aws/en/machine-learning/model-serving/query-openai-responses",
+    path="/serving-endpoints/responses",
+    serves=OPENAIS,
+)
+VENDOR = replace(_CHAT, faces=(RESPONSES,))

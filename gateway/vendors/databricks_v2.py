@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from gateway.vendors.databricks import FOREIGN, PASTED, workspace
+from msgspec.structs import replace
+
+from gateway.vendors.databricks import CODEX, FOREIGN, OPENAIS, PASTED, workspace
 from gateway.vendors.databricks import adapt as adapt_endpoint
 from gateway.vendors.foreign import DEVELOPER
 from gateway.vendors.locate import given_base, urls_below
+from gateway.vendors.responses_face import but, responses_face
 from gateway.vendors.vendor import Account, Adapted, Routes, Vendor
 
 _PASTED = (
@@ -47,7 +50,7 @@ CLAUDE = Vendor(
     locate=locate,
 )
 
-VENDOR = Vendor(
+_CHAT = Vendor(
     name="databricks_v2",
     title="Databricks AI Gateway",
     docs="https://docs.databricks.com/aws/en/ai-gateway/",
@@ -58,7 +61,7 @@ VENDOR = Vendor(
         "models": "/api/ai-gateway/v2/endpoints?page_size=1000",
         "embeddings": "/ai-gateway/mlflow/v1/embeddings",
     },
-    faces=(CLAUDE,),
+    serves=but(CODEX),
     listing="databricks",
     identity="databricks",
     roles=DEVELOPER,
@@ -69,3 +72,10 @@ VENDOR = Vendor(
     prices="databricks",
     locate=locate,
 )
+RESPONSES = responses_face(
+    _CHAT,
+    "https://docs.databricks.com/aws/en/machine-learning/model-serving/query-openai-responses",
+    path="/ai-gateway/openai/v1/responses",
+    serves=OPENAIS,
+)
+VENDOR = replace(_CHAT, faces=(CLAUDE, RESPONSES))

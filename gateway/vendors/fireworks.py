@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from gateway.vendors.foreign import DEVELOPER
+from gateway.vendors.responses_face import responses_face
 from gateway.vendors.vendor import Vendor
 
 # Its SDK lists /v1/accounts/{account}/models, beside /inference and not in OpenAI's shape; /inference/v1/models is.
 # It also forgets /inference once a base is given; a host means the whole prefix here.
-VENDOR = Vendor(
+_CHAT = Vendor(
     name="fireworks",
     title="Fireworks AI",
     docs="https://docs.fireworks.ai/tools-sdks/openai-compatibility",
     base_url="https://api.fireworks.ai/inference/v1",
-    paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
+    paths={
+        "chat": "/chat/completions",
+        "completions": "/completions",
+        "models": "/models",
+        "embeddings": "/embeddings",
+    },
     key_env=("FIREWORKS_API_KEY",),
     host_env=("FIREWORKS_BASE_URL",),
     owns=("accounts/fireworks/*",),
@@ -20,3 +28,4 @@ VENDOR = Vendor(
     roles=DEVELOPER,
     prices="fireworks",
 )
+VENDOR = replace(_CHAT, faces=(responses_face(_CHAT, "https://docs.fireworks.ai/guides/response-api"),))

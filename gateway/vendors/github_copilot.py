@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from gateway.vendors.responses_face import but, responses_face
 from gateway.vendors.vendor import Adapted, Vendor
 
 # There is no public contract. Without the editor's name it answers 400, and integrations it knows by their id: this is
@@ -23,7 +24,7 @@ _IMAGES = frozenset(("image_url", "input_image", "image"))
 
 def adapt(body: dict[str, Any], model: str) -> Adapted:
     """The body stays as it is: who began the turn, and whether there is something to see, is said in headers."""
-    messages = body.get("messages")
+    messages = body.get("messages", body.get("input"))
     messages = [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
     headers = [("x-initiator", "agent" if _goes_on(messages) else "user")]
     if any(part.get("type") in _IMAGES for message in messages for part in _parts(message)):
@@ -48,6 +49,8 @@ def _goes_on(messages: list[dict[str, Any]]) -> bool:
 
 
 def _answers_a_call(message: dict[str, Any]) -> bool:
+    if str(message.get("type")).endswith("_call_output"):  # Responses has items
+        return True
     return message.get("role") in ("tool", "function") or any(
         part.get("type") == "tool_result" for part in _parts(message)
     )
@@ -60,12 +63,16 @@ def _only_shows(message: dict[str, Any]) -> bool:
 
 def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
     """The parts of a message, those inside of tool results too."""
-    content = message.get("content")
+    content = message.get("content", message.get("output"))
     if not isinstance(content, list):
         return []
     parts = [part for part in content if isinstance(part, dict)]
     return [*parts, *(inner for part in parts if part.get("type") == "tool_result" for inner in _parts(part))]
 
+
+# "model … is not accessible via the /chat/completions endpoint": of codex, and of all from GPT-5.4 on, as the listing
+# tells under supported_endpoints: https://github.com/BerriAI/litellm/issues/23332
+ONLY_RESPONSES = ("*-codex*", "gpt-5.[4-9]*", "gpt-[6-9]*")
 
 _CHAT = Vendor(
     name="github_copilot",
@@ -73,6 +80,7 @@ _CHAT = Vendor(
     docs="https://docs.github.com/copilot",
     base_url="https://api.githubcopilot.com",
     paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
+    serves=but(ONLY_RESPONSES),
     key_env=("GITHUB_COPILOT_TOKEN",),
     key_required=False,  # `skein login github_copilot` keeps one
     identity="github",
@@ -94,4 +102,5 @@ _MESSAGES = replace(
     headers={**_CHAT.headers, "anthropic-version": "2023-06-01"},
 )
 # Claude is to be had both ways; the first is taken unless the client, or the provider's settings, speak the second.
-VENDOR = replace(_CHAT, faces=(_MESSAGES,))
+_RESPONSES = responses_face(_CHAT, _CHAT.docs, serves=("gpt-5*", "gpt-[6-9]*", "o[1-9]*", "*-codex*"), adapt=adapt)
+VENDOR = replace(_CHAT, faces=(_MESSAGES, _RESPONSES))

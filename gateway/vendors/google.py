@@ -14,8 +14,11 @@ from gateway.vendors.vendor import Account, Routes, Vendor, segment
 # https://github.com/googleapis/python-genai#readme. A version in the base URL, or ``api_version``, wins.
 CHAT = "/v1beta/models/{model}:generateContent"
 STREAM = "/v1beta/models/{model}:streamGenerateContent?alt=sse"
+COUNT = "/v1beta/models/{model}:countTokens"
 LISTING = "/v1beta/models?pageSize=1000"
 EMBEDDINGS = "/v1beta/openai/embeddings"
+EMBED_ONE = "/v1beta/models/{model}:embedContent"
+EMBED_SEVERAL = "/v1beta/models/{model}:batchEmbedContents"
 
 PASTED: tuple[Path, ...] = (*ENDPOINTS, ("openai",))
 CALL = re.compile(r"[^/]+(:|%3A)[A-Za-z]+")
@@ -87,6 +90,15 @@ _EMBEDDINGS = Vendor(
     prices="google",
     locate=locate,
 )
+# For clients that speak Gemini themselves; all others are served by the endpoint above, which loses nothing of theirs.
+_EMBEDS_SEVERAL = replace(
+    _EMBEDDINGS,
+    docs="https://ai.google.dev/api/embeddings",
+    paths={"embeddings": EMBED_SEVERAL},
+    auth="x-goog-api-key",
+    embeds="gemini_embeddings",
+)
+_EMBEDS_ONE = replace(_EMBEDS_SEVERAL, paths={"embeddings": EMBED_ONE}, embeds="gemini_embedding")
 
 VENDOR = Vendor(
     name="google",
@@ -94,7 +106,7 @@ VENDOR = Vendor(
     title="Google Gemini",
     docs="https://ai.google.dev/api",
     base_url="https://generativelanguage.googleapis.com",
-    paths={"chat": CHAT, "chat_stream": STREAM, "models": LISTING},
+    paths={"chat": CHAT, "chat_stream": STREAM, "count_tokens": COUNT, "models": LISTING},
     key_env=("GOOGLE_API_KEY", "GEMINI_API_KEY"),
     base_env=("GOOGLE_GEMINI_BASE_URL",),
     host_env=("GOOGLE_HOST",),
@@ -104,5 +116,5 @@ VENDOR = Vendor(
     owns=("gemini-*", "gemma-*-it", "learnlm-*", "models/gemini-*", "tunedmodels/*"),
     prices="google",
     locate=locate,
-    faces=(_EMBEDDINGS,),
+    faces=(_EMBEDDINGS, _EMBEDS_SEVERAL, _EMBEDS_ONE),
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from gateway.vendors.foreign import ANSWERED, MARKERS, THOUGHTS
+from gateway.vendors.responses_face import responses_face
 from gateway.vendors.vendor import Vendor
 
 # The Groq SDK has /openai/v1 in its paths, so GROQ_BASE_URL is a host. max_completion_tokens is what Groq prefers.
-VENDOR = Vendor(
+_CHAT = Vendor(
     name="groq",
     title="Groq",
     docs="https://console.groq.com/docs/openai",
@@ -17,4 +20,9 @@ VENDOR = Vendor(
     # 400 "property 'reasoning_content' is unsupported"; its own `reasoning` it takes back: https://console.groq.com/docs/reasoning
     drop_from_messages=(THOUGHTS | MARKERS | ANSWERED) - {"reasoning"},
     prices="groq",
+)
+# "property … is unsupported"; what was said before it keeps for nobody: https://console.groq.com/docs/responses-api
+NOT_IN_RESPONSES = frozenset({"include", "prompt_cache_key", "safety_identifier", "store", "truncation"})
+VENDOR = replace(
+    _CHAT, faces=(responses_face(_CHAT, "https://console.groq.com/docs/responses-api", drop=NOT_IN_RESPONSES),)
 )

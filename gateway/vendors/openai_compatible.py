@@ -9,6 +9,11 @@ VENDOR = Vendor(
     title="An OpenAI-compatible server",
     docs="https://platform.openai.com/docs/api-reference/chat",
     base_url=None,
-    paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
+    paths={
+        "chat": "/chat/completions",
+        "completions": "/completions",
+        "models": "/models",
+        "embeddings": "/embeddings",
+    },
     key_required=False,
 )

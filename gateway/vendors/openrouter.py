@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from gateway.vendors.responses_face import responses_face
 from gateway.vendors.vendor import Vendor
 
-VENDOR = Vendor(
+_CHAT = Vendor(
     name="openrouter",
     title="OpenRouter",
     docs="https://openrouter.ai/docs/api-reference/overview",
@@ -16,3 +19,4 @@ VENDOR = Vendor(
     replays=frozenset({"reasoning_details"}),
     prices="openrouter",
 )
+VENDOR = replace(_CHAT, faces=(responses_face(_CHAT, "https://openrouter.ai/docs/api/reference/responses/overview"),))

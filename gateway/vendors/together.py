@@ -12,7 +12,12 @@ VENDOR = Vendor(
     title="Together AI",
     docs="https://docs.together.ai/docs/inference/openai-compatibility",
     base_url="https://api.together.ai/v1",
-    paths={"chat": "/chat/completions", "models": "/models", "embeddings": "/embeddings"},
+    paths={
+        "chat": "/chat/completions",
+        "completions": "/completions",
+        "models": "/models",
+        "embeddings": "/embeddings",
+    },
     key_env=("TOGETHER_API_KEY",),
     host_env=("TOGETHER_BASE_URL",),
     rename={"max_completion_tokens": "max_tokens"},

@@ -9,11 +9,14 @@ from urllib.parse import quote
 
 import msgspec
 
+from gateway.chat import Facts
 from gateway.chat import Headers as Headers
 from gateway.dialects.payload_parts import Unframer
 
-Operation = Literal["chat", "chat_stream", "models", "embeddings"]
+Operation = Literal["chat", "chat_stream", "models", "embeddings", "completions", "count_tokens"]
 """``chat_stream`` where streamed answers have a URL of their own."""
+COMPLETIONS = "openai_completions"
+"""The wire format of completions, wherever there are any."""
 Auth = Literal["bearer", "api-key", "x-api-key", "x-goog-api-key", "sigv4", "none"]
 
 
@@ -91,9 +94,15 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     auth: Auth = "bearer"
     key_required: bool = True
     dialect: str = "openai_chat"
-    """The wire format of its chat; embeddings are always OpenAI's."""
+    """The wire format of its chat."""
+    embeds: str = "openai_embeddings"
+    """The wire format of its embeddings."""
+    counts: str | None = None
+    """How it is asked for counts of tokens, where that is not as its dialect's own vendor is."""
     serves: tuple[str, ...] = ("*",)
     """Globs of the models that are to be had in this way; a glob after ``!`` takes models out again."""
+    no_tools_while_thinking: Mapping[str, str] = {}
+    """Globs of the models that refuse tools here while they think -> how much they think unasked."""
     faces: tuple[Vendor, ...] = ()
     """Other ways to the same account: models, dialects or operations with URLs of their own. Not nested."""
     listing: str = "openai"
@@ -133,6 +142,22 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """Whose identities sign in where there is no key."""
     aliases: tuple[str, ...] = ()
     """Other names it is known by, for configurations."""
+
+    def speaks(self, operation: Operation) -> str:
+        """The wire format of an operation."""
+        if operation == "embeddings":
+            return self.embeds
+        if operation == "count_tokens":
+            return self.counts or self.dialect
+        return COMPLETIONS if operation == "completions" and operation in self.paths else self.dialect
+
+    def fits(self, facts: Facts, model: str) -> bool:
+        """Can the model be asked for this in this way?"""
+        if not facts.tools:
+            return True
+        name = model.lower()
+        unasked = next((level for glob, level in self.no_tools_while_thinking.items() if fnmatchcase(name, glob)), None)
+        return unasked is None or facts.parameters.get("reasoning.level", unasked) == "none"
 
     def has(self, model: str) -> bool:
         """Is this model to be had in this way?"""

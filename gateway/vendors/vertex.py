@@ -128,6 +128,7 @@ def adapt_mistral(body: dict[str, Any], model: str) -> Adapted:
 
 _CLAUDE_NAMES = ("claude-*", "*/claude-*")
 _GEMINI_NAMES = ("gemini-*", "*/gemini-*", "endpoints/*", "projects/*", "learnlm-*")
+_EMBEDDING_NAMES = ("*text-embedding-*", "*text-multilingual-embedding-*", "*textembedding-gecko*")
 _MISTRAL_NAMES = (
     "mistral-*",
     "mistralai/*",
@@ -145,6 +146,7 @@ VENDOR = Vendor(
     paths={
         "chat": f"{GEMINI}:generateContent",
         "chat_stream": f"{GEMINI}:streamGenerateContent?alt=sse",
+        "count_tokens": f"{GEMINI}:countTokens",
         "models": "/v1beta1/publishers/google/models?pageSize=200",
     },
     key_env=("GOOGLE_VERTEX_API_KEY",),
@@ -154,10 +156,26 @@ VENDOR = Vendor(
     key_required=False,
     identity="google",
     dialect="gemini",
+    counts="vertex",
     listing="vertex",
     serves=_GEMINI_NAMES,
     prices="google",
     locate=locate,
+)
+# Its older embedding models are asked as all older models of Vertex are, Gemini's as Gemini is.
+_EMBEDS = replace(
+    VENDOR,
+    docs="https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api",
+    paths={"embeddings": f"{GEMINI}:predict"},
+    embeds="vertex_embeddings",
+    counts=None,
+    serves=_EMBEDDING_NAMES,
+)
+_GEMINI_EMBEDS = replace(
+    _EMBEDS,
+    paths={"embeddings": f"{GEMINI}:batchEmbedContents"},
+    embeds="vertex_gemini_embeddings",
+    serves=("gemini-embedding-*", "*/gemini-embedding-*"),
 )
 _CLAUDE = replace(
     VENDOR,
@@ -166,6 +184,7 @@ _CLAUDE = replace(
     dialect="anthropic_messages",
     serves=_CLAUDE_NAMES,
     adapt=adapt_claude,
+    counts=None,
 )
 _MISTRAL = replace(
     MISTRAL,
@@ -189,8 +208,9 @@ _OPEN = replace(
     docs="https://docs.cloud.google.com/vertex-ai/generative-ai/docs/maas/call-open-model-apis",
     paths={"chat": f"/v1{PROJECT}/endpoints/openapi/chat/completions"},
     dialect="openai_chat",
+    counts=None,
     # Its fields are checked as strictly as Gemini's own endpoint does.
     drop_from_messages=THOUGHTS | MARKERS,
-    serves=("*", *(f"!{glob}" for glob in (*_GEMINI_NAMES, *_CLAUDE_NAMES, *_MISTRAL_NAMES))),
+    serves=("*", *(f"!{glob}" for glob in (*_GEMINI_NAMES, *_CLAUDE_NAMES, *_MISTRAL_NAMES, *_EMBEDDING_NAMES))),
 )
-VENDOR = replace(VENDOR, faces=(_CLAUDE, _MISTRAL, _OPEN))
+VENDOR = replace(VENDOR, faces=(_CLAUDE, _MISTRAL, _OPEN, _EMBEDS, _GEMINI_EMBEDS))

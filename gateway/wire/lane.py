@@ -38,17 +38,20 @@ class LaneClient:
         "headers",
         "method",
         "path",
+        "query",
         "read",
         "strand",
+        "streamed",
         "wake",
     )
 
     def __init__(self, lane: Lane, head: Head, data: bytes) -> None:
         self._lane = lane
         self.method, self.headers = "POST", head.headers
-        self.path = head.target.partition("?")[0]
+        self.path, _, self.query = head.target.partition("?")
         self.address = lane.client[0] if lane.client else None
         self.deployment: str | None = None
+        self.streamed: bool | None = None
         self.wake: Callable[[], None] = nobody
         self.strand: Strand | None = None
         self.gone = self.read = self.ended = False
@@ -169,7 +172,7 @@ class LaneClient:
 
 
 Hot = Callable[[LaneClient], Coroutine[Any, Any, None] | None]
-"""Serves a request, if it is one of the hot ones, and sets ``path`` and ``deployment`` to what its path means."""
+"""Serves a request, if it is one of the hot ones, and sets ``path`` and what else its path means."""
 
 
 class Lane(BoundedProtocol):

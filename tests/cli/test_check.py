@@ -53,7 +53,7 @@ def test_the_final_url_of_each_operation_is_shown(skein: Skein) -> None:
         url = f"https://eu.openai.azure.com/openai/deployments/{deployment}/chat/completions{version}"
         assert ["chat", url, "for", model] in lines
     assert ["models", f"https://eu.openai.azure.com/openai/models{version}"] in lines
-    assert "model       o3 is called mine there" in ran.out
+    assert "model o3 is called mine there".split() in lines
     assert "spread  weighted     openai/gpt-5 (weight 3), azure-eu/gpt-4.1" in ran.out
     assert "lead fast, worker spread" in ran.out
     assert "gpt-4o  -> fast" in ran.out
@@ -78,10 +78,13 @@ models: {fast: [google/gemini-2.5-flash, azure/claude-opus-5, bedrock/us.amazon.
     assert found["bedrock"]["deployments"]["us.amazon.nova-lite-v1:0"]["urls"] == {
         "chat": f"{runtime}/model/us.amazon.nova-lite-v1%3A0/converse",
         "chat_stream": f"{runtime}/model/us.amazon.nova-lite-v1%3A0/converse-stream",
+        "count_tokens": f"{runtime}/model/us.amazon.nova-lite-v1%3A0/count-tokens",
     }
     assert found["plain"]["dialect"] == "openai_chat"
     assert found["plain"]["urls"]["chat"] == f"{runtime}/openai/v1/chat/completions"
-    (claude,) = found["azure"]["faces"]
+    claude, responses = found["azure"]["faces"]
+    assert responses["dialect"] == "openai_responses"
+    assert responses["urls"] == {"chat": "https://eu.openai.azure.com/openai/v1/responses"}
     assert (claude["dialect"], claude["serves"]) == ("anthropic_messages", ["claude-*"])
     assert claude["urls"]["chat"] == "https://eu.services.ai.azure.com/anthropic/v1/messages"
     lines = [line.split() for line in skein("check", env=ENV).out.splitlines()]

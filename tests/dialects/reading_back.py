@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -364,12 +365,162 @@ def ollama(body: Mapping[str, Any]) -> Meaning:
     return meaning
 
 
+# Responses ------------------------------------------------------------------------------------------------------------
+
+
+def responses(body: Mapping[str, Any]) -> Meaning:
+    meaning = Meaning(lines_of(body.get("instructions", "")))
+    numbers: dict[str, int] = {}
+    for item in body["input"]:
+        if item["type"].endswith("_output"):
+            parts = _responses_parts(item["output"])
+            meaning.results[numbers[item["call_id"]]] = Result(_responses_lines(parts), media=_responses_media(parts))
+            continue
+        if item["type"] == "message" and item["role"] in ("system", "developer") and not meaning.groups:
+            meaning.system += _responses_lines(item["content"])
+            continue
+        group = meaning.group("assistant" if item.get("role", "assistant") == "assistant" else "user")
+        if item["type"] == "message":
+            group.lines += _responses_lines(item["content"])
+            group.media += _responses_media(item["content"])
+        elif item["type"] == "reasoning":
+            group.thoughts.append(("".join(each["text"] for each in item["summary"]), item["encrypted_content"]))
+        else:
+            numbers[item["call_id"]] = len(numbers)
+            group.calls.append((item["name"], _object(item["arguments"])))
+            group.seals.append(None)
+    meaning.settings = _settings(
+        body, max_output_tokens="max_tokens", temperature="temperature", top_p="top_p", top_logprobs="top_logprobs"
+    )
+    if "message.output_text.logprobs" in body.get("include", ()):
+        meaning.settings["logprobs"] = True
+    if "tools" in body:
+        meaning.settings["tools"] = [tool["name"] for tool in body["tools"]]
+    if choice := body.get("tool_choice"):
+        meaning.settings["tool_choice"] = choice if isinstance(choice, str) else choice.get("name")
+    if form := body.get("text", {}).get("format"):
+        meaning.settings["response_format"] = sorted(form.get("schema", {}).get("properties", {}))
+    return meaning
+
+
+def _object(arguments: str) -> dict[str, Any]:
+    """Arguments are whatever text the model wrote."""
+    try:
+        read = json.loads(arguments)
+    except ValueError:
+        read = arguments
+    return read if isinstance(read, dict) else {"arguments": arguments}
+
+
+def _responses_parts(output: Any) -> list[dict[str, Any]]:
+    return [{"type": "input_text", "text": output}] if isinstance(output, str) else output
+
+
+def _responses_lines(parts: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [line for part in parts for line in lines_of(part.get("text", part.get("refusal", "")))]
+
+
+def _responses_media(parts: Iterable[Mapping[str, Any]]) -> list[str]:
+    found = [
+        part.get("image_url") or part.get("file_data") or part.get("file_url") or part.get("file_id") for part in parts
+    ]
+    return [_of_data_url(each) for each in found if each]
+
+
+# OpenAI and those that are like it ------------------------------------------------------------------------------------
+
+_TOLD = re.compile(r'<document(?: name="[^"]*")?>\n(.*?)\n</document>', re.DOTALL)
+
+
+def openai(body: Mapping[str, Any]) -> Meaning:
+    meaning = Meaning()
+    numbers: dict[str, int] = {}
+    count = 0
+    shown: list[int] = []
+    for message in body["messages"]:
+        role, blocks = message["role"], _blocks(message.get("content") or [])
+        meaning.markers += sum("cache_control" in each for each in (*blocks, *message.get("tool_calls", ())))
+        texts, media = _openai_content(blocks)
+        if role == "tool":
+            number = numbers[message["tool_call_id"]]
+            meaning.results[number] = Result(texts, media=media)
+            shown.append(number)
+            continue
+        if shown and role == "user" and blocks and blocks[0].get("text", "").startswith("Shown by the tool"):
+            meaning.results[shown[-1]].media += media
+            meaning.results[shown[-1]].lines += texts
+            continue
+        shown = []
+        if role in ("system", "developer") and not meaning.groups:
+            meaning.system += texts
+            continue
+        group = meaning.group("assistant" if role == "assistant" else "user")
+        group.lines += texts
+        group.media += media
+        group.thoughts += _openai_thoughts(message)
+        for call in message.get("tool_calls", ()):
+            numbers[call["id"]], count = count, count + 1
+            group.calls.append((call["function"]["name"], json.loads(call["function"]["arguments"])))
+            group.seals.append(call.get("extra_content", {}).get("google", {}).get("thought_signature"))
+    meaning.settings = _settings(
+        body,
+        max_completion_tokens="max_tokens",
+        **{
+            name: name
+            for name in (
+                *("temperature", "top_p", "stop", "seed", "frequency_penalty", "presence_penalty", "n"),
+                *("logprobs", "top_logprobs", "user", "metadata", "parallel_tool_calls"),
+            )
+        },
+    )
+    if "tools" in body:
+        meaning.settings["tools"] = [each["function"]["name"] for each in body["tools"]]
+        meaning.markers += sum("cache_control" in each for each in body["tools"])
+    choice = body.get("tool_choice")
+    if choice is not None:
+        meaning.settings["tool_choice"] = choice["function"]["name"] if isinstance(choice, dict) else choice
+    if "response_format" in body:
+        schema = body["response_format"].get("json_schema", {}).get("schema", {})
+        meaning.settings["response_format"] = sorted(schema.get("properties", {}))
+    return meaning
+
+
+def _openai_content(blocks: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    texts: list[str] = []
+    media: list[str] = []
+    for block in blocks:
+        match block["type"]:
+            case "text":
+                media += [base64.b64encode(told.encode()).decode() for told in _TOLD.findall(block["text"])]
+                texts += lines_of(_TOLD.sub("", block["text"]))
+            case "image_url":
+                media.append(_of_data_url(block["image_url"]["url"]))
+            case "input_audio":
+                media.append(block["input_audio"]["data"])
+            case "file":
+                held = block["file"]
+                media.append(held["file_id"] if "file_id" in held else _of_data_url(held["file_data"]))
+    return texts, media
+
+
+def _openai_thoughts(message: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """As OpenRouter documents them; a text that no detail has was signed by nobody."""
+    found = [
+        (each.get("text") or each.get("summary") or "", each.get("signature") or each.get("data") or "")
+        for each in message.get("reasoning_details", ())
+    ]
+    text = message.get("reasoning_content", "")
+    return found if any(said == text for said, _ in found) or not text else [*found, (text, "")]
+
+
 READERS: Mapping[str, Callable[[Mapping[str, Any]], Meaning]] = {
     "anthropic_messages": anthropic,
     "bedrock_converse": bedrock,
     "gemini": gemini,
     "cohere_chat": cohere,
     "ollama_chat": ollama,
+    "openai_chat": openai,
+    "openai_responses": responses,
 }
 
 

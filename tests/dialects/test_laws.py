@@ -58,13 +58,13 @@ def decoded(dialect: str, pieces: Iterator[bytes] | list[bytes]) -> list[ChatEve
     return events + decoder.end(NOW)
 
 
-def transcoding(dialect: str) -> Transcoding:
-    encoder = OPENAI.stream_encoder(id="x1", model="asked", created=int(NOW), usage=True)
-    return Transcoding(EGRESS[dialect].stream_decoder(), encoder, Naming(), keep_text=True)
+def transcoding(dialect: str, choices: int = 1) -> Transcoding:
+    encoder = OPENAI.stream_encoder(id="x1", model="asked", created=int(NOW), usage=True, asked=b"")
+    return Transcoding(EGRESS[dialect].stream_decoder(), encoder, Naming(), choices=choices, keep_text=True)
 
 
-def passed_on(dialect: str, pieces: list[bytes]) -> tuple[bytes, Transcoding]:
-    made = transcoding(dialect)
+def passed_on(dialect: str, pieces: list[bytes], choices: int = 1) -> tuple[bytes, Transcoding]:
+    made = transcoding(dialect, choices)
     out = [made.feed(piece, NOW) for piece in pieces]
     return b"".join(out) + made.end(NOW), made
 
@@ -92,8 +92,8 @@ def test_how_a_stream_is_cut_changes_nothing(dialect: str, stream: bytes):
 # Whole and in pieces --------------------------------------------------------------------------------------------------
 
 
-def assembled(out: bytes) -> dict[str, Any]:
-    """What a client puts together of a stream, as an answer that came whole would have it."""
+def assembled(out: bytes, number: int = 0) -> dict[str, Any]:
+    """What a client puts together of a stream's choice, as an answer that came whole would have it."""
     frames = [line[6:] for line in out.split(b"\n\n") if line.startswith(b"data: ")]
     assert frames.pop() == b"[DONE]"
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
@@ -102,6 +102,8 @@ def assembled(out: bytes) -> dict[str, Any]:
     for frame in map(json.loads, frames):
         answer |= {"id": frame["id"], "model": frame["model"], "usage": frame.get("usage") or answer["usage"]}
         for choice in frame["choices"]:
+            if choice["index"] != number:
+                continue
             answer["finish"] = choice["finish_reason"] or answer["finish"]
             delta = choice["delta"]
             for name in ("content", "refusal", "reasoning_content"):
@@ -131,17 +133,17 @@ def tidy(answer: dict[str, Any]) -> dict[str, Any]:
 def test_a_stream_put_together_is_the_whole_answer(dialect: str, response: bytes, stream: bytes):
     read = EGRESS[dialect].decode_answer(response, NOW)
     assert isinstance(read, ChatResponse)
-    body = json.loads(transcoded(OPENAI, read, Naming(), "x1", "asked", NOW)[0])
-    [choice] = body["choices"]
-    whole = {"id": body["id"], "model": body["model"], "usage": body.get("usage")}
-    whole |= {"finish": choice["finish_reason"], "message": choice["message"]}
-    said, made = passed_on(dialect, [stream])
-    assert tidy(assembled(said)) == tidy(whole)
+    body = json.loads(transcoded(OPENAI, read, Naming(), "x1", "asked", NOW, b"")[0])
+    said, made = passed_on(dialect, [stream], len(body["choices"]))
+    for choice in body["choices"]:
+        whole = {"id": body["id"], "model": body["model"], "usage": body.get("usage")}
+        whole |= {"finish": choice["finish_reason"], "message": choice["message"]}
+        assert tidy(assembled(said, choice["index"])) == tidy(whole)
     assert made.done
     assert made.fault is None
     assert not made.digest.skipped
     # What is told of it, and kept for the next turn, is the same.
-    seen, heard = transcoded(OPENAI, read, Naming(), "x1", "asked", NOW)[1], made.digest
+    seen, heard = transcoded(OPENAI, read, Naming(), "x1", "asked", NOW, b"")[1], made.digest
     assert heard.usage == seen.usage
     assert dict(heard.kept()) == dict(seen.kept())
     assert [part.tool for part in heard.calls.values()] == [part.tool for part in seen.calls]
@@ -152,9 +154,10 @@ def test_a_stream_put_together_is_the_whole_answer(dialect: str, response: bytes
 
 @pytest.mark.parametrize(("dialect", "stream"), STREAMS)
 def test_a_stream_that_breaks_off_is_never_taken_for_whole(dialect: str, stream: bytes):
-    whole, last = passed_on(dialect, [stream])
+    choices = len({event.choice for event in decoded(dialect, [stream]) if isinstance(event, Finished)}) or 1
+    whole, last = passed_on(dialect, [stream], choices)
     for at in range(len(stream)):
-        said, made = passed_on(dialect, [stream[:at]])
+        said, made = passed_on(dialect, [stream[:at]], choices)
         if made.complete and made.fault is None:
             # All was there but what ends it, or counts it.
             assert last.complete
@@ -214,7 +217,7 @@ def test_a_damaged_byte_of_an_answer_raises_nothing(dialect: str, response: byte
     for raw in damaged(response, 2):
         read = EGRESS[dialect].decode_answer(raw, NOW)
         if isinstance(read, ChatResponse):
-            json.loads(transcoded(OPENAI, read, Naming(), "x1", "asked", NOW)[0])
+            json.loads(transcoded(OPENAI, read, Naming(), "x1", "asked", NOW, b"")[0])
 
 
 BEDROCK = [pytest.param(stream, id=name) for name, stream in streams("bedrock_converse").items()]
@@ -306,7 +309,7 @@ def whole_answers(draw: Any) -> ChatResponse:
 
 def streamed(answer: ChatResponse, draw: Any) -> bytes:
     """The same answer event by event, its texts in pieces."""
-    encoder = OPENAI.stream_encoder(id="x1", model="asked", created=int(NOW), usage=True)
+    encoder = OPENAI.stream_encoder(id="x1", model="asked", created=int(NOW), usage=True, asked=b"")
     out = [encoder.feed(Began(answer.id, answer.model))]
     place = 0
     for part in answer.choices[0].parts:
@@ -335,7 +338,7 @@ def pieces(text: str, draw: Any) -> list[str]:
 @settings(max_examples=300, deadline=None)
 @given(answer=whole_answers(), data=st.data())
 def test_an_answer_reads_alike_whole_and_in_chunks(answer: ChatResponse, data: st.DataObject):
-    body = json.loads(OPENAI.encode_answer(answer, id="x1", model="asked", created=int(NOW)))
+    body = json.loads(OPENAI.encode_answer(answer, id="x1", model="asked", created=int(NOW), asked=b""))
     [choice] = body["choices"]
     whole = {"id": body["id"], "model": body["model"], "usage": body.get("usage")}
     whole |= {"finish": choice["finish_reason"], "message": choice["message"]}
@@ -354,7 +357,7 @@ def renumbered(message: dict[str, Any]) -> dict[str, Any]:
 @given(answer=whole_answers())
 def test_an_answer_sent_back_is_what_was_answered(answer: ChatResponse):
     """Clients that keep the message as it came lose nothing: texts, thoughts with their seals, calls with theirs."""
-    body = json.loads(OPENAI.encode_answer(answer, id="x1", model="asked", created=int(NOW)))
+    body = json.loads(OPENAI.encode_answer(answer, id="x1", model="asked", created=int(NOW), asked=b""))
     message = body["choices"][0]["message"]
     [read] = OPENAI.decode_request(json.dumps({"model": "m", "messages": [message]}).encode()).messages
     said = answer.choices[0].parts
@@ -373,6 +376,7 @@ def test_an_answer_sent_back_is_what_was_answered(answer: ChatResponse):
         id="x1",
         model="asked",
         created=int(NOW),
+        asked=b"",
     )
     assert json.loads(again)["choices"][0]["message"] == message
 

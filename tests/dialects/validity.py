@@ -663,6 +663,87 @@ def openai(body: Body) -> Found:
         yield f"tool_call_ids {waiting} did not have response messages"
 
 
+_OPENAI_TOP = (
+    "model messages stream stream_options tools tool_choice parallel_tool_calls response_format max_completion_tokens "
+    "temperature top_p stop seed frequency_penalty presence_penalty n logprobs top_logprobs reasoning_effort user "
+    "metadata service_tier verbosity logit_bias prediction modalities audio web_search_options prompt_cache_key "
+    "prompt_cache_retention safety_identifier store"
+)
+_OPENAI_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_OPENAI_PARTS = {
+    "user": {"text", "image_url", "input_audio", "file", "video_url"},
+    "assistant": {"text"},
+    "system": {"text"},
+    "developer": {"text"},
+    "tool": {"text"},
+}
+
+
+def openai_itself(body: Body) -> Found:
+    """All of a request that is written for OpenAI; videos are for others that are like it."""
+    yield from openai(body)
+    yield from unknown(body, _OPENAI_TOP, "body")
+    for at, message in enumerate(body["messages"]):
+        content, role = message.get("content"), message["role"]
+        for part in content if isinstance(content, list) else ():
+            if part["type"] not in _OPENAI_PARTS[role]:
+                yield f"messages[{at}]: {part['type']} is no part of {role}"
+        if content == []:
+            yield f"messages[{at}]: an empty array"
+        calls = message.get("tool_calls") or ()
+        if len({call["id"] for call in calls}) < len(calls):
+            yield f"messages[{at}]: two calls of one id"
+        for call in calls:
+            yield from _openai_call(call, f"messages[{at}]")
+    yield from _openai_tools(body)
+    yield from _openai_settings(body)
+
+
+def _openai_call(call: Body, where: str) -> Found:
+    if len(call["id"]) > 40 or not call["id"]:
+        yield f"{where}: string too long: {call['id']}"
+    if not _OPENAI_NAME.fullmatch(call["function"]["name"]):
+        yield f"{where}: {call['function']['name']} does not match the pattern"
+    if not isinstance(json.loads(call["function"]["arguments"]), dict):
+        yield f"{where}: arguments that are no object are no good for models' templates"
+
+
+def _openai_tools(body: Body) -> Found:
+    functions = [tool["function"] for tool in body.get("tools") or ()]
+    for each in functions:
+        if not _OPENAI_NAME.fullmatch(each["name"]):
+            yield f"tools: {each['name']} does not match the pattern"
+        if "parameters" in each and not (each["parameters"]["type"] == "object" and "properties" in each["parameters"]):
+            yield f"tools: {each['name']}: object schema missing properties"
+    if "tools" in body and not functions:
+        yield "tools: an empty array"
+    if not functions and body.keys() & {"tool_choice", "parallel_tool_calls"}:
+        yield "tool_choice and parallel_tool_calls are only allowed when tools are specified"
+    choice = body.get("tool_choice")
+    if isinstance(choice, dict) and choice["function"]["name"] not in [each["name"] for each in functions]:
+        yield "tool_choice: not among the tools"
+
+
+def _openai_settings(body: Body) -> Found:
+    if len(body.get("stop", ())) > 4:
+        yield "stop: at most 4"
+    if "top_logprobs" in body and not body.get("logprobs"):
+        yield "top_logprobs without logprobs"
+    if "metadata" in body and not body.get("store"):
+        yield "the metadata parameter is only allowed when store is enabled"
+    if len(body.get("user", "")) > 64:
+        yield "user: string too long"
+    form = body.get("response_format") or {}
+    if form.get("type") == "json_object" and "json" not in json.dumps(body["messages"]).lower():
+        yield "messages must contain the word json in some form"
+    if form.get("type") == "json_schema" and not _OPENAI_NAME.fullmatch(form["json_schema"]["name"]):
+        yield "response_format.json_schema.name does not match the pattern"
+    if "stream_options" in body and not body.get("stream"):
+        yield "stream_options is only allowed when stream is enabled"
+    if body.get("reasoning_effort", "low") not in ("none", "minimal", "low", "medium", "high", "xhigh"):
+        yield "reasoning_effort"
+
+
 _MISTRAL_ID = re.compile(r"[A-Za-z0-9]{9}")
 
 
@@ -677,6 +758,121 @@ def mistral(body: Body) -> Found:
     yield from (f"{name}: Extra inputs are not permitted" for name in sorted(foreign))
 
 
+_RESPONSES_TOP = (
+    "model input instructions tools tool_choice parallel_tool_calls text reasoning max_output_tokens temperature top_p "
+    "top_logprobs include store stream metadata user service_tier prompt_cache_key prompt_cache_options "
+    "prompt_cache_retention safety_identifier truncation max_tool_calls moderation access_programs context_management "
+    "image"
+)
+_RESPONSES_ITEMS = {
+    "message": "type role content",
+    "reasoning": "type summary encrypted_content",
+    "function_call": "type call_id name arguments",
+    "custom_tool_call": "type call_id name input",
+    "function_call_output": "type call_id output",
+    "custom_tool_call_output": "type call_id output",
+}
+_RESPONSES_PARTS = {
+    "input_text": "type text",
+    "input_image": "type image_url file_id detail",
+    "input_file": "type file_id file_data file_url filename",
+    "output_text": "type text",
+    "refusal": "type refusal",
+}
+_RESPONSES_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+def responses(body: Body) -> Found:
+    yield from unknown(body, _RESPONSES_TOP, "body")
+    items = body.get("input")
+    if not isinstance(items, list) or not items:
+        yield 'input: One of "input" or "previous_response_id" must be provided'
+        return
+    waiting: list[str] = []
+    seen: set[str] = set()
+    for at, item in enumerate(items):
+        where, kind = f"input[{at}]", str(item.get("type"))
+        yield from unknown(item, _RESPONSES_ITEMS.get(kind, ""), where)
+        if kind.endswith("_output"):
+            if item["call_id"] not in waiting:
+                yield f"{where}: No tool call found for function call output with call_id {item['call_id']}"
+            else:
+                waiting.remove(item["call_id"])
+            parts = (
+                item["output"] if isinstance(item["output"], list) else [{"type": "input_text", "text": item["output"]}]
+            )
+            yield from _responses_parts(parts, ("input_text", "input_image", "input_file"), where)
+        elif kind.endswith("_call"):
+            if not 0 < len(item["call_id"]) <= 64 or item["call_id"] in seen:
+                yield f"{where}.call_id: {item['call_id']}"
+            if not _RESPONSES_NAME.fullmatch(item["name"]) or not isinstance(
+                item.get("arguments", item.get("input")), str
+            ):
+                yield f"{where}: {item}"
+            seen.add(item["call_id"])
+            waiting.append(item["call_id"])
+        elif kind == "message":
+            yield from _responses_message(item, waiting, where)
+        elif kind == "reasoning" and (at + 1 == len(items) or items[at + 1].get("role", "assistant") != "assistant"):
+            yield f"{where}: Item of type 'reasoning' was provided without its required following item."
+    yield from (f"No tool output found for function call {each}" for each in waiting)
+    yield from _responses_settings(body)
+
+
+def _responses_message(item: Body, waiting: list[str], where: str) -> Found:
+    role = item.get("role")
+    if role == "assistant":
+        yield from _responses_parts(item["content"], ("output_text", "refusal"), where)
+    elif role in ("user", "system", "developer"):
+        yield from (f"{where}: No tool output found for function call {each}" for each in waiting)
+        yield from _responses_parts(item["content"], ("input_text", "input_image", "input_file"), where)
+    else:
+        yield f"{where}: role {role}"
+
+
+def _responses_parts(parts: Any, kinds: tuple[str, ...], where: str) -> Found:
+    if not isinstance(parts, list):
+        yield f"{where}: {parts}"
+        return
+    for part in parts:
+        kind = part.get("type")
+        yield from unknown(part, _RESPONSES_PARTS.get(kind, ""), where)
+        if kind not in kinds:
+            yield f"{where}: Invalid value: '{kind}'. Supported values are: {kinds}"
+        given = part.keys() & {"text", "refusal", "image_url", "file_id", "file_data", "file_url"}
+        if len(given) != 1 or not all(isinstance(part[name], str) for name in given):
+            yield f"{where}: {part}"
+        if "file_data" in part and not part.get("filename"):
+            yield f"{where}: Missing required parameter: 'filename'"
+
+
+def _responses_settings(body: Body) -> Found:
+    names = []
+    for tool in body.get("tools", ()):
+        if tool["type"] == "function":
+            yield from unknown(tool, "type name description parameters strict", "tools")
+            if tool["parameters"].get("type") != "object" or "properties" not in tool["parameters"]:
+                yield f"tools: Invalid schema for function: {tool['parameters']}"
+            if not isinstance(tool.get("strict"), bool):
+                yield "tools: strict is true where it is not said"
+        if tool["type"] in ("function", "custom"):
+            names.append(tool["name"])
+    yield from (f"tools: name {name}" for name in names if not _RESPONSES_NAME.fullmatch(name))
+    choice = body.get("tool_choice", "auto")
+    chosen = choice.get("tools", [choice]) if isinstance(choice, dict) else []
+    if any(each["name"] not in names for each in chosen) or ("tool_choice" in body and not body.get("tools")):
+        yield f"tool_choice: {choice} is not among {names}"
+    if "max_output_tokens" in body and not is_count(body["max_output_tokens"], 16):
+        yield "max_output_tokens: Expected a value >= 16"
+    if len(body.get("user", "")) > 64:
+        yield "user: string too long"
+    if not all(isinstance(value, str) and len(value) <= 512 for value in body.get("metadata", {}).values()):
+        yield "metadata: strings alone"
+    form = body.get("text", {}).get("format", {})
+    if form.get("type") == "json_schema" and not _RESPONSES_NAME.fullmatch(form["name"]):
+        yield "text.format.name"
+
+
 RULES: Mapping[str, Callable[[Body], Found]] = {
     "anthropic_messages": anthropic,
     "bedrock_converse": bedrock,
@@ -686,6 +882,8 @@ RULES: Mapping[str, Callable[[Body], Found]] = {
     "ollama_chat": ollama,
     "tgi": tgi,
     "openai_chat": openai,
+    "openai": openai_itself,
+    "openai_responses": responses,
     "mistral": mistral,
 }
-"""By dialect; ``gemini_3`` and ``mistral`` are stricter readers of one."""
+"""By dialect; ``gemini_3``, ``openai`` and ``mistral`` are stricter readers of one."""

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from gateway import events
-from gateway.api.inbound import CHAT, EMBEDDINGS, MODELS
+from gateway.api.fronts import CHAT, EMBEDDINGS
+from gateway.api.inbound import MODELS
 from gateway.wire import bounded
 from tests.scripted import Silent, Status, play
 
@@ -119,7 +120,7 @@ NOWHERE = {
     "/v1/model": MODELS,
     "/health": "/health/",
     "/nothing": CHAT,
-    "/v1/completely/else": CHAT,
+    "/v1/completely/else": "/v1/completions",
     "/%00": CHAT,
     "/../../etc/passwd": CHAT,
 }
@@ -163,7 +164,7 @@ def test_a_websocket_upgrade_is_refused_and_does_not_hang(path: str) -> None:
     }
     with stand("primary") as s, s.client() as client:
         told = get(client, path, **upgrade)
-        assert told.status in ((200,) if path == "/" else (400, 404, 405, 426))
+        assert (told.status, told.error["code"]) == (426, "websocket_unsupported")
 
 
 # --- headers
@@ -462,7 +463,7 @@ def test_a_badly_compressed_body_is_refused(name: str) -> None:
         s.finished()
 
 
-@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "x" * 500])
+@pytest.mark.parametrize("encoding", ["br", "gzip, br", "x" * 500])
 def test_an_unknown_compression_is_a_415(encoding: str) -> None:
     with stand("primary") as s:
         told = s.ask(headers={"content_encoding": encoding})

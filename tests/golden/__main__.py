@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.golden import ROOT, answers, requests, written
 
 made = dict([*requests(), *answers()])
-for old in ROOT.glob("*.openai_chat-*.json"):
+for old in ROOT.glob("*-*.json"):
     if old.name not in made:
         old.unlink()
 for name, said in made.items():

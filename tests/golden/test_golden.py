@@ -9,6 +9,7 @@ import pytest
 from tests.dialects.validity import check
 from tests.golden import ROOT, answers, requests, written
 
+STRICTER = {"gemini": "gemini_3", "openai_chat": "openai"}
 REQUESTS, ANSWERS = dict(requests()), dict(answers())
 
 
@@ -18,6 +19,10 @@ def test_an_arrow_is_as_written_down(name: str):
     assert written(said) == (ROOT / name).read_text()
 
 
+def test_no_two_arrows_have_one_name():
+    assert not REQUESTS.keys() & ANSWERS.keys()
+
+
 def test_no_file_is_left_over():
     made = {*REQUESTS, *ANSWERS}
     assert {file.name for file in ROOT.glob("*-*.json")} == made
@@ -25,5 +30,5 @@ def test_no_file_is_left_over():
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_what_is_written_down_is_valid(name: str):
-    dialect = name.split("-")[1].removesuffix(".json")
-    check("gemini_3" if dialect == "gemini" else dialect, REQUESTS[name]["body"])
+    dialect = name.rpartition("-")[2].removesuffix(".json")
+    check(STRICTER.get(dialect, dialect), REQUESTS[name]["body"])

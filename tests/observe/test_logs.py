@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from gateway import events
-from gateway.chat import Called, Cost, Heard, Usage
+from gateway.chat import Called, Cost, Heard, Repaired, Usage
 from gateway.errors import Fault, FaultKind, Problem
 from gateway.observe.lines import written
 from gateway.observe.logs import LEVELS, LOUDEST, Logs
@@ -79,6 +79,8 @@ INFO, ERROR, SWITCHED = ("info", "request.finished"), ("error", "request.finishe
 CRASHED = ("error", "handler.crashed")
 TRACEBACK = 'Traceback (most recent call last):\n  File "/a/b.py", line 3, in f\n    boom(x)\nKeyError: {}\n'
 
+MENDED = Repaired("shell", ("name", "types"))
+ODD = Repaired("shell", ("invalid",), ("command: missing",))
 STORIES: dict[str, tuple[Tale, list[tuple[str, str]]]] = {
     "an answer": (Tale().asked().attempt().output().answered().finished(), [PLAN, DONE, INFO]),
     "a retry": (
@@ -118,6 +120,14 @@ STORIES: dict[str, tuple[Tale, list[tuple[str, str]]]] = {
         Tale().understood().strategy_crashed().plan().attempt().output().answered().finished(),
         [("error", "strategy.crashed"), PLAN, DONE, INFO],
     ),
+    "a call repaired": (
+        Tale().asked().attempt().output().repaired(MENDED).answered().finished(),
+        [PLAN, ("info", "tool_calls.repaired"), DONE, INFO],
+    ),
+    "a call that fits no tool": (
+        Tale().asked().attempt().output().repaired(MENDED, ODD).answered().finished(),
+        [PLAN, ("warning", "tool_calls.repaired"), DONE, INFO],
+    ),
     "planned first": (
         Tale().asked().attempt(CLAUDE, "planner").answered().advised().attempt().output().answered().finished(),
         [PLAN, DONE, ("info", "planner.answered"), DONE, INFO],
@@ -143,6 +153,13 @@ def test_the_lines_of_an_exchange(name: str):
     for level in LEVELS:
         louder = [each for each in expected if LEVELS.index(each[0]) >= LEVELS.index(level)]
         assert [(each["level"], each["event"]) for each in said(tale, level=level)] == louder
+
+
+def test_repairs_are_one_line_by_what_was_done():
+    tale, _ = STORIES["a call that fits no tool"]
+    (line,) = said(tale, "tool_calls.repaired")
+    assert (line["tools"], line["kinds"]) == (["shell"], {"name": 1, "types": 1, "invalid": 1})
+    assert (line["target"], line["flaws"]) == ("openai/gpt-5", ["command: missing"])
 
 
 at: dict[str, Any] = {"at": BEGAN}

@@ -12,7 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import events
-from gateway.chat import Called, Cost, Heard, Usage
+from gateway.chat import Called, Cost, Heard, Repaired, Usage
 from gateway.errors import Fault, FaultKind, Problem
 from gateway.observe import families as f
 from gateway.observe.effectiveness import Effectiveness
@@ -304,6 +304,19 @@ STORIES: dict[str, tuple[Tale, list[Moved]]] = {
         [
             ended("rejected", 0, model=UNKNOWN),
             {f"request_errors{{{UNKNOWN},caller_model_unknown}}": 1, "admission_rejections{caller_model_unknown}": 1},
+        ],
+    ),
+    "calls repaired": (
+        Tale()
+        .asked(stream=False)
+        .attempt()
+        .repaired(Repaired("shell", ("name", "types")), Repaired("shell", ("types",)))
+        .failed(BUSY)
+        .finished("error", 503, fault=BUSY),
+        [
+            *(ended("error", stream="false"), planned(), failed(A, "primary", "provider_overloaded")),
+            {"request_errors{coder,provider_overloaded}": 1},
+            {"tool_repairs{gpt-5,name}": 1, "tool_repairs{gpt-5,types}": 2},
         ],
     ),
     "a target with fewer words": (

@@ -330,6 +330,8 @@ HEARD: dict[type[events.Event], str] = {
     events.PlanMade: "effectiveness metrics logs",
     events.AttemptStarted: "sessions metrics live",
     events.RequestReduced: "metrics",
+    events.ToolCallsRepaired: "metrics logs",
+    events.InterpreterAnswered: "metrics logs",
     events.OutputStarted: "metrics",
     events.AttemptSucceeded: "metrics live logs",
     events.AttemptFailed: "metrics live logs",

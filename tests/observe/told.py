@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from gateway import events
-from gateway.chat import Called, Cost, Facts, Heard, Prompt, Usage
+from gateway.chat import Called, Cost, Facts, Heard, Prompt, Repaired, Usage
 from gateway.errors import Fault, FaultKind
 from gateway.observe.live import Live
 from gateway.observe.record import Record, Switch, ToolOutcome
@@ -253,6 +253,9 @@ class Tale:
 
     def reduced(self, *dropped: str) -> Tale:
         return self._add(events.RequestReduced, **self._of(), dropped=dropped)
+
+    def repaired(self, *repairs: Repaired) -> Tale:
+        return self._add(events.ToolCallsRepaired, **self._of(), repairs=repairs)
 
     def output(self) -> Tale:
         return self._add(events.OutputStarted, **self._of(), seconds=0.125)

@@ -93,7 +93,7 @@ def test_an_address_of_the_ai_gateway_is_another_vendors():
 
 def test_claude_has_a_face_of_its_own_dialect():
     for vendor in ("snowflake", "databricks_v2"):
-        (face,) = VENDORS[vendor].faces
+        face = VENDORS[vendor].faces[0]
         assert face.dialect == "anthropic_messages"
         assert face.headers["anthropic-version"] == "2023-06-01"
         assert not face.has("llama-4")

@@ -94,12 +94,13 @@ def test_urls_have_no_version_but_for_messages(pasted: str | None, base: str):
         "models": base + "/models",
         "embeddings": base + "/embeddings",
     }
-    (messages,) = ROW.faces
+    messages, responses = ROW.faces
     assert routes(messages, account).url("chat") == base + "/v1/messages"
+    assert routes(responses, account).url("chat") == base + "/responses"
 
 
 def test_claude_is_to_be_had_both_ways():
-    (messages,) = ROW.faces
+    messages, _ = ROW.faces
     assert (ROW.dialect, messages.dialect) == ("openai_chat", "anthropic_messages")
     assert [row.has("claude-sonnet-4.5") for row in (ROW, messages)] == [True, True]
     assert [row.has("gpt-4.1") for row in (ROW, messages)] == [True, False]

@@ -132,10 +132,9 @@ def azure(wire: Recorder, endpoint: str = AZURE, **more: Any) -> AzureOpenAI:
     return AzureOpenAI(
         api_key=KEY,
         azure_endpoint=endpoint,
-        api_version="2024-10-21",
         max_retries=0,
         http_client=wire.httpx2(),
-        **more,
+        **{"api_version": "2024-10-21", **more},
     )
 
 
@@ -179,6 +178,14 @@ def chats(client: Any) -> None:
     client.chat.completions.create(model="m", messages=MESSAGES)
 
 
+def completes(client: Any) -> None:
+    client.completions.create(model="m", prompt="hi")
+
+
+def responds(client: Any) -> None:
+    client.responses.create(model="m", input="hi")
+
+
 def embeds(client: Any) -> None:
     client.embeddings.create(model="m", input="hi", encoding_format="float")
 
@@ -198,6 +205,8 @@ AGREE: list[tuple[str, Account, Operation, Call]] = [
     ("openai_compatible", Account(base_url=GATEWAY), "chat", lambda wire: chats(openai(wire, GATEWAY))),
     ("openai_compatible", Account(base_url=GATEWAY), "models", lambda wire: openai(wire, GATEWAY).models.list()),
     ("openai_compatible", Account(base_url=GATEWAY), "embeddings", lambda wire: embeds(openai(wire, GATEWAY))),
+    ("openai_compatible", Account(base_url=GATEWAY), "completions", lambda wire: completes(openai(wire, GATEWAY))),
+    ("deepseek", Account(), "completions", lambda wire: completes(openai(wire, "https://api.deepseek.com/beta"))),
     ("groq", Account(), "chat", lambda wire: chats(groq(wire))),
     ("groq", Account(), "models", lambda wire: groq(wire).models.list()),
     ("groq", Account(), "embeddings", lambda wire: embeds(groq(wire))),
@@ -233,6 +242,7 @@ AGREE: list[tuple[str, Account, Operation, Call]] = [
         for operation, call in (
             ("chat", lambda wire, endpoint=endpoint: chats(azure(wire, endpoint))),
             ("models", lambda wire, endpoint=endpoint: azure(wire, endpoint).models.list()),
+            ("completions", lambda wire, endpoint=endpoint: completes(azure(wire, endpoint))),
             ("embeddings", lambda wire, endpoint=endpoint: embeds(azure(wire, endpoint))),
         )
     ),
@@ -261,10 +271,11 @@ AGREE: list[tuple[str, Account, Operation, Call]] = [
         if row.base_url is not None and row.name not in ("simulator", "perplexity")
         for operation, call in (
             ("chat", lambda wire, base=row.base_url: chats(openai(wire, base))),
+            ("completions", lambda wire, base=row.base_url: completes(openai(wire, base))),
             ("models", lambda wire, base=row.base_url: openai(wire, base).models.list()),
             ("embeddings", lambda wire, base=row.base_url: embeds(openai(wire, base))),
         )
-        if operation in row.paths
+        if operation in row.paths and (row.name, operation) != ("deepseek", "completions")
     ),
     ("perplexity", Account(), "chat", lambda wire: chats(openai(wire, "https://api.perplexity.ai"))),
 ]
@@ -355,6 +366,7 @@ def test_our_url_differs_from_the_sdks_for_a_reason(
     [
         ("chat", lambda wire: chats(openai(wire, AZURE + "/openai/v1/"))),
         ("models", lambda wire: openai(wire, AZURE + "/openai/v1/").models.list()),
+        ("completions", lambda wire: completes(openai(wire, AZURE + "/openai/v1/"))),
         ("embeddings", lambda wire: embeds(openai(wire, AZURE + "/openai/v1/"))),
     ],
 )
@@ -366,6 +378,37 @@ def test_azure_v1_is_the_plain_openai_client(wire: Recorder, endpoint: str, oper
     assert sent.url == ours("azure_openai", Account(base_url=endpoint), operation)
     assert credential(sent) == ("authorization", f"Bearer {KEY}")
     assert VENDORS["azure_openai"].auth == "api-key"
+
+
+RESPONSES = [
+    # vendor, our account, the SDK's call
+    *(
+        (row.name, Account(), lambda wire, base=row.base_url: responds(openai(wire, base)))
+        for row in OPENAI_SHAPED
+        if row.base_url is not None and any(face.dialect == "openai_responses" for face in row.faces)
+    ),
+    ("azure_openai", Account(base_url=AZURE), lambda wire: responds(openai(wire, AZURE + "/openai/v1/"))),
+    (
+        "azure_openai",
+        Account(base_url=AZURE + "/openai/deployments/dep", api_version="2025-04-01-preview"),
+        lambda wire: responds(azure(wire, azure_deployment="dep", api_version="2025-04-01-preview")),
+    ),
+    (
+        "databricks",
+        Account(base_url="https://dbc-1.cloud.databricks.com"),
+        lambda wire: responds(openai(wire, "https://dbc-1.cloud.databricks.com/serving-endpoints")),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("vendor", "account", "call"), RESPONSES, ids=[f"{row[0]}-{n}" for n, row in enumerate(RESPONSES)]
+)
+def test_responses_are_where_the_sdk_looks_for_them(wire: Recorder, vendor: str, account: Account, call: Call):
+    call(wire)
+    (sent,) = wire.sent
+    (face,) = (face for face in VENDORS[vendor].faces if face.dialect == "openai_responses")
+    assert sent.url == routes(face, account).url("chat", "m").replace("http://", "https://")
 
 
 def test_an_entra_token_is_a_bearer_on_the_same_url(wire: Recorder):

@@ -123,6 +123,7 @@ MODELS: Mapping[str, tuple[str, ...]] = {
     ),
     "cohere_chat": ("command-a-03-2025", "command-a-reasoning-08-2025", "command-a-vision-07-2025"),
     "ollama_chat": ("llama3.2", "qwen3", "gpt-oss:20b"),
+    "openai_responses": ("gpt-5-codex", "gpt-4.1", "some-model"),
     "tgi": ("an-endpoint",),
 }
 """Models that differ in what can be said to them."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway import events, patience
-from gateway.api.inbound import CHAT
+from gateway.api.fronts import CHAT
 from gateway.wire import lane as lane_module
 from tests.end_to_end.setting import MESSAGES, Stand, eventually, request
 from tests.scripted import Answer, Silent, Slow

@@ -1,0 +1,147 @@
+"""Calls of tools are repaired, or read out of text, before their client sees them; what was done is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import httpx  # noqa: F401  (the SDK trips over one that is being imported just then, in the gateway's thread)
+import openai
+import pytest
+
+from gateway import events
+from tests.end_to_end.native import ACCOUNTS, FAMILIES, Call, Said, account
+from tests.end_to_end.replaying import Heard, Replaying, Reply, replaying
+from tests.end_to_end.setting import QUICK, Page
+from tests.running import RunningGateway, running_gateway
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"command": {"type": "string"}, "timeout": {"type": "integer"}},
+    "required": ["command"],
+}
+TOOLS: list[Any] = [{"type": "function", "function": {"name": "shell", "description": "Runs it.", "parameters": SCHEMA}}]
+ASKED: list[Any] = [{"role": "system", "content": "You are an agent."}, {"role": "user", "content": "List the files."}]
+BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+IN_TEXT = 'I will look.\n<tool_call>\n{"name": "shell", "arguments": {"command": "ls", "timeout": "5"}}\n</tool_call>'
+
+
+class Raw(Call, frozen=True):
+    """A call whose arguments are no JSON, or not what they should be."""
+
+    text: str
+
+    @property
+    def json(self) -> str:
+        return self.text
+
+
+class Stand:
+    def __init__(self, gateway: RunningGateway, vendors: dict[str, Replaying]) -> None:
+        self.gateway, self.vendors = gateway, vendors
+        self._client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="any", max_retries=0)
+
+    def ask(self, model: str, stream: bool, **more: Any) -> Any:
+        """The first choice, put together by the SDK where it came in pieces."""
+        fields: dict[str, Any] = {"model": model, "messages": ASKED, "tools": TOOLS, **more}
+        if not stream:
+            return self._client.chat.completions.create(**fields).choices[0]
+        with self._client.chat.completions.stream(**fields) as answer:
+            return answer.get_final_completion().choices[0]
+
+    def repaired(self) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+        told = self.gateway.of(events.ToolCallsRepaired)
+        return [(each.tool, each.kinds, each.flaws) for each in told[-1].repairs] if told else []
+
+    def counted(self, model: str) -> dict[str, float]:
+        return dict(Page(self.gateway.page()).by("skein_tool_repairs_total", "kind", target_model=model))
+
+
+@contextmanager
+def standing(*names: str, **tools: Any) -> Iterator[Stand]:
+    with ExitStack() as stack:
+        vendors = {name: stack.enter_context(replaying()) for name in names}
+        config = {
+            "providers": {name: account(name, vendor.url) for name, vendor in vendors.items()},
+            "models": {name: {"targets": [f"{name}/{ACCOUNTS[name][0]}"], "tools": tools} for name in names[:1]},
+            "resilience": {**QUICK, "retries": 0},
+        }
+        config["models"] |= {"helper": [f"{name}/{ACCOUNTS[name][0]}" for name in names[1:]]} if names[1:] else {}
+        yield Stand(stack.enter_context(running_gateway(json.dumps(config))), vendors)
+
+
+def called(choice: Any) -> list[tuple[str, Any]]:
+    return [(call.function.name, json.loads(call.function.arguments)) for call in choice.message.tool_calls or ()]
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+def test_a_call_is_repaired(lane: bool, name: str, stream: bool) -> None:
+    """A trailing comma, a namespace, and a number in quotes; by a vendor of the client's dialect, and by another."""
+    if name == "anthropic" and not stream:
+        pytest.skip("its whole answers hold arguments as JSON")
+    call = Raw("call_1", "functions.shell", {}, '{"command": "ls", "timeout": "5",}')
+    with standing(name, repair=True) as s:
+        s.vendors[name].reply = FAMILIES[name].reply(Said(text="So:", calls=(call,)), stream)
+        choice = s.ask(name, stream)
+        assert (choice.message.content, choice.finish_reason) == ("So:", "tool_calls")
+        assert called(choice) == [("shell", {"command": "ls", "timeout": 5})]
+        assert s.repaired() == [("shell", ("name", "trailing_comma", "types"), ())]
+        assert s.counted(ACCOUNTS[name][0]) == {"name": 1, "trailing_comma": 1, "types": 1}
+
+
+@BOTH
+def test_a_call_that_is_well_is_left_alone(lane: bool, stream: bool) -> None:
+    call = Raw("call_1", "shell", {}, '{ "command" :"ls" }')
+    with standing("openai", repair=True) as s:
+        s.vendors["openai"].reply = FAMILIES["openai"].reply(Said(calls=(call,)), stream)
+        choice = s.ask("openai", stream)
+        assert choice.message.tool_calls[0].function.arguments == call.text
+        assert s.repaired() == []
+        # What nobody here knows goes to a vendor of the same dialect as it came.
+        s.ask("openai", stream, extra_body={"nonsense": {"x": 1}})
+        assert s.vendors["openai"].heard[-1].json["nonsense"] == {"x": 1}
+
+
+@BOTH
+def test_a_call_that_cannot_be_repaired_goes_on_as_it_came(lane: bool, stream: bool) -> None:
+    call = Raw("call_1", "shell", {}, '{"timeout": 5}')
+    with standing("openai", repair=True) as s:
+        s.vendors["openai"].reply = FAMILIES["openai"].reply(Said(calls=(call,)), stream)
+        assert called(s.ask("openai", stream)) == [("shell", {"timeout": 5})]
+        assert s.repaired() == [("shell", ("invalid",), ("command: missing",))]
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["openai", "ollama", "gemini"])
+def test_a_model_without_tools_calls_them(lane: bool, name: str, stream: bool) -> None:
+    """It is told of them in its instructions; its words are read; what was called before is text."""
+    with standing(name, shim=True) as s:
+        s.vendors[name].reply = FAMILIES[name].reply(Said(text=IN_TEXT), stream)
+        choice = s.ask(name, stream)
+        assert (choice.message.content.strip(), choice.finish_reason) == ("I will look.", "tool_calls")
+        assert called(choice) == [("shell", {"command": "ls", "timeout": 5})]
+        heard = s.vendors[name].heard[-1].json
+        assert "tools" not in heard
+        assert '\\"name\\": \\"shell\\"' in json.dumps(heard)
+        (call,) = choice.message.tool_calls
+        assert ("shell", ("read",), ()) in s.repaired()
+        s.vendors[name].reply = FAMILIES[name].reply(Said(text="Two files."), stream)
+        result = {"role": "tool", "tool_call_id": call.id, "content": "a.py b.py"}
+        again = s.ask(name, stream, messages=[*ASKED, choice.message.model_dump(exclude_none=True), result])
+        assert (again.message.content, again.finish_reason, called(again)) == ("Two files.", "stop", [])
+        heard = json.dumps(s.vendors[name].heard[-1].json)
+        assert "a.py b.py" in heard
+        assert "tool_call_id" not in heard
+
+
+@BOTH
+def test_text_that_is_no_call_is_all_there(lane: bool, stream: bool) -> None:
+    text = 'Write ```json\n{"a": 1}\n``` or <tool_call> so.\n{"name": "rm", "arguments": {}}'
+    with standing("openai", shim=True) as s:
+        s.vendors["openai"].reply = FAMILIES["openai"].reply(Said(text=text), stream)
+        choice = s.ask("openai", stream)
+        assert (choice.message.content, choice.finish_reason, called(choice)) == (text, "stop", [])
+        assert s.repaired() == []
