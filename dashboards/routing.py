@@ -162,7 +162,7 @@ def failover() -> tuple[Panel, ...]:
             "ops",
             "Calls for an answer that were not the first, by target.",
             Ask(
-                rate("skein_attempts_total", 'kind!~"primary|planner"', by=(*TARGET, "kind")),
+                rate("skein_attempts_total", 'kind!~"primary|planner|interpreter"', by=(*TARGET, "kind")),
                 "{{kind}} {{provider}}/{{target_model}}",
             ),
             empty=NONE,

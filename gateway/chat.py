@@ -136,8 +136,8 @@ RepairKind = Literal[
     "invalid",
     "unchecked",
 ]
-"""What was done to a tool call. ``read``: out of text; ``interpreted``: so by another model; ``invalid``: nothing, it does
-not fit the tool and nobody knows what was meant; ``unchecked``: nothing, it is too large to be looked at."""
+"""What was done to a tool call. ``read``: out of text; ``interpreted``: so by another model; ``invalid``: nothing, it
+does not fit the tool and nobody knows what was meant; ``unchecked``: nothing, it is too large to be looked at."""
 
 
 class Repaired(msgspec.Struct, frozen=True, gc=False):

@@ -289,7 +289,8 @@ class Passing:
                 return []
             if frame.data and b'"usage"' in frame.data:
                 return [self.dialect.without_usage(frame)]
-        elif seen.usage and frame.data and (cost := self.price(seen.usage)) is not None:
+        # Usage may be told in parts: what was told before is counted, too.
+        elif seen.usage and frame.data and (cost := self.price(self.digest.usage or seen.usage)) is not None:
             priced = self.dialect.with_cost(frame.data, cost)
             return [frame.raw if priced is frame.data else event(priced, frame.name)]
         return [frame.raw]

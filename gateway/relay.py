@@ -134,7 +134,9 @@ class Story:
         if not terms.facts.stream:
             opened = await self._answered()
             return Answer(status=200, headers=self._head(opened), body=opened.head)
-        opened_or_not = await briefly(self._answered(), terms.policy.exchange.keepalive or None)
+        # Where nothing may be said while there is nothing to say, the head waits too: its status is not known yet.
+        keepalive = terms.policy.exchange.keepalive if self.exchange.dialect.KEEPALIVE else 0
+        opened_or_not = await briefly(self._answered(), keepalive or None)
         if not isinstance(opened_or_not, asyncio.Task):
             return Answer(status=200, headers=self._head(opened_or_not), body=self.hand_on(opened_or_not))
         # The head goes out without a target: which one will answer is not known yet.
@@ -260,7 +262,7 @@ class Story:
     async def _interpret(self, opened: Opened, unread: Unread) -> None:
         """An interpreter is asked as anybody is, what the answer means to call. If it fails, the answer stands."""
         gateway, terms, history, began = self.gateway, self.terms, self.history, self.gateway.clock()
-        told: consulting.Interpreted = consulting.NOT_INTERPRETED
+        told, dropped = consulting.NOT_INTERPRETED, self._dropped
         by: Opened | None = None
         try:
             self.terms, self.history = await self._interpreters(terms, opened, unread), []
@@ -269,7 +271,7 @@ class Story:
         except CallerError as error:
             told = msgspec.structs.replace(told, why=error.code)
         finally:
-            self.terms, self.history = terms, history
+            self.terms, self.history, self._dropped = terms, history, dropped
         if by:
             self._succeeded(by, gateway.clock())
             await by.reply.close(linger=True)

@@ -33,6 +33,7 @@ from gateway.dialects import (
     Egress,
     Ingress,
     embeddings,
+    ollama_chat,
     openai_chat,
     openai_embeddings,
 )
@@ -154,7 +155,7 @@ class PassThrough:
             replays=self._vendor.replays,
             flatten=self._vendor.flatten,
         )
-        return unframed(passing, self._vendor)
+        return self._as_events(passing)
 
     def resume(self, body: bytes, delivered: str) -> bytes:
         return self.dialect.continuation(body, delivered, self._vendor.prefill)
@@ -162,7 +163,13 @@ class PassThrough:
     def resumed(self, facts: Facts, delivered: str, first: dict[str, Any], now: float) -> Stream:
         withhold, flatten = self._asks_usage(facts), self._vendor.flatten
         rest = Continuing(self.dialect, delivered, first, withhold_usage=withhold, flatten=flatten)
-        return unframed(rest, self._vendor)
+        return self._as_events(rest)
+
+    def _as_events(self, stream: Stream) -> Stream:
+        """What reads the vendor's bytes, where they are no event stream."""
+        if self.dialect.NAME == ollama_chat.NAME:
+            return Unframed(stream, ollama_chat.Lines())
+        return unframed(stream, self._vendor)
 
     def _asks_usage(self, facts: Facts) -> bool:
         """Usage is asked for on every stream; the client that did not ask does not get to see it."""

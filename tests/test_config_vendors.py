@@ -155,7 +155,7 @@ def test_key_is_asked_for_where_there_usually_is_one(said: str, required: bool) 
 def test_every_setting_of_a_vendor_is_the_field_of_that_name() -> None:
     """So that a field added to the struct is either configurable or left out knowingly."""
     code = {"name", "faces", "adapt", "unframe", "locate", "identity", "aliases", "base_env", "host_env"}
-    code |= {"embeds", "no_tools_while_thinking"}
+    code |= {"counts", "embeds", "no_tools_while_thinking"}
     assert set(CustomVendor.__struct_fields__) - {"extends"} == set(Vendor.__struct_fields__) - code
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.config.findings import Findings, child, either, listed, quoted
 from gateway.config.settings import CustomVendor
-from gateway.dialects import DIALECTS, EGRESS
+from gateway.dialects import EGRESS
 from gateway.errors import did_you_mean
 from gateway.vendors import VENDORS, Account, Operation, Vendor, routes
 from gateway.vendors.base_url import read_base_url
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 GROUP = "skein.vendors"
 """The entry points that are vendors: each a ``Vendor``, or a callable without arguments that makes one."""
 
-DIALECTS_OF_CHAT = frozenset({name for name, each in DIALECTS.items() if each.OPERATION == "chat"} | EGRESS.keys())
+DIALECTS_OF_CHAT = frozenset(EGRESS)
 PLAIN: Mapping[str, str] = {"openai_chat": "openai_compatible", "anthropic_messages": "anthropic_compatible"}
 """Dialect -> the vendor that is laid out as servers of this dialect usually are."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.dialects.mending import mended
-from gateway.dialects.openai_planning import text_of
+from gateway.dialects.openai_planning import Said, block, merged, text_of
 
 Fields = dict[str, Any]
 
@@ -30,11 +30,11 @@ def planning(body: bytes, instructions: str, request: str) -> bytes | None:
         fields = _read(body)
         messages = _objects(fields["messages"])
         told = text_of(_value(fields, "system"))
-        first = [instructions, _block("agent-instructions", told), _block("agent-tools", "\n".join(_tools(fields)))]
+        first = [instructions, block("agent-instructions", told), block("agent-tools", "\n".join(_tools(fields)))]
         asked = {
             **{name: fields[name] for name in KEPT if name in fields},
             "system": "\n\n".join(filter(None, first)),
-            "messages": [*_merged([*_flat(messages), ("user", [request])])],
+            "messages": [*merged([*_flat(messages), ("user", [request])])],
         }
         return msgspec.json.encode(asked)
     except (ValueError, KeyError, RecursionError):
@@ -99,10 +99,6 @@ def _objects(raw: msgspec.Raw) -> list[Fields]:
     return said
 
 
-def _block(name: str, text: str) -> str:
-    return f"<{name}>\n{text}\n</{name}>" if text else ""
-
-
 def _tools(fields: Mapping[str, msgspec.Raw]) -> Iterator[str]:
     """``- name: description``, and below it the parameters as compact JSON."""
     tools = _value(fields, "tools")
@@ -117,9 +113,6 @@ def _tools(fields: Mapping[str, msgspec.Raw]) -> Iterator[str]:
 
 # The conversation as text ---------------------------------------------------------------------------------------------
 
-Said = tuple[str, list[Any]]
-"""A role, and what it said: texts, and blocks that are none."""
-
 
 def _flat(messages: list[Fields]) -> Iterator[Said]:
     """What the system said within the conversation is valid everywhere as the user's."""
@@ -128,28 +121,29 @@ def _flat(messages: list[Fields]) -> Iterator[Said]:
         role = "assistant" if message.get("role") == "assistant" else "user"
         content = message.get("content")
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        said = [each for block in (blocks if isinstance(blocks, list) else ()) for each in _told(block, names)]
+        listed = blocks if isinstance(blocks, list) else ()
+        said = [each for one in listed for each in _told(one, names)]
         yield role, said
 
 
-def _told(block: Any, names: dict[str, str]) -> Iterator[Any]:
+def _told(said: Any, names: dict[str, str]) -> Iterator[Any]:
     """``[called shell {"command":"ls"}]``, and the names by the calls' ids. Thoughts are not for others."""
-    if not isinstance(block, dict):
+    if not isinstance(said, dict):
         return
-    match block.get("type"):
+    match said.get("type"):
         case "text":
-            if isinstance(text := block.get("text"), str) and text:
+            if isinstance(text := said.get("text"), str) and text:
                 yield text
         case "tool_use" | "server_tool_use" | "mcp_tool_use":
-            name = str(block.get("name") or "a tool")
-            if isinstance(block.get("id"), str):
-                names[block["id"]] = name
-            yield f"[called {name} {msgspec.json.encode(block.get('input') or {}).decode()}]"
+            name = str(said.get("name") or "a tool")
+            if isinstance(said.get("id"), str):
+                names[said["id"]] = name
+            yield f"[called {name} {msgspec.json.encode(said.get('input') or {}).decode()}]"
         case "tool_result" | "mcp_tool_result":
-            yield f"[{names.get(str(block.get('tool_use_id'))) or 'a tool'} answered]"
-            yield from _results(block.get("content"))
+            yield f"[{names.get(str(said.get('tool_use_id'))) or 'a tool'} answered]"
+            yield from _results(said.get("content"))
         case kind if kind in _SHOWN:
-            yield {name: value for name, value in block.items() if name != "cache_control"}
+            yield {name: value for name, value in said.items() if name != "cache_control"}
 
 
 def _results(content: Any) -> list[Any]:
@@ -158,19 +152,3 @@ def _results(content: Any) -> list[Any]:
     blocks = [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
     said = [each["text"] if isinstance(each.get("text"), str) else each for each in blocks]
     return [each for each in said if each and (isinstance(each, str) or each.get("type") in _SHOWN)] or ["(nothing)"]
-
-
-def _merged(said: list[Said]) -> Iterator[Fields]:
-    """One message for what one role says in a row."""
-    together: list[Said] = []
-    for role, parts in said:
-        if together and together[-1][0] == role:
-            together[-1][1].extend(parts)
-        elif parts:
-            together.append((role, list(parts)))
-    for role, parts in together:
-        if all(isinstance(part, str) for part in parts):
-            yield {"role": role, "content": "\n\n".join(parts)}
-        else:
-            content = [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
-            yield {"role": role, "content": content}

@@ -54,6 +54,7 @@ _KEY = re.compile(
 )
 _NO_MODEL = re.compile(
     r"model_not_found|model_decommissioned|deploymentnotfound|model_not_available|unknown_model|no_such_model"
+    r"|unsupported_api_for_model"  # GitHub Copilot: it is to be had in another way only
     r"|invalid_model\b"  # Mistral
     r"|model .{0,80}(?:does not exist|not found|has been (?:retired|deprecated|decommissioned))"
     r"|model .{0,80}is not (?:supported|available)"
@@ -115,6 +116,24 @@ _BY_WORD = {
     "conflict_error": FaultKind.SERVER_ERROR,
     "not_found_error": FaultKind.MODEL_MISSING,
     "invalid_request_error": FaultKind.BAD_REQUEST,
+    # OpenAI's Responses, inside a 200: https://platform.openai.com/docs/api-reference/responses/object
+    "bio_policy": FaultKind.REFUSED,
+    "misalignment_policy_violation": FaultKind.REFUSED,
+    "data_residency_mismatch": FaultKind.BAD_REQUEST,
+    "vector_store_timeout": FaultKind.SERVER_ERROR,
+    "invalid_image": FaultKind.BAD_REQUEST,
+    "invalid_image_format": FaultKind.BAD_REQUEST,
+    "invalid_base64_image": FaultKind.BAD_REQUEST,
+    "invalid_image_url": FaultKind.BAD_REQUEST,
+    "image_too_large": FaultKind.BAD_REQUEST,
+    "image_too_small": FaultKind.BAD_REQUEST,
+    "image_parse_error": FaultKind.BAD_REQUEST,
+    "invalid_image_mode": FaultKind.BAD_REQUEST,
+    "image_file_too_large": FaultKind.BAD_REQUEST,
+    "unsupported_image_media_type": FaultKind.BAD_REQUEST,
+    "empty_image_file": FaultKind.BAD_REQUEST,
+    "failed_to_download_image": FaultKind.BAD_REQUEST,
+    "image_file_not_found": FaultKind.BAD_REQUEST,
     # Databricks: https://docs.databricks.com/api/workspace/introduction
     "request_limit_exceeded": FaultKind.RATE_LIMITED,
     "resource_exhausted": FaultKind.RATE_LIMITED,
@@ -268,7 +287,9 @@ def classify(status: int, words: Words, come_back: bool = False) -> FaultKind:
 
 _SIGNATURES = re.compile(
     r"(?:invalid|corrupted|mismatched|expired).{0,40}signature"
-    r"|signature.{0,60}(?:invalid|corrupted|mismatch|not valid)",
+    r"|signature.{0,60}(?:invalid|corrupted|mismatch|not valid)"
+    # OpenAI's thoughts are sealed as a whole: https://github.com/openai/codex/issues/8145
+    r"|encrypted[ _]content.{0,200}could not be (?:verified|decrypted)",
     re.IGNORECASE,
 )
 
@@ -277,9 +298,9 @@ def refuses_signatures(fault: Fault) -> bool:
     """The vendor does not know the thoughts that were sent back as its own: another account's, or another model's.
 
     Google says "Invalid thought signature" or "Corrupted thought signature", Anthropic that the signature in a thinking
-    block is invalid.
+    block is invalid, OpenAI "The encrypted content gAAA… could not be verified".
     """
-    about = re.search(r"thought|thinking|reasoning", fault.message, re.IGNORECASE)
+    about = re.search(r"thought|thinking|reasoning|encrypted", fault.message, re.IGNORECASE)
     return bool(fault.kind is FaultKind.BAD_REQUEST and about and _SIGNATURES.search(fault.message))
 
 

@@ -121,7 +121,7 @@ def _done(reason: str | None, usage: Usage | None) -> Fields:
 
 
 class StreamEncoder:
-    """A line per event; tool calls come whole, all in one line, when the model has finished."""
+    """A line per event; tool calls come whole, all in one line, before the last."""
 
     def __init__(self, id: str, model: str, created: int, shape: Shape) -> None:
         self.place = 0
@@ -146,7 +146,6 @@ class StreamEncoder:
                 self._calls[event.place][2].append(event.arguments)
             case Finished():
                 self._reason = event.reason
-                return self._called()
             case Began() if not self.place:
                 self._id, self._model = event.id or self._id, event.model or self._model
         return b""

@@ -248,6 +248,10 @@ def server_attributes(record: Record, title: str) -> Attributes:
 _MOST_REASONS = 16
 
 
+# Counting tokens makes nothing: as a generation it would be one without usage and cost.
+_OBSERVED = {"embeddings": "embedding", "count_tokens": "span"}
+
+
 def call_attributes(record: Record, provider: str, why: str) -> Attributes:
     """``why``: what went wrong, if anything did."""
     understood, plan, finished = record.understood, record.plan, record.finished
@@ -265,7 +269,7 @@ def call_attributes(record: Record, provider: str, why: str) -> Attributes:
         "skein.failovers": record.failovers,
         **_route(plan, record.kind),
         "skein.task.type": record.task,
-        "langfuse.observation.type": "embedding" if facts.operation == "embeddings" else "generation",
+        "langfuse.observation.type": _OBSERVED.get(facts.operation, "generation"),
     }
     if facts.parameters:
         for name, value in facts.parameters.items():

@@ -144,7 +144,7 @@ def task_of(facts: Facts, reading: Reading, before: str | None = None) -> str:
     1. What is asked of the gateway says it: vectors, images to look at, JSON. 2. The user's last text says it. 3. A
     short text that says nothing goes on with what was. 4. Tools on offer, or none.
     """
-    if facts.operation != "chat":
+    if facts.operation == "embeddings":
         return "embeddings"
     if reading.images:
         return "vision"

@@ -36,8 +36,8 @@ These are the tools, one a line, with the JSON schema of their arguments:
 {tools}
 
 Answer with JSON alone: {{"tool_calls": [{{"name": "…", "arguments": {{…}}}}]}}. Take the arguments from the text, \
-word for word; make up none. Calls that it only talks about, has made before, or gives as an example are none. If it means to \
-call nothing now, the list is empty."""
+word for word; make up none. Calls that it only talks about, has made before, or gives as an example are none. \
+If it means to call nothing now, the list is empty."""
 
 
 def question(unread: Unread, model: str) -> bytes:

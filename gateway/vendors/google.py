@@ -96,6 +96,7 @@ _EMBEDS_SEVERAL = replace(
     docs="https://ai.google.dev/api/embeddings",
     paths={"embeddings": EMBED_SEVERAL},
     auth="x-goog-api-key",
+    dialect="gemini",
     embeds="gemini_embeddings",
 )
 _EMBEDS_ONE = replace(_EMBEDS_SEVERAL, paths={"embeddings": EMBED_ONE}, embeds="gemini_embedding")

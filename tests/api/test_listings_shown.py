@@ -64,6 +64,10 @@ def test_a_page_says_where_it_begins_and_ends():
     assert (page["first_id"], page["last_id"], page["has_more"]) == ("m2", "m3", True)
     page = shown.anthropic(MANY, 10, after_id="m5")
     assert (page["first_id"], page["last_id"], page["has_more"]) == ("m6", "m6", False)
+    page = shown.anthropic(MANY, 2, before_id="m4")
+    assert (page["first_id"], page["last_id"], page["has_more"]) == ("m2", "m3", True)
+    page = shown.anthropic(MANY, 7)
+    assert (page["first_id"], page["last_id"], page["has_more"]) == ("m0", "m6", False)
     assert shown.anthropic([]) == {"data": [], "has_more": False, "first_id": None, "last_id": None}
 
 
@@ -88,6 +92,12 @@ def test_googles_sdk_reads_the_models():
     assert (unknown.name, unknown.input_token_limit) == ("models/local/mine", None)
     assert (embeds.supported_actions or [])[0] == "embedContent"
     assert client.models.get(model="coding").name == "models/coding"
+
+
+def test_a_page_of_googles_says_where_the_next_begins():
+    page = shown.gemini(MANY, 2, "m1")
+    assert ([each["baseModelId"] for each in page["models"]], page["nextPageToken"]) == (["m2", "m3"], "m3")
+    assert "nextPageToken" not in shown.gemini(MANY, 7)
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 50])

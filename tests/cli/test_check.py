@@ -79,6 +79,7 @@ models: {fast: [google/gemini-2.5-flash, azure/claude-opus-5, bedrock/us.amazon.
         "chat": f"{runtime}/model/us.amazon.nova-lite-v1%3A0/converse",
         "chat_stream": f"{runtime}/model/us.amazon.nova-lite-v1%3A0/converse-stream",
         "count_tokens": f"{runtime}/model/us.amazon.nova-lite-v1%3A0/count-tokens",
+        "embeddings": f"{runtime}/model/us.amazon.nova-lite-v1%3A0/invoke",
     }
     assert found["plain"]["dialect"] == "openai_chat"
     assert found["plain"]["urls"]["chat"] == f"{runtime}/openai/v1/chat/completions"

@@ -44,6 +44,7 @@ from gateway.chat import (
 )
 from gateway.dialects import EGRESS, anthropic_messages, openai_chat
 from gateway.dialects.conduct import judged
+from gateway.dialects.faults import refuses_signatures
 from gateway.errors import CallerError, Fault, FaultKind
 from gateway.passing import Passing
 from gateway.resilience.verdict import error_of_caller
@@ -689,6 +690,7 @@ def test_foreign_thoughts_come_back_marked():
 def test_an_answer_is_the_same_whole_and_streamed(vendor: str):
     for pair in answers(vendor):
         response, stream = pair.values
+        assert isinstance(response, bytes)
         answer = EGRESS[vendor].decode_answer(response, NOW)
         assert isinstance(answer, ChatResponse)
         if len(answer.choices) > 1 or any(choice.finish_reason in (None, "error") for choice in answer.choices):
@@ -727,7 +729,9 @@ def same_texts(content: list[dict[str, Any]]) -> list[Any]:
 @pytest.mark.parametrize("vendor", ["anthropic_messages", *VENDORS])
 def test_what_was_written_is_read_as_it_was(vendor: str):
     for pair in answers(vendor):
-        answer = EGRESS[vendor].decode_answer(pair.values[0], NOW)
+        response = pair.values[0]
+        assert isinstance(response, bytes)
+        answer = EGRESS[vendor].decode_answer(response, NOW)
         assert isinstance(answer, ChatResponse)
         body = FRONT.encode_answer(answer, id="x1", model="asked", created=0, asked=b"")
         again = FRONT.decode_answer(body, NOW)
@@ -776,7 +780,7 @@ def test_a_refusal_is_told_beside_the_reason():
 
 
 def test_calls_made_side_by_side_come_one_after_the_other():
-    calls = [CallBegan(0, "a", "one"), CallBegan(1, "b", "two")]
+    calls: list[ChatEvent] = [CallBegan(0, "a", "one"), CallBegan(1, "b", "two")]
     pieces = [
         CallDelta(1, '{"x"'),
         CallDelta(0, '{"y": '),
@@ -983,6 +987,37 @@ def test_an_error_for_an_answer_is_no_answer():
     assert read_back.kind is FaultKind.OVERLOADED
     for body in (b"", b"{}", b"[]", b"<html>", b'{"content": 7}'):
         assert isinstance(FRONT.read_whole(body, NOW), Fault)
+
+
+def test_the_cost_is_of_all_that_was_told():
+    passing = Passing(FRONT)
+    passing.price = lambda usage: usage.input_tokens + usage.output_tokens / 1000
+    stream = case("anthropic_messages", "cached.stream.sse")
+    out = passing.feed(stream, NOW) + passing.end(NOW)
+    told = passing.digest.usage
+    assert told is not None
+    assert told.input_tokens
+    costs = [
+        data["usage"]["cost"] for frame in Splitter().feed(out) if "usage" in (data := json.loads(frame.data or b""))
+    ]
+    assert costs == [told.input_tokens + told.output_tokens / 1000]
+    assert streamed(out).usage.output_tokens == told.output_tokens
+
+
+def test_a_turn_that_began_without_a_thought_is_asked_again_without_thinking():
+    message = (
+        "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` "
+        "is enabled, a final `assistant` message must start with a thinking block"
+    )
+    assert refuses_signatures(Fault(kind=FaultKind.BAD_REQUEST, message=message))
+    turn = {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "x", "input": {}}]}
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"}]}
+    budget = {"type": "enabled", "budget_tokens": 1024}
+    body = asked(thinking=budget, messages=[{"role": "user", "content": "go"}, turn, result])
+    assert FRONT.cleared(body, False).body is body
+    made, dropped = FRONT.cleared(body, True)
+    assert dropped == ("thinking",)
+    assert "thinking" not in json.loads(made)
 
 
 # Errors ---------------------------------------------------------------------------------------------------------------

@@ -1297,7 +1297,7 @@ def test_recorded_answers(path: Path):
     record = json.loads(path.read_bytes())
     said = record["body"].encode()
     if not record["stream"]:
-        read, _ = transcoded(openai_chat, decoded(said), Naming(), "x", "m", 0.0)
+        read, _ = transcoded(openai_chat, decoded(said), Naming(), "x", "m", 0.0, b"")
         answer = json.loads(read)
         message = answer["choices"][0]["message"]
         fits(

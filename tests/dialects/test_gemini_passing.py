@@ -52,6 +52,8 @@ GEMINI = DIALECTS["gemini"]
         ([SIGNED], "Z2VtaW5p"),
         ([Reasoning("ü\n:", "a:b", "c", "openai")], None),
         ([Reasoning("", "no base64!", format="gemini")], None),
+        # Whose bytes are written otherwise in base64 for URLs.
+        ([Reasoning("?>~ ?>~  ?>~", "c2ln", format="anthropic")], None),
     ],
 )
 def test_a_mark_is_read_again_however_its_bytes_are_written(thoughts: list[Reasoning], own: str | None):

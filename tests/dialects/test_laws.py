@@ -33,8 +33,10 @@ from gateway.chat import (
     Usage,
 )
 from gateway.dialects import EGRESS, INGRESS
+from gateway.dialects.glimpse import Whole
 from gateway.dialects.mending import mended
 from gateway.errors import Fault, FaultKind
+from gateway.tools import Caring
 from gateway.transcoding import Naming, Transcoding, transcoded
 from tests.corpus import answers as pairs
 from tests.corpus import cases, messages_of, streams
@@ -61,6 +63,10 @@ def decoded(dialect: str, pieces: Iterator[bytes] | list[bytes]) -> list[ChatEve
 def transcoding(dialect: str, choices: int = 1) -> Transcoding:
     encoder = OPENAI.stream_encoder(id="x1", model="asked", created=int(NOW), usage=True, asked=b"")
     return Transcoding(EGRESS[dialect].stream_decoder(), encoder, Naming(), choices=choices, keep_text=True)
+
+
+def handed_on(read: ChatResponse) -> tuple[bytes, Whole]:
+    return transcoded(OPENAI, read, Naming(), "x1", "asked", NOW, b"", Caring((), []))
 
 
 def passed_on(dialect: str, pieces: list[bytes], choices: int = 1) -> tuple[bytes, Transcoding]:
@@ -133,7 +139,7 @@ def tidy(answer: dict[str, Any]) -> dict[str, Any]:
 def test_a_stream_put_together_is_the_whole_answer(dialect: str, response: bytes, stream: bytes):
     read = EGRESS[dialect].decode_answer(response, NOW)
     assert isinstance(read, ChatResponse)
-    body = json.loads(transcoded(OPENAI, read, Naming(), "x1", "asked", NOW, b"")[0])
+    body = json.loads(handed_on(read)[0])
     said, made = passed_on(dialect, [stream], len(body["choices"]))
     for choice in body["choices"]:
         whole = {"id": body["id"], "model": body["model"], "usage": body.get("usage")}
@@ -143,7 +149,7 @@ def test_a_stream_put_together_is_the_whole_answer(dialect: str, response: bytes
     assert made.fault is None
     assert not made.digest.skipped
     # What is told of it, and kept for the next turn, is the same.
-    seen, heard = transcoded(OPENAI, read, Naming(), "x1", "asked", NOW, b"")[1], made.digest
+    seen, heard = handed_on(read)[1], made.digest
     assert heard.usage == seen.usage
     assert dict(heard.kept()) == dict(seen.kept())
     assert [part.tool for part in heard.calls.values()] == [part.tool for part in seen.calls]
@@ -217,7 +223,7 @@ def test_a_damaged_byte_of_an_answer_raises_nothing(dialect: str, response: byte
     for raw in damaged(response, 2):
         read = EGRESS[dialect].decode_answer(raw, NOW)
         if isinstance(read, ChatResponse):
-            json.loads(transcoded(OPENAI, read, Naming(), "x1", "asked", NOW, b"")[0])
+            json.loads(handed_on(read)[0])
 
 
 BEDROCK = [pytest.param(stream, id=name) for name, stream in streams("bedrock_converse").items()]

@@ -13,8 +13,8 @@ import pytest
 
 from gateway import events
 from tests.end_to_end.native import ACCOUNTS, FAMILIES, Call, Said, account
-from tests.end_to_end.replaying import Heard, Replaying, Reply, replaying
-from tests.end_to_end.setting import QUICK, Page
+from tests.end_to_end.replaying import Replaying, replaying
+from tests.end_to_end.setting import QUICK, Page, eventually
 from tests.running import RunningGateway, running_gateway
 
 SCHEMA = {
@@ -22,7 +22,8 @@ SCHEMA = {
     "properties": {"command": {"type": "string"}, "timeout": {"type": "integer"}},
     "required": ["command"],
 }
-TOOLS: list[Any] = [{"type": "function", "function": {"name": "shell", "description": "Runs it.", "parameters": SCHEMA}}]
+SHELL = {"name": "shell", "description": "Runs it.", "parameters": SCHEMA}
+TOOLS: list[Any] = [{"type": "function", "function": SHELL}]
 ASKED: list[Any] = [{"role": "system", "content": "You are an agent."}, {"role": "user", "content": "List the files."}]
 BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 IN_TEXT = 'I will look.\n<tool_call>\n{"name": "shell", "arguments": {"command": "ls", "timeout": "5"}}\n</tool_call>'
@@ -55,6 +56,11 @@ class Stand:
         told = self.gateway.of(events.ToolCallsRepaired)
         return [(each.tool, each.kinds, each.flaws) for each in told[-1].repairs] if told else []
 
+    def ended(self) -> events.ExchangeFinished:
+        """Of the last exchange: told when its last byte has left."""
+        eventually(lambda: self.gateway.of(events.ExchangeFinished))
+        return self.gateway.of(events.ExchangeFinished)[-1]
+
     def counted(self, model: str) -> dict[str, float]:
         return dict(Page(self.gateway.page()).by("skein_tool_repairs_total", "kind", target_model=model))
 
@@ -80,16 +86,16 @@ def called(choice: Any) -> list[tuple[str, Any]]:
 @pytest.mark.parametrize("name", ["openai", "anthropic"])
 def test_a_call_is_repaired(lane: bool, name: str, stream: bool) -> None:
     """A trailing comma, a namespace, and a number in quotes; by a vendor of the client's dialect, and by another."""
-    if name == "anthropic" and not stream:
-        pytest.skip("its whole answers hold arguments as JSON")
-    call = Raw("call_1", "functions.shell", {}, '{"command": "ls", "timeout": "5",}')
+    call = Raw("call_1", "functions.shell", {"command": "ls", "timeout": "5"}, '{"command": "ls", "timeout": "5",}')
+    # Anthropic's arguments are no text.
+    kinds = ("name", "types") if name == "anthropic" else ("name", "trailing_comma", "types")
     with standing(name, repair=True) as s:
         s.vendors[name].reply = FAMILIES[name].reply(Said(text="So:", calls=(call,)), stream)
         choice = s.ask(name, stream)
         assert (choice.message.content, choice.finish_reason) == ("So:", "tool_calls")
         assert called(choice) == [("shell", {"command": "ls", "timeout": 5})]
-        assert s.repaired() == [("shell", ("name", "trailing_comma", "types"), ())]
-        assert s.counted(ACCOUNTS[name][0]) == {"name": 1, "trailing_comma": 1, "types": 1}
+        assert s.repaired() == [("shell", kinds, ())]
+        assert s.counted(ACCOUNTS[name][0]) == dict.fromkeys(kinds, 1)
 
 
 @BOTH
@@ -145,3 +151,53 @@ def test_text_that_is_no_call_is_all_there(lane: bool, stream: bool) -> None:
         choice = s.ask("openai", stream)
         assert (choice.message.content, choice.finish_reason, called(choice)) == (text, "stop", [])
         assert s.repaired() == []
+
+
+WORDS = "I would now run ls in the shell."
+SAID = json.dumps({"tool_calls": [{"name": "shell", "arguments": {"command": "ls", "timeout": "5"}}]})
+
+
+@BOTH
+def test_an_interpreter_says_what_is_meant(lane: bool, stream: bool) -> None:
+    """Its attempt, its tokens and its words are told apart from the answer's."""
+    with standing("openai", "anthropic", shim={"interpreter": "helper"}) as s:
+        s.vendors["openai"].reply = FAMILIES["openai"].reply(Said(text=WORDS), stream)
+        s.vendors["anthropic"].reply = FAMILIES["anthropic"].reply(Said(text=SAID), False)
+        choice = s.ask("openai", stream)
+        assert (choice.message.content, choice.finish_reason) == (WORDS, "tool_calls")
+        assert called(choice) == [("shell", {"command": "ls", "timeout": 5})]
+        asked = json.dumps(s.vendors["anthropic"].heard[-1].json)
+        assert WORDS in asked
+        assert "You are an agent." not in asked
+        assert [each.kind for each in s.gateway.of(events.AttemptStarted)] == ["primary", "interpreter"]
+        (told,) = s.gateway.of(events.InterpreterAnswered)
+        assert not told.failed
+        assert s.counted("gpt-4.1") == {"interpreted": 1, "types": 1}
+        end = s.ended()
+        assert [each.tool for each in end.heard.calls] == ["shell"]
+        assert str(end.target) == "openai/gpt-4.1"
+        both = [each.spent.usage.output_tokens for each in s.gateway.of(events.AttemptSucceeded)]
+        assert end.spent.usage.output_tokens == sum(both)
+
+
+@BOTH
+@pytest.mark.parametrize("said", ["nothing", "no JSON", "overloaded"])
+def test_without_an_interpreter_the_answer_stands(lane: bool, said: str, stream: bool) -> None:
+    with standing("openai", "anthropic", shim={"interpreter": "helper"}) as s:
+        s.vendors["openai"].reply = FAMILIES["openai"].reply(Said(text=WORDS), stream)
+        words = '{"tool_calls": []}' if said == "nothing" else "Well, let me see."
+        s.vendors["anthropic"].reply = FAMILIES["anthropic"].reply(Said(text=words), False)
+        if said == "overloaded":
+            s.vendors["anthropic"].reply = FAMILIES["anthropic"].refusals["overloaded"]
+        choice = s.ask("openai", stream)
+        assert (choice.message.content, choice.finish_reason, called(choice)) == (WORDS, "stop", [])
+        (told,) = s.gateway.of(events.InterpreterAnswered)
+        assert (told.failed, bool(told.why)) == (said != "nothing", said != "nothing")
+        assert s.ended().outcome == "ok"
+
+
+def test_an_interpreter_is_not_asked_where_calls_were_found(lane: bool) -> None:
+    with standing("openai", "anthropic", shim={"interpreter": "helper"}) as s:
+        s.vendors["openai"].reply = FAMILIES["openai"].reply(Said(text=IN_TEXT), True)
+        assert called(s.ask("openai", True)) == [("shell", {"command": "ls", "timeout": 5})]
+        assert s.vendors["anthropic"].heard == []

@@ -128,6 +128,29 @@ STORIES: dict[str, tuple[Tale, list[tuple[str, str]]]] = {
         Tale().asked().attempt().output().repaired(MENDED, ODD).answered().finished(),
         [PLAN, ("warning", "tool_calls.repaired"), DONE, INFO],
     ),
+    "interpreted": (
+        Tale()
+        .asked()
+        .attempt()
+        .output()
+        .answered()
+        .attempt(CLAUDE, "interpreter")
+        .answered()
+        .interpreted(Repaired("shell", ("interpreted",)))
+        .finished(),
+        [PLAN, DONE, DONE, ("info", "interpreter.answered"), INFO],
+    ),
+    "no interpreter to be had": (
+        Tale()
+        .asked()
+        .attempt()
+        .answered()
+        .attempt(CLAUDE, "interpreter")
+        .failed(BUSY)
+        .interpreted(failed=True)
+        .finished(),
+        [PLAN, DONE, FAILED, ("warning", "interpreter.answered"), INFO],
+    ),
     "planned first": (
         Tale().asked().attempt(CLAUDE, "planner").answered().advised().attempt().output().answered().finished(),
         [PLAN, DONE, ("info", "planner.answered"), DONE, INFO],

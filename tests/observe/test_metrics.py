@@ -319,6 +319,21 @@ STORIES: dict[str, tuple[Tale, list[Moved]]] = {
             {"tool_repairs{gpt-5,name}": 1, "tool_repairs{gpt-5,types}": 2},
         ],
     ),
+    "calls an interpreter found": (
+        Tale()
+        .asked(stream=False)
+        .attempt()
+        .output()
+        .answered()
+        .attempt(CLAUDE, "interpreter")
+        .failed(BUSY)
+        .interpreted(Repaired("shell", ("interpreted",)))
+        .finished(),
+        [
+            *(ended(tries=2, stream="false"), planned(), tried(A, "primary", "ok", 0.5), used(A)),
+            *(failed(C, "interpreter", "provider_overloaded"), {"tool_repairs{gpt-5,interpreted}": 1}),
+        ],
+    ),
     "a target with fewer words": (
         Tale().asked(stream=False).attempt().reduced("seed", "n").failed(BUSY).finished("error", 503, fault=BUSY),
         [

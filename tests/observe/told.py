@@ -257,6 +257,12 @@ class Tale:
     def repaired(self, *repairs: Repaired) -> Tale:
         return self._add(events.ToolCallsRepaired, **self._of(), repairs=repairs)
 
+    def interpreted(self, *repairs: Repaired, failed: bool = False) -> Tale:
+        """Of the first attempt's answer, by the last one."""
+        told = {"number": 1, "about": OPENAI, "target": None if failed else self.target, "failed": failed}
+        why = "overloaded" if failed else ""
+        return self._add(events.InterpreterAnswered, **told, repairs=repairs, why=why, seconds=0.5)
+
     def output(self) -> Tale:
         return self._add(events.OutputStarted, **self._of(), seconds=0.125)
 

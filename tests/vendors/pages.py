@@ -36,6 +36,8 @@ OPERATIONS: Mapping[Operation, str] = {
     "chat": "chat",
     "chat_stream": "chat, streamed",
     "models": "models",
+    "completions": "completions",
+    "count_tokens": "counts of tokens",
     "embeddings": "embeddings",
 }
 IDENTITIES: Mapping[Identity, str] = {
@@ -136,20 +138,26 @@ def _table(vendor: Vendor) -> Iterator[str]:
     yield from ("| models | speaks | operation | URL |", "|---|---|---|---|")
     for row in _rows(vendor):
         urls = routes(row, EXAMPLES.get(vendor.name, Account())).urls
-        first = (_serves(row, vendor), f"`{row.dialect}`" if "chat" in row.paths else "")
+        serves, spoken = _serves(row, vendor), ""
         for operation, words in OPERATIONS.items():
             if operation in urls:
-                yield f"| {first[0]} | {first[1]} | {words} | `{urls[operation]}` |"
-                first = ("", "")
+                speaks = "" if operation == "models" else row.speaks(operation)
+                told = f"`{speaks}`" if speaks not in ("", spoken) else ""
+                yield f"| {serves} | {told} | {words} | `{urls[operation]}` |"
+                serves, spoken = "", speaks or spoken
 
 
 def _serves(row: Vendor, vendor: Vendor) -> str:
     """1. What has no models of its own. 2. What is to be had in the first way as well. 3. Models that are only here."""
     globs = [glob for glob in row.serves if not glob.startswith("!") and glob != "*"]
     if "chat" not in row.paths:
-        return ""
+        return _code(globs)
     if row is not vendor and vendor.serves == ("*",):
-        return f"{_code(globs)}{' ' if globs else ''}with `dialect: {row.dialect}`"
+        clients = "by clients that speak it, or " if row.dialect == "openai_responses" else ""
+        return f"{_code(globs)}{' ' if globs else ''}{clients}with `dialect: {row.dialect}`"
+    if row.dialect == "openai_responses" and not globs:
+        # Chat has most of these models, too, and who speaks chat gets them there.
+        return "all with Responses, by clients that speak it; by all clients what chat has not"
     return _code(globs) or ("all" if row.serves == ("*",) else "all others")
 
 
@@ -165,6 +173,13 @@ def _facts(vendor: Vendor) -> Iterator[str]:
         yield f"[How hard it is tried](configuration.md#how-hard-to-try-the-clouds): {retries}."
     if vendor.owns:
         yield f"Model ids that are its own: {_code(vendor.owns)}."
+    elsewhere = {glob for row in vendor.faces for glob in row.serves}
+    only = [glob[1:] for glob in vendor.serves if glob.startswith("!") and glob[1:] not in elsewhere]
+    if only:
+        yield f"Only by Responses, for clients of chat too: {_code(only)}."
+    if vendor.no_tools_while_thinking:
+        models = _code(vendor.no_tools_while_thinking)
+        yield f"By Responses for clients of chat, too, where tools are on offer and it is to think: {models}."
     for row in _chats(vendor):
         if changes := list(_changes(row)):
             models = _serves(row, vendor).split(",")

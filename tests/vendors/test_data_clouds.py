@@ -32,10 +32,10 @@ URLS = {
     # vendor, base as given, operation, face: URL
     ("cohere", None, "chat", None): "https://api.cohere.com/v2/chat",
     ("cohere", None, "models", None): "https://api.cohere.com/v1/models?endpoint=chat&page_size=1000",
-    ("cohere", None, "embeddings", 0): "https://api.cohere.ai/compatibility/v1/embeddings",
+    ("cohere", None, "embeddings", None): "https://api.cohere.com/v2/embed",
     ("cohere", "https://api.cohere.com/v2/chat", "chat", None): "https://api.cohere.com/v2/chat",
     ("cohere", LOCAL, "chat", None): LOCAL + "/v2/chat",
-    ("cohere", LOCAL, "embeddings", 0): LOCAL + "/compatibility/v1/embeddings",
+    ("cohere", LOCAL, "embeddings", None): LOCAL + "/v2/embed",
     ("ollama", None, "chat", None): "http://localhost:11434/v1/chat/completions",
     ("ollama", None, "chat", 0): "http://localhost:11434/api/chat",
     ("ollama", "http://h:11434/v1", "chat", 0): "http://h:11434/api/chat",

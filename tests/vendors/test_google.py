@@ -74,11 +74,13 @@ def test_streams_listings_and_embeddings_have_urls_of_their_own():
     found = located(GOOGLE, base_url=f"{LOCAL}?a=b")
     assert found.url("chat_stream", "m") == f"{LOCAL}/v1beta/models/m:streamGenerateContent?alt=sse&a=b"
     assert found.url("models") == f"{LOCAL}/v1beta/models?pageSize=1000&a=b"
-    (embeddings,) = GOOGLE.faces
-    assert (embeddings.auth, embeddings.dialect) == ("bearer", "openai_chat")
+    embeddings, several, one = GOOGLE.faces
+    assert (embeddings.auth, embeddings.embeds) == ("bearer", "openai_embeddings")
     for version in (None, "v1"):
         found = located(embeddings, api_version=version)
         assert found.urls == {"embeddings": f"{HOST}/v1beta/openai/embeddings"}
+    assert located(several).url("embeddings", "m") == f"{HOST}/v1beta/models/m:batchEmbedContents"
+    assert located(one, api_version="v1").url("embeddings", "m") == f"{HOST}/v1/models/m:embedContent"
 
 
 NAMES = {
@@ -220,7 +222,22 @@ def test_the_listing_needs_no_project():
 
 
 def test_only_gemini_is_to_be_had_without_a_project():
-    assert [bool(located(face).urls) for face in (VERTEX, *VERTEX.faces)] == [True, False, False, False]
+    found = {face.dialect: bool(located(face).urls) for face in (VERTEX, *VERTEX.faces)}
+    assert found == {"gemini": True, "anthropic_messages": False, "openai_chat": False}
+
+
+@pytest.mark.parametrize(
+    ("model", "call"),
+    [
+        ("text-embedding-005", "predict"),
+        ("google/text-multilingual-embedding-002", "predict"),
+        ("gemini-embedding-001", "batchEmbedContents"),
+    ],
+)
+def test_vertex_embeds_by_the_call_of_each_kind_of_model(model: str, call: str):
+    (face,) = (face for face in faces_for(model) if "embeddings" in face.paths)
+    where = f"https://{AIP}/v1beta1/projects/p/locations/global/publishers/google/models"
+    assert located(face, project="p").url("embeddings", model) == f"{where}/{model.removeprefix('google/')}:{call}"
 
 
 def test_a_base_given_back_leads_to_the_same_place():

@@ -70,6 +70,7 @@ AZURE = [
     ("r.openai.azure.com", CLASSIC, V1),
     ("  '" + R + "//openai//' ", CLASSIC, V1),
 ]
+(AZURE_FACE,) = (face for face in VENDORS["azure_openai"].faces if face.dialect == "openai_responses")
 SAME_ON_OTHER_HOSTS = [
     "https://r.cognitiveservices.azure.com",
     "https://r.services.ai.azure.com",
@@ -120,6 +121,53 @@ def test_azure_operations_have_urls_of_their_own():
         R + "/openai/v1/models",
         R + "/openai/v1/embeddings",
     )
+
+
+AZURE_RESPONSES = [
+    # endpoint as pasted, api_version, where responses are
+    (R, None, R + "/openai/v1/responses"),
+    (R, "v1", R + "/openai/v1/responses"),
+    (R, "preview", R + "/openai/v1/responses"),
+    (R, "2025-04-01-preview", R + "/openai/responses?api-version=2025-04-01-preview"),
+    (R, DATED, R + "/openai/v1/responses"),  # older than responses are
+    (R + "/openai/v1", "2025-04-01-preview", R + "/openai/v1/responses"),
+    (R + "/openai/v1/responses?api-version=preview", None, R + "/openai/v1/responses?api-version=preview"),
+    (R + "/openai/deployments/dep", "2025-03-01-preview", R + "/openai/responses?api-version=2025-03-01-preview"),
+    (
+        R + "/openai/responses?api-version=2025-04-01-preview",
+        None,
+        R + "/openai/responses?api-version=2025-04-01-preview",
+    ),
+    (
+        "https://apim.corp.net/azure?k=1",
+        "2025-04-01",
+        "https://apim.corp.net/azure/openai/responses?k=1&api-version=2025-04-01",
+    ),
+]
+
+
+@pytest.mark.parametrize(("endpoint", "api_version", "expected"), AZURE_RESPONSES)
+def test_azure_responses_are_beside_the_deployments(endpoint: str, api_version: str | None, expected: str):
+    found = located(AZURE_FACE, endpoint, api_version)
+    assert found.url("chat", "gpt-5-codex") == expected
+    # Given back as a base, it leads there again.
+    assert located(AZURE_FACE, found.base, api_version).url("chat", "gpt-5-codex") == expected
+
+
+def test_azure_responses_are_called_by_the_deployment_in_the_body():
+    account = Account(base_url=R, api_version="2025-04-01-preview", deployments={"gpt-5-codex": "prod"})
+    assert routes(AZURE_FACE, account).deployed("gpt-5-codex") == "prod"
+
+
+def test_foundry_inference_has_no_responses():
+    assert located(AZURE_FACE, FOUNDRY).urls == {}
+
+
+def test_azure_completions_are_a_deployments():
+    assert located("azure_openai", R, DATED).url("completions", "dep") == (
+        f"{R}/openai/deployments/dep/completions?api-version={DATED}"
+    )
+    assert located("azure_openai", R).url("completions", "dep") == R + "/openai/v1/completions"
 
 
 def test_azure_query_goes_with_every_call():
