@@ -26,7 +26,14 @@ DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GREEN, ORANGE, RED, BLUE, PURPLE, GREY = "green", "orange", "red", "blue", "purple", "text"
 COLORS = {
     "{{outcome}}": {"ok": GREEN, "error": RED, "timeout": ORANGE, "cancelled": BLUE, "rejected": PURPLE},
-    "{{kind}}": {"primary": GREEN, "retry": ORANGE, "fallback": RED, "probe": BLUE, "planner": PURPLE, "interpreter": PURPLE},
+    "{{kind}}": {
+        "primary": GREEN,
+        "retry": ORANGE,
+        "fallback": RED,
+        "probe": BLUE,
+        "planner": PURPLE,
+        "interpreter": PURPLE,
+    },
     "{{domain}}": {"caller": BLUE, "policy": ORANGE, "provider": RED, "gateway": PURPLE, "_OTHER": GREY},
     "{{verdict}}": {"good": GREEN, "bad": RED, "neutral": GREY},
     "{{result}}": {"ok": GREEN, "taken": GREEN, "failed": RED, "refused": RED},

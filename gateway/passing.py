@@ -186,10 +186,15 @@ class Passing:
             events = self._splitter.plain(chunk)
             if events is not None:
                 return self._skimmed(chunk, events, now)
+            if frames := self._splitter.named(chunk):
+                return self._skimmed(chunk, [frame.data or b"" for frame in frames], now, frames)
         return self._read(chunk, now)
 
-    def _skimmed(self, chunk: bytes, events: list[bytes], now: float) -> bytes:
-        """Events that say something and do nothing else are noted together; each of the others is read with care."""
+    def _skimmed(self, chunk: bytes, events: list[bytes], now: float, named: Sequence[Frame] = ()) -> bytes:
+        """Events that say something and do nothing else are noted together; each of the others is read with care.
+
+        ``named``: the same events, where they have names.
+        """
         said = self.dialect.skim(events, self.digest.tool and not self.digest.keep)
         if self._replays:
             # Thoughts are kept as they came.
@@ -201,10 +206,12 @@ class Passing:
             end = said.index(None, place) if self._introduced else place
             if end > place:
                 self.digest.said(cast("list[str]", said[place:end]))
-                kept.append(self._without_usage(plain_events(events[place:end])))
+                raw = b"".join([frame.raw for frame in named[place:end]]) if named else plain_events(events[place:end])
+                kept.append(self._without_usage(raw))
             else:
                 end = place + 1
-                kept += self._keep([Frame(plain_events(events[place:end]), events[place])], now)
+                frame = named[place] if named else Frame(plain_events(events[place:end]), events[place])
+                kept += self._keep([frame], now)
             place = end
         raw = b"".join(kept)
         return chunk if raw == chunk else raw

@@ -167,10 +167,7 @@ class Story:
         return "count_tokens" in way.face.routes.urls
 
     async def _answered(self) -> Opened:
-        """1. A planner is asked first, and has questions: they are the answer. 2. There is a plan. 3. As asked.
-
-        Of an answer in which no calls of tools were found, an interpreter may have to say whether there are any.
-        """
+        """1. A planner is asked first, and has questions: they are the answer. 2. There is a plan. 3. As asked."""
         if (consult := self.terms.plan.consult) and (questions := await self._consult(consult)):
             self.opened = questions
             return questions

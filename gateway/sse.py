@@ -79,6 +79,19 @@ class Splitter:
         self._started, self._after_return = True, False
         return events
 
+    def named(self, chunk: bytes) -> list[Frame] | None:
+        """The events of a read that is whole events, each a name and one ``data`` line. None as with ``plain``."""
+        if self._buffer or not (chunk.startswith(b"event: ") and chunk.endswith(b"\n\n")) or b"\r" in chunk:
+            return None
+        frames: list[Frame] = []
+        for part in chunk[:-2].split(b"\n\n"):
+            name, between, data = part.partition(b"\ndata: ")
+            if not between or b"\n" in data or b"\n" in name or not name.startswith(b"event: "):
+                return None
+            frames.append(Frame(part + b"\n\n", data, name[7:]))
+        self._started, self._after_return = True, False
+        return frames
+
     @property
     def pending(self) -> bool:
         """An event has begun that is not whole yet."""

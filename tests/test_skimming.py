@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from gateway.dialects import DIALECTS, openai_chat
+from gateway.dialects import DIALECTS, Dialect, openai_chat
 from gateway.passing import Passing
 from gateway.sse import Splitter, event, plain_events
 from tests.corpus import cases
@@ -39,9 +39,12 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-def passed(kind: type[Passing], way: str, reads: list[bytes]) -> list[Any]:
+def passed(kind: type[Passing], way: str, reads: list[bytes], dialect: Dialect = CHAT) -> list[Any]:
     """All that can be seen of a stream's passing, read by read."""
-    passing = kind(CHAT, **WAYS[way])
+    passing = kind(dialect, **WAYS[way])
+    if dialect is not CHAT:
+        # Their events do not name the one choice there is, which is no difference to anybody.
+        passing.digest.reasons[0] = None
     if way == "priced":
         passing.price = lambda usage: usage.output_tokens / 8
     seen: list[Any] = []
@@ -70,6 +73,23 @@ def same(stream: bytes, cuts: list[int]) -> None:
     for way in WAYS:
         for reads in (cut(stream, []), cut(stream, cuts)):
             assert passed(Passing, way, reads) == passed(Careful, way, reads), way
+
+
+OTHERS = [
+    (DIALECTS[name], each.values[0])
+    for name in ("anthropic_messages", "openai_responses", "gemini")
+    for each in cases(name, "stream.sse")
+]
+
+
+@pytest.mark.parametrize(("dialect", "stream"), OTHERS)
+@pytest.mark.parametrize("way", ["plain", "text kept"])
+def test_the_other_dialects_streams(dialect: Dialect, stream: bytes, way: str):
+    """Those whose events have names, too: whole, event by event, and cut within them."""
+    events = [part + b"\n\n" for part in stream.split(b"\n\n") if part]
+    pairs = [b"".join(events[place : place + 2]) for place in range(0, len(events), 2)]
+    for reads in ([stream], events, pairs, cut(stream, [7, 300, 301, 555, 1201])):
+        assert passed(Passing, way, reads, dialect) == passed(Careful, way, reads, dialect)
 
 
 # Events as they should be, and what may stand at each place of one in place of that.

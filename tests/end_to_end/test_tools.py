@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import anthropic
 import httpx  # noqa: F401  (the SDK trips over one that is being imported just then, in the gateway's thread)
 import openai
 import pytest
@@ -151,6 +152,26 @@ def test_text_that_is_no_call_is_all_there(lane: bool, stream: bool) -> None:
         choice = s.ask("openai", stream)
         assert (choice.message.content, choice.finish_reason, called(choice)) == (text, "stop", [])
         assert s.repaired() == []
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["repair", "shim"])
+@pytest.mark.parametrize("name", ["anthropic", "openai", "ollama"])
+def test_a_client_of_another_dialect_is_served_the_same(lane: bool, name: str, how: str, stream: bool) -> None:
+    call = Raw("call_1", "functions.shell", {"command": "ls", "timeout": "5"}, '{"command": "ls", "timeout": "5",}')
+    with standing(name, **{how: True}) as s:
+        said = Said(text=IN_TEXT) if how == "shim" else Said(text="So:", calls=(call,))
+        s.vendors[name].reply = FAMILIES[name].reply(said, stream)
+        client = anthropic.Anthropic(base_url=s.gateway.url, api_key="any", max_retries=0)
+        tool = {"name": "shell", "description": "Runs it.", "input_schema": SCHEMA}
+        fields: Any = {"model": name, "max_tokens": 100, "messages": ASKED[1:], "tools": [tool]}
+        if stream:
+            with client.messages.stream(**fields) as answer:
+                message = answer.get_final_message()
+        else:
+            message = client.messages.create(**fields)
+        used = [(block.name, block.input) for block in message.content if block.type == "tool_use"]
+        assert (used, message.stop_reason) == ([("shell", {"command": "ls", "timeout": 5})], "tool_use")
 
 
 WORDS = "I would now run ls in the shell."

@@ -173,7 +173,7 @@ def _facts(vendor: Vendor) -> Iterator[str]:
         yield f"[How hard it is tried](configuration.md#how-hard-to-try-the-clouds): {retries}."
     if vendor.owns:
         yield f"Model ids that are its own: {_code(vendor.owns)}."
-    elsewhere = {glob for row in vendor.faces for glob in row.serves}
+    elsewhere = {glob for row in vendor.faces if row.dialect != "openai_responses" for glob in row.serves}
     only = [glob[1:] for glob in vendor.serves if glob.startswith("!") and glob[1:] not in elsewhere]
     if only:
         yield f"Only by Responses, for clients of chat too: {_code(only)}."
