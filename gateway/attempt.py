@@ -305,7 +305,11 @@ class Calling:
     async def _write(self) -> Outgoing | Fault:
         """The request in the vendor's dialect; what it refers to is brought first where the vendor would not."""
         exchange, target = self.terms.exchange, self.attempt.target
-        body = self.translator.resume(exchange.body, self.resume.text) if self.resume else exchange.body
+        try:
+            body = self.translator.resume(exchange.body, self.resume.text) if self.resume else exchange.body
+        except (ValueError, RecursionError):
+            said = "a request that cannot be read is not gone on with by another target"
+            return _unsendable(CallerError(400, "invalid_request", said))
         asked = Asked(
             body=body,
             facts=self.facts,

@@ -116,7 +116,13 @@ class Digest(msgspec.Struct):
                 self.progress += 1
                 # A finish without a word before it is an (empty) answer all the same.
                 self.output = True
+            if reason == "stop" and self._has_called(index):
+                # Gemini and Ollama end all their answers so, and with a tool that was forced OpenAI does.
+                reason = "tool_calls"
             self.reasons[index] = reason or self.reasons.get(index)
+
+    def _has_called(self, choice: int) -> bool:
+        return self.tool and any(place.startswith(f"{choice}.") for place in self.calls)
 
     def call(self, part: CallPart) -> None:
         """The pieces of one call: its id and name come first, its arguments bit by bit."""

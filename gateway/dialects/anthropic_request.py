@@ -167,7 +167,7 @@ class Thought(NamedTuple):
 
     @property
     def on(self) -> bool:
-        return self.thinking is not None and self.thinking["type"] in ("enabled", "adaptive")
+        return self.thinking is not None and self.thinking.get("type") in ("enabled", "adaptive")
 
 
 def think(request: ChatRequest, able: Abilities, forced: bool, thoughtless: bool, dropped: list[str]) -> Thought:

@@ -83,9 +83,9 @@ def rewrite(
     max_tokens: int | None = None,
 ) -> bytes:
     """Each of the requests repeats the name of the model, and has to."""
-    asked, name = _fields.decode(body), _raw(_resource(model))
+    asked, name = fields_of(body), _raw(_resource(model))
     if "requests" in asked:
-        requests = [{**each, "model": name} for each in _list.decode(asked["requests"])]
+        requests = [{**each, "model": name} for each in decoded(_list, asked["requests"]) or ()]
         asked["requests"] = _raw(requests)
     if "model" in asked:
         asked["model"] = name

@@ -264,7 +264,7 @@ def prepended(body: bytes, messages: Sequence[Mapping[str, Any]]) -> bytes:
 
 def continuation(body: bytes, delivered: str, prefill: Mapping[str, Any] | None) -> bytes:
     """A request that asks another model to go on where a text answer broke off."""
-    fields = _fields.decode(body)
+    fields = fields_of(body)
     messages: list[Any] = [*(_messages.decode(fields.get("messages", b"[]")) or ())]
     messages.append({"role": "assistant", "content": delivered, **(prefill or {})})
     if prefill is None:

@@ -42,46 +42,19 @@ from gateway.dialects.framed import FramedDecoder
 from gateway.dialects.openai_answer import call_id
 from gateway.dialects.openai_parts import read_part, thoughts_of
 from gateway.dialects.openai_request import signature_of
-from gateway.dialects.openai_seen import ChunkChoice, WholeChoice, answer_decoder, glimpse, object_in, read_whole, short
+from gateway.dialects.openai_seen import (
+    ChunkChoice,
+    WholeChoice,
+    answer_decoder,
+    glimpse,
+    object_in,
+    read_whole,
+    reason_of,
+    short,
+)
 from gateway.dialects.openai_skim import plain_chunk
 from gateway.errors import CallerError, Fault
 from gateway.sse import Frame
-
-_REASONS: Mapping[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "content_filter": "content_filter",
-    "error": "error",
-    # OpenAI, before there were tools.
-    "function_call": "tool_calls",
-    # Mistral, and vLLM's servers.
-    "model_length": "length",
-    "abort": "error",
-    # Anthropic's and Gemini's words, which some gateways keep.
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-    "safety": "content_filter",
-    "recitation": "content_filter",
-    # Z.ai: https://docs.z.ai/api-reference/llm/chat-completion
-    "sensitive": "content_filter",
-    "network_error": "error",
-    # DeepSeek: https://api-docs.deepseek.com/api/create-chat-completion
-    "insufficient_system_resource": "error",
-}
-"""Whatever else a vendor says is an end like any other: ``eos``, ``end_turn``, ``COMPLETE``."""
-
-
-def _reason(said: Any, called: bool) -> FinishReason | None:
-    """None for null and "", which are no reason yet."""
-    if not isinstance(said, str) or not said:
-        return None
-    reason = _REASONS.get(said.lower(), "stop")
-    # Clients look for calls by this word; with a tool that was forced OpenAI itself says stop.
-    return "tool_calls" if called and reason == "stop" else reason
-
 
 # Whole answers --------------------------------------------------------------------------------------------------------
 
@@ -114,7 +87,7 @@ def _choice(said: WholeChoice, answer_id: str, place: int) -> Choice:
         for at, each in enumerate(_calls(message))
     ]
     logprobs = object_in(said.logprobs) or None
-    return Choice((*thoughts, *content, *calls), _reason(said.finish_reason, bool(calls)), logprobs)
+    return Choice((*thoughts, *content, *calls), reason_of(said.finish_reason, bool(calls)), logprobs)
 
 
 def _content(said: Any) -> list[Part]:
@@ -478,7 +451,7 @@ class Decoder(FramedDecoder):
                     out.append(Damaged())
                 continue
             out += answer.said(choice.delta or {}, self._id)
-            if reason := _reason(choice.finish_reason, bool(answer.begun)):
+            if reason := reason_of(choice.finish_reason, bool(answer.begun)):
                 out += answer.ended(reason)
 
 

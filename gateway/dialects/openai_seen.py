@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.chat import Usage
+from gateway.chat import FinishReason, Usage
 from gateway.dialects.conversation import text_of
 from gateway.dialects.faults import garbled, read_error_object
 from gateway.dialects.glimpse import DAMAGED, FINISHED, CallPart, Glimpse, Whole
@@ -68,7 +68,7 @@ def _read_answer(body: bytes, now: float) -> Whole | Fault:
         return garbled("the vendor ended the answer with finish_reason error", body, FaultKind.SERVER_ERROR)
     whole = Whole(
         usage=read_usage(answer.usage),
-        finish_reasons=tuple([_reason(reason) for reason in reasons]),
+        finish_reasons=tuple([reason_of(reason, False) for reason in reasons]),
         id=short(answer.id),
         model=short(answer.model),
     )
@@ -76,10 +76,13 @@ def _read_answer(body: bytes, now: float) -> Whole | Fault:
 
 
 def _with_calls(whole: Whole, choices: Sequence[WholeChoice]) -> Whole:
-    calling = [(place, object_in(choice.message)) for place, choice in enumerate(choices) if _may_call(choice.message)]
+    messages = {place: object_in(each.message) for place, each in enumerate(choices) if _may_call(each.message)}
+    calls = {place: _calls(message, place) for place, message in messages.items()}
+    first = messages.get(0)
     return whole._replace(
-        calls=tuple(part for place, message in calling for part in _calls(message, place)),
-        thoughts=tuple(part for place, message in calling if not place for part in remembered((_wanted(message),))),
+        finish_reasons=tuple([reason_of(one.finish_reason, bool(calls.get(at))) for at, one in enumerate(choices)]),
+        calls=tuple(part for parts in calls.values() for part in parts),
+        thoughts=tuple(remembered((_wanted(first),))) if first is not None else (),
     )
 
 
@@ -148,8 +151,40 @@ def _flat_error(body: bytes, now: float) -> Fault | None:
     return read_error_object(said, body, now) if looks else None
 
 
-def _reason(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+REASONS: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    "error": "error",
+    # OpenAI, before there were tools.
+    "function_call": "tool_calls",
+    # Mistral, and vLLM's servers.
+    "model_length": "length",
+    "abort": "error",
+    # Anthropic's and Gemini's words, which some gateways keep.
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    # Z.ai: https://docs.z.ai/api-reference/llm/chat-completion
+    "sensitive": "content_filter",
+    "network_error": "error",
+    # DeepSeek: https://api-docs.deepseek.com/api/create-chat-completion
+    "insufficient_system_resource": "error",
+}
+"""Whatever else a vendor says is an end like any other: ``eos``, ``end_turn``, ``COMPLETE``."""
+
+
+def reason_of(said: Any, called: bool) -> FinishReason | None:
+    """Why a choice ended, in the hub's words; None for null and "", which are no reason yet."""
+    if not isinstance(said, str) or not said:
+        return None
+    reason = REASONS.get(said.lower(), "stop")
+    # Clients look for calls by this word; with a tool that was forced OpenAI itself says stop.
+    return "tool_calls" if called and reason == "stop" else reason
 
 
 # Stream ---------------------------------------------------------------------------------------------------------------
@@ -219,8 +254,12 @@ def _read_choices(chunk: Chunk, data: bytes) -> Glimpse:
     first: Mapping[str, Any] = {}
     calls: list[CallPart] = []
     reasons: dict[int, str | None] = {}
+    if any(choice.finish_reason == "error" for choice in chunk.choices or ()):
+        return Glimpse(
+            fault=garbled("the vendor ended the stream with finish_reason error", data, FaultKind.SERVER_ERROR)
+        )
     for choice in chunk.choices or ():
-        reasons[choice.index or 0] = _reason(choice.finish_reason)
+        reasons[choice.index or 0] = reason_of(choice.finish_reason, False)
         delta = choice.delta
         if delta and any(value for key, value in delta.items() if key not in _SILENT_KEYS):
             output = True
@@ -231,10 +270,6 @@ def _read_choices(chunk: Chunk, data: bytes) -> Glimpse:
                 calls += _calls(delta, choice.index or 0)
             if isinstance(said := delta.get("content"), str):
                 text += said
-    if "error" in reasons.values():
-        return Glimpse(
-            fault=garbled("the vendor ended the stream with finish_reason error", data, FaultKind.SERVER_ERROR)
-        )
     return Glimpse(
         output=output,
         text=text,

@@ -108,7 +108,7 @@ def _messages(items: list[_Item]) -> Iterator[Message]:
     for item in items:
         kind = item.type if isinstance(item.type, str) else "message"
         role = _ROLES.get(item.role) if isinstance(item.role, str) else None
-        if (kind == "message" and role == "assistant") or kind in _CALLS:
+        if (kind == "message" and role == "assistant") or _calls(item):
             turn.append(item)
             continue
         answers = kind in _RESULTS
@@ -125,6 +125,10 @@ def _messages(items: list[_Item]) -> Iterator[Message]:
 
 _CALLS = frozenset(("function_call", "custom_tool_call", *(f"{kind}_call" for kind in ACTIONS)))
 _RESULTS = frozenset(("function_call_output", "custom_tool_call_output", *(f"{kind}_call_output" for kind in ACTIONS)))
+
+
+def _calls(item: _Item) -> bool:
+    return isinstance(item.type, str) and item.type in _CALLS
 
 
 def _id(item: _Item) -> str:
@@ -176,16 +180,16 @@ class _Turn(Message, kw_only=True, gc=False):
     items: list[_Item]
 
     def read(self) -> Said:
-        said = [_said(item.content) for item in self.items if item.type not in _CALLS]
+        said = [_said(item.content) for item in self.items if not _calls(item)]
         texts = "\n".join(each.text for each in said if each.text)
         return Said(texts, sum(each.images for each in said), sum(each.files for each in said))
 
     def calls(self, place: int) -> list[Call]:
-        made = [item for item in self.items if item.type in _CALLS]
+        made = [item for item in self.items if _calls(item)]
         return [_call(item, f"{place}.{number}") for number, item in enumerate(made)]
 
     def size_of_calls(self) -> int:
-        return sum(len(bytes(raw)) + 1 for item in self.items if item.type in _CALLS for raw in _arguments(item))
+        return sum(len(bytes(raw)) + 1 for item in self.items if _calls(item) for raw in _arguments(item))
 
     def parts(self) -> Iterable[bytes | msgspec.Raw]:
         for item in self.items:

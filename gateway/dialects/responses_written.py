@@ -87,7 +87,8 @@ def _is_custom(key: str, value: Any) -> bool:
 
 
 def _is_built_in(key: str, value: Any) -> bool:
-    return key.startswith("tools[") and isinstance(value, dict) and value.get("type") in BUILT_IN
+    kind = value.get("type") if key.startswith("tools[") and isinstance(value, dict) else None
+    return isinstance(kind, str) and kind in BUILT_IN
 
 
 def _tools(request: ChatRequest, names: Names, customs: Mapping[str, Body], dropped: list[str]) -> list[Body]:

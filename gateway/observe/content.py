@@ -13,11 +13,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from gateway.chat import Heard
+from gateway.chat import Blob, Heard, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolCallResponse, Uri
+from gateway.dialects import INGRESS, openai_chat, openai_embeddings
+from gateway.errors import CallerError
 from gateway.observe.vocabulary import word
 
 Level = Literal["off", "truncated", "full"]
@@ -149,8 +151,10 @@ def size_of(heard: Heard) -> int:
 _encoded = msgspec.json.Encoder().encode
 
 
-def input_messages(body: bytes, level: Level) -> bytes | None:
-    """The messages of a request as JSON text; None for a body that holds none. Never called with ``off``."""
+def input_messages(body: bytes, level: Level, dialect: str = openai_chat.NAME) -> bytes | None:
+    """The messages of a request in a dialect as JSON text; None for one that holds none. Never called with ``off``."""
+    if dialect not in _READ_AS_THEY_CAME:
+        return _of_hub(body, level, dialect)
     try:
         asked = msgspec.json.decode(body)
     except (ValueError, RecursionError):
@@ -163,7 +167,23 @@ def input_messages(body: bytes, level: Level) -> bytes | None:
             return None
         texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
         messages = [{"role": "user", "content": text} for text in texts if isinstance(text, str)]
-    return _conversation([each for each in messages if isinstance(each, dict)], level, len(body))
+    return _conversation([each for each in messages if isinstance(each, dict)], _message, level, len(body))
+
+
+# Most requests are these, and OpenTelemetry's shape is nearly theirs. Others are read by way of the hub.
+_READ_AS_THEY_CAME = (openai_chat.NAME, openai_embeddings.NAME)
+
+
+def _of_hub(body: bytes, level: Level, dialect: str) -> bytes | None:
+    """None also for what asks for counts or vectors, and for a request that only the vendor itself could read."""
+    ingress = INGRESS.get(dialect)
+    if ingress is None:
+        return None
+    try:
+        messages = ingress.decode_request(body).messages
+    except CallerError:
+        return None
+    return _conversation(messages, _hub_message, level, len(body))
 
 
 def output_messages(heard: Heard, level: Level) -> bytes | None:
@@ -176,6 +196,12 @@ def output_messages(heard: Heard, level: Level) -> bytes | None:
     if heard.finish_reasons:
         message["finish_reason"] = word(heard.finish_reasons[0])
     return _encoded([message])
+
+
+Show = Callable[[str], str]
+M = TypeVar("M")
+Write = Callable[[M, Show], dict[str, Any]]
+"""A message in OpenTelemetry's shape."""
 
 
 class _Share:
@@ -196,33 +222,30 @@ class _Share:
         return said
 
 
-def _conversation(messages: Sequence[dict[str, Any]], level: Level, size: int) -> bytes:
+def _conversation(messages: Sequence[M], write: Write[M], level: Level, size: int) -> bytes:
     """The first few messages, then as many of the last as there is room for, and between them how many are not told."""
     # The first are what the rest is about, but what was said last is what was answered.
     beginning = MOST_TEXT if size <= MOST_TEXT else MOST_TEXT // 2
     share = _Share(level, beginning)
-    first = [_packed(message, share) for message in messages[:FIRST]]
+    first = [_packed(write, message, share) for message in messages[:FIRST]]
     share.left = MOST_TEXT - (beginning - max(0, share.left))
     most = MOST_MESSAGES - FIRST if level == "truncated" else len(messages)
     last: list[bytes] = []
     for message in reversed(messages[FIRST:]):
         if share.left <= 0 or len(last) == most:
             break
-        last.append(_packed(message, share))
+        last.append(_packed(write, message, share))
     left_out = len(messages) - len(first) - len(last)
     between = [_encoded({"role": "gateway", "parts": [_remark(f"{left_out} messages")]})] if left_out else []
     return b"[" + b",".join((*first, *between, *reversed(last))) + b"]"
 
 
-def _packed(message: dict[str, Any], share: _Share) -> bytes:
+def _packed(write: Write[M], message: M, share: _Share) -> bytes:
     before = share.left
-    packed = _encoded(_message(message, share.show))
+    packed = _encoded(write(message, share.show))
     # What is around the texts counts too.
     share.left = min(share.left, before - len(packed))
     return packed
-
-
-Show = Callable[[str], str]
 
 
 def _message(message: dict[str, Any], show: Show) -> dict[str, Any]:
@@ -282,7 +305,7 @@ def _part(part: dict[str, Any], show: Show) -> dict[str, Any]:
         case {"type": "text" | "input_text" | "output_text", "text": str(text)}:
             return _text(text, show)
         case {"type": "image_url", "image_url": {"url": str(url)}}:
-            return {"type": "uri", "modality": "image", "uri": show(url[:_LONGEST_ADDRESS].partition("?")[0])}
+            return _address("image", url, show)
     # Sound, files and what is yet to come: that it was there, and nothing of what it is.
     return {"type": str(part.get("type", "unknown"))[:LONGEST]}
 
@@ -301,3 +324,32 @@ def _call(id: Any, name: str, arguments: str, show: Show) -> dict[str, Any]:
 
 def _text(text: str, show: Show) -> dict[str, Any]:
     return {"type": "text", "content": show(text)}
+
+
+def _address(modality: str, uri: str, show: Show) -> dict[str, Any]:
+    return {"type": "uri", "modality": modality, "uri": show(uri[:_LONGEST_ADDRESS].partition("?")[0])}
+
+
+# Of the hub -----------------------------------------------------------------------------------------------------------
+
+
+def _hub_message(message: Message, show: Show) -> dict[str, Any]:
+    return {"role": message.role, "parts": _few(_hub_part(part, show) for part in message.parts)}
+
+
+def _hub_part(part: Part, show: Show) -> dict[str, Any]:
+    match part:
+        case Text(content=text) | Refusal(content=text):
+            return _text(text, show)
+        case Reasoning(content=thought):
+            return {"type": "reasoning", "content": show(thought)}
+        case ToolCall():
+            return _call(part.id, part.name, part.arguments, show)
+        case ToolCallResponse():
+            said = [each["content"] for each in _few(_hub_part(each, show) for each in part.parts) if "content" in each]
+            return {"type": "tool_call_response", "id": _name(part.id), "response": "\n".join(said)}
+        case Uri():
+            return _address(part.modality, part.uri, show)
+        case Blob():
+            return {"type": "blob", "modality": part.modality, "mime_type": part.mime_type[:LONGEST]}
+    return {"type": "file", "modality": part.modality}

@@ -157,9 +157,9 @@ class Traces:
     def _content(self, record: Record) -> Attributes:
         if self.content == "off" or record.understood is None or record.finished is None:
             return {}
-        body, heard = record.understood.body, record.finished.heard
+        body, heard, dialect = record.understood.body, record.finished.heard, record.understood.dialect
         told: dict[str, tuple[Callable[[], bytes | None], int]] = {
-            "gen_ai.input.messages": (partial(input_messages, body, self.content), len(body)),
+            "gen_ai.input.messages": (partial(input_messages, body, self.content, dialect), len(body)),
             "gen_ai.output.messages": (partial(output_messages, heard, self.content), size_of(heard)),
         }
         if not self._room.take(sum(size for _, size in told.values())):

@@ -11,6 +11,8 @@ from tests.running import Surface
 # These run by the lane alone: their subject lies behind the surface, and they take long, or they count the work of the
 # lane. test_both_ways.py compares the ways itself.
 ONCE = (
+    "test_any_client.py",
+    "test_any_client_faults.py",
     "test_both_ways.py",
     "test_metrics_port.py",
     "test_prometheus.py",

@@ -57,7 +57,16 @@ def _response(status: str, output: list[dict[str, Any]], **more: Any) -> dict[st
     head = {"id": f"resp_{ANSWER_ID}", "object": "response", "created_at": 1763779200, "status": status}
     settings = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "metadata": {}, "temperature": 1.0}
     empty = {"error": None, "incomplete_details": None, "instructions": None, "previous_response_id": None}
-    return {**head, "model": "gpt-of-the-day", "output": output, "usage": None, **settings, **empty, "top_p": 1.0, **more}
+    return {
+        **head,
+        "model": "gpt-of-the-day",
+        "output": output,
+        "usage": None,
+        **settings,
+        **empty,
+        "top_p": 1.0,
+        **more,
+    }
 
 
 def responses_whole(said: Said) -> dict[str, Any]:
@@ -124,7 +133,7 @@ RESPONSES = Family(
     whole=responses_whole,
     events=responses_events,
     tells=frozenset(("thought", "signature", "calls", "cached", "reasoning")),
-    failed=data({"type": "error", **OPENAI_OVERLOADED["error"]}, "error"),
+    failed=data({**OPENAI_OVERLOADED["error"], "type": "error", "sequence_number": 9}, "error"),
 )
 
 
@@ -160,3 +169,10 @@ COMPLETIONS = Family(
     events=completions_events,
     tells=frozenset(("cached", "reasoning")),
 )
+
+
+def at_path(family: Family, path: str) -> Family:
+    """The family that answers there: whoever has OpenAI's other paths has their shapes."""
+    if path.endswith("/responses"):
+        return RESPONSES
+    return COMPLETIONS if path.endswith("/completions") and not path.endswith("/chat/completions") else family

@@ -33,7 +33,8 @@ NO_EXCHANGE = {
         *("session_not_found", "invalid_session", "invalid_choice", "too_many_pins"),
     },
     "feedback": {"invalid_feedback"},
-    "paths nobody serves": {"unknown_path", "method_not_allowed", "bad_request"},
+    "paths nobody serves": {"unknown_path", "method_not_allowed", "bad_request", "websocket_unsupported"},
+    "listings and responses that are kept": {"invalid_cursor", "response_not_found"},
 }
 
 

@@ -43,13 +43,15 @@ from typing import Any
 import msgspec
 import yaml
 
+from gateway.abilities import UNKNOWN
 from gateway.app import Runtime
 from gateway.attempt import Exchange
 from gateway.config import parse
 from gateway.consulting import Advised, kept
-from gateway.dialects import openai_chat
+from gateway.dialects import DIALECTS, EGRESS, openai_chat
 from gateway.errors import CallerError
 from gateway.routing import Plan
+from gateway.routing.room import ROOM
 from tests.corpus import ROOT
 
 PLAYBOOKS = ROOT / "playbooks"
@@ -75,6 +77,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     planner: str
     last_turn: str | None
     """How the last turn is to be read: failed, corrected, well; None where the step says nothing of it."""
+    dialect: str = openai_chat.NAME
+    model: str | None = None
+    """What the path names, where the body does not."""
 
 
 class _Conversation:
@@ -248,6 +253,21 @@ def _expected(expect: Any) -> dict[str, Any]:
     return {"turn": int(turn), "role": role, "rule": rule, "to": provider}
 
 
+# In other dialects
+
+OTHERS = ("anthropic_messages", "gemini", "ollama_chat", "openai_responses")
+
+
+def written_as(dialect: str, call: Call) -> Call:
+    """The same request as a client of another dialect sends it."""
+    request = openai_chat.decode_request(call.body)
+    if dialect == "anthropic_messages":
+        # Its clients have to say how long an answer may become: as long as is supposed of those that do not.
+        request = msgspec.structs.replace(request, max_tokens=request.max_tokens or ROOM)
+    body = EGRESS[dialect].encode_request(request, UNKNOWN).body
+    return msgspec.structs.replace(call, body=msgspec.json.encode(body), dialect=dialect, model=request.model)
+
+
 # Deciding
 
 
@@ -258,14 +278,14 @@ class Replica:
         self.runtime = Runtime(parse(config, {}, "playbooks"), None, {}, told=False)
 
     async def decide(self, call: Call) -> Plan | CallerError:
-        gateway, pinned = self.runtime.gateway, self.runtime.pinned
+        gateway, pinned, dialect = self.runtime.gateway, self.runtime.pinned, DIALECTS[call.dialect]
         if call.operator == "auto":
             pinned.free(call.session)
         elif call.operator:
             pinned.pin(call.session, call.operator)
         exchange = Exchange(
             id="playbook",
-            dialect=openai_chat,
+            dialect=dialect,
             body=call.body,
             caller="caller",
             session=call.session,
@@ -273,7 +293,7 @@ class Replica:
             subagent=call.subagent,
         )
         try:
-            plan = await gateway.plan(exchange, openai_chat.peek(call.body, call.pin))
+            plan = await gateway.plan(exchange, dialect.peek(call.body, call.pin or call.model))
         except CallerError as refused:
             return refused
         if plan.memory:

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.dialects import openai_chat
+from gateway.dialects import DIALECTS
 from gateway.routing.turns import read
 from gateway.stores.memory import MemoryStore
-from tests.routing.playbooks import Call, Replica, calls_of, playbooks, told, world
+from tests.routing.playbooks import OTHERS, Call, Replica, calls_of, playbooks, told, world, written_as
 
 BOOKS = playbooks()
 CONFIG = world(BOOKS)
@@ -35,6 +35,19 @@ def test_a_session(name: str, replica: Replica):
     async def play() -> None:
         for call in calls_of(name, BOOKS[name]):
             check(call, await replica.decide(call))
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+def test_sessions_are_judged_the_same_in_every_dialect(dialect: str):
+    """Turns, failures, corrections, titles, summaries, sub-agents, commands: whatever language the agent speaks."""
+    replica = Replica(CONFIG)
+
+    async def play() -> None:
+        for name, book in BOOKS.items():
+            for call in calls_of(name, book):
+                check(written_as(dialect, call), await replica.decide(written_as(dialect, call)))
 
     asyncio.run(play())
 
@@ -100,9 +113,15 @@ def test_what_is_kept_of_a_session_is_kept_of_that_one(seed: int, monkeypatch: p
 CALLS = [call for name, book in BOOKS.items() for call in calls_of(name, book) if call.last_turn]
 
 
+def last_turn(call: Call) -> str:
+    last = read(DIALECTS[call.dialect].conversation(call.body), subagent=call.subagent).turns[-1]
+    by_tools = msgspec.structs.replace(last, corrected="").failed
+    return "failed" if by_tools else "corrected" if last.corrected else "well"
+
+
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.playbook}, step {call.step}")
 def test_a_step_is_read_as_it_is_meant(call: Call):
-    """What a playbook calls a failure, a correction, or neither, is read as that."""
-    last = read(openai_chat.conversation(call.body), subagent=call.subagent).turns[-1]
-    by_tools = msgspec.structs.replace(last, corrected="").failed
-    assert ("failed" if by_tools else "corrected" if last.corrected else "well") == call.last_turn, last
+    """What a playbook calls a failure, a correction, or neither, is read as that, in every dialect."""
+    assert last_turn(call) == call.last_turn
+    for dialect in OTHERS:
+        assert last_turn(written_as(dialect, call)) == call.last_turn, dialect
