@@ -71,6 +71,8 @@ class Exchange(msgspec.Struct, kw_only=True):
     """The session of the agent that has started this one, where a header names it."""
     subagent: bool = False
     """A header says that another agent has started this one."""
+    aside: str = ""
+    """What a header says the request is for, where it is no turn of its conversation."""
     timeout: float | None = None
     """Seconds the client gives the whole exchange."""
     no_fallback: bool = False

@@ -190,7 +190,8 @@ def _once(exchange: Exchange, words: Words) -> Callable[[], Reading]:
 
 
 def _read(exchange: Exchange, words: Words) -> Reading:
-    return read(exchange.dialect.conversation(exchange.body), words, subagent=exchange.subagent)
+    conversation = exchange.dialect.conversation(exchange.body)
+    return read(conversation, words, subagent=exchange.subagent, aside=exchange.aside)
 
 
 def _telling(plan: Plan, passed_over: list[str]) -> Plan:

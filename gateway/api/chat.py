@@ -48,9 +48,21 @@ _SESSIONS = (
 # What the agents that another agent has started say of themselves.
 SUBAGENTS = ("x-claude-code-agent-id", "x-openai-subagent", "x-codex-parent-thread-id", "x-parent-session-id")
 
+# What Codex says of each request, as JSON, and who it says has started it:
+# https://github.com/openai/codex/blob/main/codex-rs/core/src/responses_metadata.rs
+_TURN, _SUBAGENT = "x-codex-turn-metadata", "x-openai-subagent"
+_ASIDES: Mapping[str, str] = {
+    "prewarm": "Codex: a connection made warm",
+    "compaction": "Codex: a summary",
+    "compact": "Codex: a summary",
+    "memory": "Codex: what to remember",
+    "memory_consolidation": "Codex: what to remember",
+}
+"""What these say it is for, where that is no turn. Any other word is a turn: a real one must not pass for less."""
+
 # Most requests have none of these.
 _HEEDED = frozenset(
-    (*_FORWARDED, *_OWN, *_SESSIONS, *SUBAGENTS, "x-skein-model", "x-skein-timeout", "x-skein-no-fallback")
+    (*_FORWARDED, *_OWN, *_SESSIONS, *SUBAGENTS, _TURN, "x-skein-model", "x-skein-timeout", "x-skein-no-fallback")
 )
 
 
@@ -339,6 +351,7 @@ def _heed(exchange: Exchange, headers: Mapping[str, str], caller: Caller) -> Non
     exchange.pin = headers.get("x-skein-model") or None
     exchange.parent = parent_of(headers, caller)
     exchange.subagent = any(name in headers for name in SUBAGENTS)
+    exchange.aside = aside_of(headers)
     exchange.timeout = _timeout(headers.get("x-skein-timeout"))
     exchange.no_fallback = headers.get("x-skein-no-fallback", "").lower() in ("1", "true", "yes")
 
@@ -349,6 +362,23 @@ def parent_of(headers: Mapping[str, str], caller: Caller) -> str | None:
     if named is None and "x-claude-code-agent-id" in headers:
         named = headers.get("x-claude-code-session-id")
     return f"{caller.name}:{named[:256]}" if named else None
+
+
+class _Turn(msgspec.Struct):
+    request_kind: str = ""
+
+
+_turn = msgspec.json.Decoder(_Turn)
+
+
+def aside_of(headers: Mapping[str, str]) -> str:
+    """What the request is for beside the conversation; "": it is a turn of it, or nobody says."""
+    said = headers.get(_TURN, "")
+    try:
+        kind = _turn.decode(said).request_kind if said else ""
+    except (ValueError, RecursionError):
+        kind = ""
+    return _ASIDES.get(kind) or _ASIDES.get(headers.get(_SUBAGENT, ""), "")
 
 
 def session_of(headers: Mapping[str, str], caller: Caller) -> str | None:

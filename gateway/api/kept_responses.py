@@ -9,6 +9,7 @@ https://platform.openai.com/docs/guides/conversation-state
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -57,6 +58,8 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 _record = msgspec.json.Decoder(_Record)
 _named = msgspec.json.Decoder(_Named)
 _event = msgspec.json.Decoder(_Event)
+# A quotation mark inside a text is escaped: this is a key wherever it stands. OpenAI's own whole answers are indented.
+_UNNAMED = re.compile(rb'"previous_response_id"\s*:\s*null')
 _ENDS = ("response.completed", "response.incomplete")
 
 
@@ -165,6 +168,7 @@ class Listener:
         self.response = b""
         self._splitter = Splitter()
         self._named = b'"previous_response_id":' + msgspec.json.encode(previous)
+        self._goes_on = previous is not None
 
     def feed(self, chunk: bytes) -> bytes:
         """The chunk, with the id of what it goes on with: whoever answered was not told it."""
@@ -173,8 +177,7 @@ class Listener:
         return self.named(chunk)
 
     def named(self, said: bytes) -> bytes:
-        # A quotation mark inside a text is escaped: this is a key wherever it stands.
-        return said.replace(b'"previous_response_id":null', self._named)
+        return _UNNAMED.sub(lambda _: self._named, said) if self._goes_on else said
 
     def _look(self, frame: Frame) -> None:
         data = frame.data or b""

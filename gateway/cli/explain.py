@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.api.chat import SUBAGENTS
+from gateway.api.chat import SUBAGENTS, aside_of
 from gateway.attempt import Exchange
 from gateway.chat import Blob, Facts, Modality, Uri
 from gateway.cli import FAILED, MISCONFIGURED, OK, UsageError, add_command, add_config, add_json
@@ -229,6 +229,7 @@ def exchange_of(runtime: Runtime, body: bytes, headers: Mapping[str, str]) -> Ex
         timeout=_timeout(headers.get("x-skein-timeout")),
         no_fallback=headers.get("x-skein-no-fallback", "").lower() in ("1", "true", "yes"),
         subagent=any(name in headers for name in SUBAGENTS),
+        aside=aside_of(headers),
         allowed=caller.may_use if caller else lambda asked, resolved: True,
     )
 

@@ -1,15 +1,17 @@
-"""A request for Anthropic's Messages without the thoughts that are not for the vendor it goes to.
+"""A request for Anthropic's Messages without what of other vendors it holds and Anthropic refuses.
 
-Thoughts that another vendor has signed bear a mark (``marks``): Anthropic refuses them. Messages keep their bytes where
-nothing is taken out of them.
+Thoughts that another vendor has signed bear a mark (``marks``); calls have the ids that another vendor gave them.
+Messages keep their bytes where nothing of it is in them.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
+from gateway.dialects.anthropic_turns import legal_id
 from gateway.dialects.marks import MARK, is_marked
 from gateway.dialects.replaying import Fitted
 
@@ -132,3 +134,49 @@ def _blocks(content: Any) -> list[Fields]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     return [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
+
+
+# Ids of calls ---------------------------------------------------------------------------------------------------------
+
+_ANSWERED = b'"tool_use_id"'
+_LEGALLY = re.compile(rb'\s*:\s*"[a-zA-Z0-9_-]{1,256}"')
+
+
+def with_legal_ids(body: bytes) -> bytes:
+    """The request with other ids for the calls whose ids Anthropic would refuse ("String should match pattern
+    '^[a-zA-Z0-9_-]+$'"): others call theirs ``functions.shell:0``. The same object where there is none."""
+    if _all_legal(body):
+        return body
+    try:
+        fields = _fields.decode(body)
+        messages = [_renamed(raw) for raw in _messages.decode(fields["messages"])]
+    except (KeyError, ValueError, RecursionError):
+        return body
+    return msgspec.json.encode({**fields, "messages": messages})
+
+
+def _all_legal(body: bytes) -> bool:
+    """Every call has a result: to look at those is enough."""
+    at = body.find(_ANSWERED)
+    while at >= 0:
+        at += len(_ANSWERED)
+        if _LEGALLY.match(body, at) is None:
+            return False
+        at = body.find(_ANSWERED, at)
+    return True
+
+
+def _renamed(raw: msgspec.Raw) -> Any:
+    if b'"tool_' not in bytes(raw):
+        return raw
+    message = _read(raw)
+    changed = False
+    for block in message["content"] if isinstance(message.get("content"), list) else ():
+        name = _ID_OF.get(str(block.get("type"))) if isinstance(block, dict) else None
+        given = block.get(name) if name else None
+        if name and isinstance(given, str) and (legal := legal_id(given)) != given:
+            block[name], changed = legal, True
+    return message if changed else raw
+
+
+_ID_OF = {"tool_use": "id", "tool_result": "tool_use_id"}

@@ -22,6 +22,7 @@ from gateway.dialects.anthropic_answer import (
     events,
     reason_of,
 )
+from gateway.dialects.anthropic_clearing import with_legal_ids
 from gateway.dialects.anthropic_names import user_of
 from gateway.dialects.faults import garbled, read_error_object
 from gateway.dialects.glimpse import DAMAGED, FINISHED, CallPart, Glimpse, Whole
@@ -122,7 +123,12 @@ def rewrite(
     drop: frozenset[str] = frozenset(),
     max_tokens: int | None = None,
 ) -> bytes:
-    """The same object with the vendor's deltas; every other field keeps its bytes and its place."""
+    """The same object with the vendor's deltas; every other field keeps its bytes and its place.
+
+    Claude refuses ids of calls that others give; those who speak as Anthropic does know their own again.
+    """
+    if "claude" in model.lower():
+        body = with_legal_ids(body)
     renamed = {"max_completion_tokens": "max_tokens", **rename} if max_tokens is not None else rename
     return openai_chat.rewrite(body, model, rename=renamed, drop=drop, max_tokens=max_tokens)
 

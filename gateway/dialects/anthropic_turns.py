@@ -49,6 +49,11 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def legal_id(given: str) -> str:
+    """The id of a call as Anthropic takes it."""
+    return given if _LEGAL_ID.fullmatch(given) else f"toolu_{digest(given)[:24]}"
+
+
 class Names:
     """Tools' names as Anthropic takes them. ``changed``: its name -> the client's."""
 
@@ -144,7 +149,7 @@ class Turns:
 
     def _legal_id(self, client: str) -> str:
         """Unique within the conversation: some vendors number the calls of each turn from 0."""
-        legal = client if _LEGAL_ID.fullmatch(client) else f"toolu_{digest(client)[:24]}"
+        legal = legal_id(client)
         unique, again = legal, self._repeats.get(legal, 1)
         while unique in self._ids:
             again += 1

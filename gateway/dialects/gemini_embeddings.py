@@ -18,7 +18,8 @@ from gateway.dialects.fields import elements, flag, mapping, object_of, string
 from gateway.dialects.gemini import error_body as error_body
 from gateway.dialects.gemini import error_frame as error_frame
 from gateway.dialects.glimpse import Whole
-from gateway.dialects.openai_chat import decode, model_of
+from gateway.dialects.mending import decoded
+from gateway.dialects.openai_chat import decode, fields_of, model_of
 from gateway.dialects.openai_parts import Fields, wrong
 from gateway.dialects.unresumed import continuation as continuation
 from gateway.dialects.unresumed import identity as identity
@@ -59,7 +60,6 @@ class _Peek(msgspec.Struct):
 
 
 _peek = msgspec.json.Decoder(_Peek)
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _list = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 

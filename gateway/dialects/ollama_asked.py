@@ -15,7 +15,7 @@ from gateway.dialects.conversation import Call, Conversation, Said
 from gateway.dialects.conversation import Message as Spoken
 from gateway.dialects.fields import elements, flag, mapping, number, object_of, strings, whole, words
 from gateway.dialects.mending import decoded
-from gateway.dialects.openai_chat import GO_ON, decode, model_of, short
+from gateway.dialects.openai_chat import GO_ON, decode, fields_of, model_of, short
 from gateway.dialects.openai_conversation import conversation as openai_conversation
 from gateway.dialects.openai_parts import Fields, located, wrong
 from gateway.dialects.openai_request import MOST_PARTS, read_messages, read_tools
@@ -280,10 +280,7 @@ def cleared(body: bytes, bare: bool) -> Fitted:
 
 def continuation(body: bytes, delivered: str, prefill: Mapping[str, Any] | None) -> bytes:
     """A request that asks another model to go on where a text answer broke off."""
-    fields = _fields.decode(body)
+    fields = fields_of(body)
     said: list[Any] = [*(_list.decode(fields.get("messages", b"[]")) or ())]
     said += [{"role": "assistant", "content": delivered}, {"role": "user", "content": GO_ON}]
     return msgspec.json.encode({**fields, "messages": said})
-
-
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -277,6 +277,16 @@ def thoughts_of(message: Fields) -> tuple[list[Reasoning], dict[str, str]]:
     return found, signatures
 
 
+def signature_of(call: Fields) -> str | None:
+    """Of the thought that led to a call, as Google's OpenAI-compatible endpoints and LiteLLM spell it."""
+    extra = call.get("extra_content")
+    held = [extra[key] for key in ("google", "vertex") if key in extra] if isinstance(extra, dict) else []
+    for fields in (*held, call.get("provider_specific_fields"), call):
+        if isinstance(fields, dict) and isinstance(signature := fields.get("thought_signature"), str) and signature:
+            return signature
+    return None
+
+
 def _ids(message: Fields) -> set[str]:
     calls = message.get("tool_calls")
     named = (call.get("id") for call in calls if isinstance(call, dict)) if isinstance(calls, list) else ()

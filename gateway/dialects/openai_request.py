@@ -422,16 +422,6 @@ def _numbers(where: str) -> list[str]:
     return [piece.partition("]")[0] for piece in where.split("[")[1:]]
 
 
-def signature_of(call: Fields) -> str | None:
-    """Of the thought that led to a call, as Google's OpenAI-compatible endpoints and LiteLLM spell it."""
-    extra = call.get("extra_content")
-    held = [extra[key] for key in ("google", "vertex") if key in extra] if isinstance(extra, dict) else []
-    for fields in (*held, call.get("provider_specific_fields"), call):
-        if isinstance(fields, dict) and isinstance(signature := fields.get("thought_signature"), str) and signature:
-            return signature
-    return None
-
-
 def _marked(parts: tuple[Part, ...], cache: Cache | None) -> tuple[Part, ...]:
     """A marker on the message is one on its last part that can carry it."""
     if cache is None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from gateway.chat import Kept, Reasoning
-from gateway.dialects.openai_parts import thoughts_of
+from gateway.dialects.openai_parts import FORMATS, signature_of, thoughts_of
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
@@ -155,10 +155,20 @@ def _thought(
     kept = next((kept for each in ids if isinstance(each, str) and (kept := recall(each))), None)
     if key == DETAILS:
         own = (each.opaque for each in kept.thoughts if each.format == OPENROUTER) if kept else iter(())
-        return next((msgspec.json.decode(each) for each in own if each), None)
+        return next((msgspec.json.decode(each) for each in own if each), None) or _signatures(calls)
     sent, _ = thoughts_of(dict(message))
     known = (each.content for each in (sent or (kept.thoughts if kept else ())))
     return "".join(known) or _stand_in(message, calls)
+
+
+def _signatures(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Gemini's, of calls, as OpenRouter tells them and wants them back: by the call's id.
+    https://openrouter.ai/docs/guides/best-practices/reasoning-tokens#preserving-reasoning-blocks"""
+    signed = [(call["id"], data) for call in calls if isinstance(call.get("id"), str) and (data := signature_of(call))]
+    return [
+        {"type": "reasoning.encrypted", "data": data, "id": name, "format": FORMATS["gemini"], "index": at}
+        for at, (name, data) in enumerate(signed)
+    ]
 
 
 # DeepSeek refuses tool turns without reasoning_content, and an empty one; the final answer of such a turn is one, too,

@@ -73,6 +73,13 @@ AUXILIARY: Sequence[Opening] = (
     Opening(
         "last", "Analyze *only* the content and structure of your immediately preceding", "qwen-code: who is next?"
     ),
+    Opening("system", "You are a sophisticated AI diagnostic agent specializing in", "Gemini CLI: does it loop?"),
+    Opening("system", "You are a specialized Task Routing AI", "Gemini CLI: which model?"),
+    Opening(
+        "system", "You are an expert code-editing assistant specializing in debugging", "Gemini CLI: an edit mended"
+    ),
+    Opening("user", "Summarize the following tool output to be a maximum of", "Gemini CLI: a summary of a tool call"),
+    Opening("user", "Summarize the user's primary intent or goal in this conversation", "Gemini CLI: a title"),
     # Cline
     Opening("last", '<explicit_instructions type="summarize_task">', "Cline: a summary"),
     # aider

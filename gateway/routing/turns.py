@@ -149,18 +149,19 @@ _DIGITS = re.compile(r"\d+")
 _COMMAND = re.compile(r"/(?:(?P<replan>replan)|model +(?P<model>\S{1,256}))")
 
 
-def read(conversation: Conversation, words: Words = SHIPPED, *, subagent: bool = False) -> Reading:
+def read(conversation: Conversation, words: Words = SHIPPED, *, subagent: bool = False, aside: str = "") -> Reading:
     """Reads a conversation once, from its beginning: never raises, linear in it, and the same wherever it is read.
 
-    ``subagent``: the request's headers say that another agent has started this one. Calls are judged by what came of
-    them, not by the tools on offer now: those change over a session, and a turn must not be judged anew.
+    ``subagent``: the request's headers say that another agent has started this one; ``aside``: what they say it is for,
+    where it is no turn. Calls are judged by what came of them, not by the tools on offer now: those change over a
+    session, and a turn must not be judged anew.
     """
     judged_from = max(0, len(conversation.messages) - MOST_JUDGED) // STEP * STEP
     walk = _Walk(words, conversation.size_of_tools // BYTES_PER_TOKEN, judged_from)
     for place, message in enumerate(conversation.messages):
         walk.take(place, message)
     walk.end()
-    kind, why = _kind(walk, bool(conversation.tools), subagent, words)
+    kind, why = ("aux", aside) if aside else _kind(walk, bool(conversation.tools), subagent, words)
     return Reading(
         kind=kind,
         why=why,

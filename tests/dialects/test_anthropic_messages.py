@@ -49,6 +49,7 @@ from gateway.chat import (
 from gateway.dialects import anthropic_messages, openai_chat
 from gateway.dialects.anthropic_schema import enforceable, tool_input
 from gateway.errors import CallerError, Fault, FaultKind
+from gateway.tools import Caring
 from gateway.transcoding import Naming, Transcoding, transcoded
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings" / "anthropic"
@@ -1297,7 +1298,7 @@ def test_recorded_answers(path: Path):
     record = json.loads(path.read_bytes())
     said = record["body"].encode()
     if not record["stream"]:
-        read, _ = transcoded(openai_chat, decoded(said), Naming(), "x", "m", 0.0, b"")
+        read, _ = transcoded(openai_chat, decoded(said), Naming(), "x", "m", 0.0, b"", Caring((), []))
         answer = json.loads(read)
         message = answer["choices"][0]["message"]
         fits(

@@ -1,4 +1,4 @@
-"""Why an answer ended is told in the hub's words, whichever dialect it passes in: routing and telemetry know no others."""
+"""Why an answer ended is told in the hub's words, in whatever dialect it passes: telemetry knows no others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from gateway.chat import FinishReason, Finished
+from gateway.chat import Finished, FinishReason
 from gateway.dialects import DIALECTS, EGRESS
 from gateway.dialects.ollama_passing import Lines
 from gateway.errors import Fault

@@ -41,6 +41,9 @@ class Wanted(msgspec.Struct, frozen=True):
     thinking: bool = False
 
 
+PLAIN = Wanted()
+
+
 class Told(NamedTuple):
     """What the client has in the end. ``finish`` is in its own words; ``usage`` as OpenAI counts: see ``Said``."""
 
@@ -54,7 +57,7 @@ class Told(NamedTuple):
 class Talk:
     """``model`` may be changed between two turns."""
 
-    def __init__(self, sdk: Any, model: str, wanted: Wanted = Wanted()) -> None:
+    def __init__(self, sdk: Any, model: str, wanted: Wanted = PLAIN) -> None:
         self.sdk, self.model, self.wanted = sdk, model, wanted
         self.messages: list[Any] = []
 
@@ -257,7 +260,7 @@ class MessagesTalk(Talk):
 class GeminiTalk(Talk):
     """A chat session of the SDK, which keeps the history itself."""
 
-    def __init__(self, sdk: Any, model: str, wanted: Wanted = Wanted()) -> None:
+    def __init__(self, sdk: Any, model: str, wanted: Wanted = PLAIN) -> None:
         super().__init__(sdk, model, wanted)
         self._called: list[Any] = []
 
@@ -378,7 +381,7 @@ def _ollama(url: str, key: str = KEY) -> Any:
 
 
 class Client(NamedTuple):
-    """``hears``: what of a meaning there are words for, beside text, finish, prompt and completion; ``ids`` of calls."""
+    """``hears``: what of a meaning it has words for, beside text, finish, prompt and completion."""
 
     made: Callable[..., Any]
     talk: type[Talk]

@@ -12,6 +12,7 @@ from tests.running import Surface
 # lane. test_both_ways.py compares the ways itself.
 ONCE = (
     "test_any_client.py",
+    "test_any_client_beside.py",
     "test_any_client_faults.py",
     "test_both_ways.py",
     "test_metrics_port.py",

@@ -1,4 +1,4 @@
-"""What goes wrong, as every official SDK raises it: by its right class, with status, kind and message; never in silence."""
+"""What goes wrong, as official SDKs raise it: the right class, with status, kind and message; never a quiet end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.end_to_end.replaying import Heard, Replaying, Reply, replaying
 from tests.end_to_end.setting import QUICK, eventually, merged
 from tests.running import RunningGateway, running_gateway
 
-SAID = Said(text="Hello from the vendor.", cached=0, reasoning=0)
+SAID = Said(text="Hello from the vendor, who has much to say.", cached=0, reasoning=0)
 OURS = "sk-of-a-caller"
 MODELS = {**ACCOUNTS, "responses": ("gpt-5", {"vendor": "openai", "dialect": "openai_responses"})}
 VENDORS: dict[str, Family] = {**{name: FAMILIES[name] for name in ACCOUNTS}, "responses": RESPONSES}

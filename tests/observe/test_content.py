@@ -12,7 +12,9 @@ import msgspec
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
+from gateway.abilities import UNKNOWN
 from gateway.chat import Called, Heard
+from gateway.dialects import DIALECTS, EGRESS, INGRESS
 from gateway.observe import content
 from gateway.observe.content import (
     FIRST,
@@ -264,3 +266,113 @@ def test_a_secret_on_the_cut_does_not_leave() -> None:
         (text,) = texts(input_messages(body, level))  # type: ignore[arg-type]
         assert "sk-proj" not in text
         assert text.endswith("…")
+
+
+SECRET = "sk-proj-abcdefghij0123456789"
+SIGNED = "c2lnbmVk" * 10
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAAAN"}}
+ASKED = {
+    "model": "m",
+    "max_tokens": 100,
+    "messages": [
+        {"role": "system", "content": f"You are an agent. Your key is {SECRET}."},
+        {"role": "user", "content": "List the files."},
+        {
+            "role": "assistant",
+            "content": None,
+            "reasoning_content": "A shell is at hand.",
+            "tool_calls": [
+                {
+                    "id": "call_1",
+                    "type": "function",
+                    "function": {"name": "shell", "arguments": f'{{"command":"TOKEN={SECRET} ls"}}'},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "content": f"{SECRET}\na.txt"},
+        {"role": "user", "content": [{"type": "text", "text": "And this?"}, IMAGE]},
+    ],
+    "tools": [{"type": "function", "function": {"name": "shell", "parameters": {"type": "object"}}}],
+}
+
+
+@pytest.mark.parametrize("dialect", [dialect for dialect in INGRESS if dialect in EGRESS])
+def test_a_conversation_is_told_whatever_dialect_it_comes_in(dialect: str) -> None:
+    request = INGRESS["openai_chat"].decode_request(msgspec.json.encode(ASKED))
+    body = msgspec.json.encode(EGRESS[dialect].encode_request(request, UNKNOWN).body)
+    written = input_messages(body, "full", dialect)
+    assert written is not None
+    assert SECRET.encode() not in written
+    assert b"iVBORw0KGgo" not in written
+    said = [(each["role"], part) for each in json.loads(written) for part in each["parts"]]
+    texts = [(role, part["content"]) for role, part in said if part["type"] == "text"]
+    assert texts == [
+        ("system", "You are an agent. Your key is [redacted]."),
+        ("user", "List the files."),
+        ("user", "And this?"),
+    ]
+    assert [json.loads(part["arguments"]) for _, part in said if part["type"] == "tool_call"] == [
+        {"command": "TOKEN=[redacted] ls"}
+    ]
+    assert [(role, part["response"]) for role, part in said if part["type"] == "tool_call_response"] == [
+        ("tool", "[redacted]\na.txt")
+    ]
+
+
+@pytest.mark.parametrize("dialect", [name for name in DIALECTS if name not in INGRESS and name != "openai_embeddings"])
+def test_what_asks_for_counts_or_vectors_holds_no_conversation(dialect: str) -> None:
+    assert (
+        input_messages(b'{"input":"x","contents":[],"messages":[{"role":"user","content":"x"}]}', "full", dialect)
+        is None
+    )
+
+
+@pytest.mark.parametrize("dialect", INGRESS)
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"messages":3,"contents":3,"input":3,"prompt":3}'])
+def test_what_cannot_be_read_in_a_dialect_is_not_told(dialect: str, body: bytes) -> None:
+    assert input_messages(body, "full", dialect) in (None, b"[]")
+
+
+THINKING = {
+    "anthropic_messages": {
+        "max_tokens": 9,
+        "messages": [
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "A thought.", "signature": SIGNED}]},
+            {"role": "user", "content": "x" * HUGE},
+        ],
+    },
+    "gemini": {
+        "contents": [
+            {"role": "model", "parts": [{"text": "A thought.", "thought": True, "thoughtSignature": SIGNED}]},
+            {"role": "user", "parts": [{"text": "x" * HUGE}]},
+        ]
+    },
+    "openai_responses": {
+        "input": [
+            {
+                "type": "reasoning",
+                "id": "rs_1",
+                "summary": [{"type": "summary_text", "text": "A thought."}],
+                "encrypted_content": SIGNED,
+            },
+            {"role": "user", "content": "x" * HUGE},
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("dialect", THINKING)
+@pytest.mark.parametrize("level", ["truncated", "full"])
+def test_thoughts_are_told_and_their_signatures_are_not(dialect: str, level: Any) -> None:
+    written = input_messages(msgspec.json.encode({"model": "m", **THINKING[dialect]}), level, dialect)
+    assert written is not None
+    assert b'{"type":"reasoning","content":"A thought."}' in written
+    assert SIGNED.encode() not in written
+    assert len(written) < MOST_TEXT + 64 * 1024
+
+
+def test_spans_tell_what_was_asked_in_the_dialect_of_the_client() -> None:
+    body = msgspec.json.encode({"contents": [{"parts": [{"text": "Hello."}]}]})
+    story = Story().understood(dialect="gemini", body=body).attempt().output().answered().finished()
+    told = {name: str(value) for span in spans_of(story) for name, value in span.attributes.items() if name in WAYS}
+    assert json.loads(told[WAYS[0]]) == [{"role": "user", "parts": [{"type": "text", "content": "Hello."}]}]
