@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
@@ -38,9 +39,11 @@ from gateway.dialects import (
     openai_embeddings,
 )
 from gateway.dialects.counting import COUNTERS, COUNTS
+from gateway.dialects.dropped_names import for_client
 from gateway.dialects.faults import garbled
 from gateway.dialects.flattening import flattened
 from gateway.dialects.glimpse import Whole
+from gateway.dialects.markers import without_markers
 from gateway.dialects.openai_chat import NAME as OPENAI_CHAT
 from gateway.dialects.openai_chat import fields_of
 from gateway.dialects.payload_parts import Unframer
@@ -51,7 +54,7 @@ from gateway.passing import Continuing, Digest, Passing
 from gateway.tools import NO_CARE, Care, Caring, Unread, caring, shimmed
 from gateway.transcoding import ContinuingTranscoded, Naming, Transcoding, ended_in_error, transcoded
 from gateway.vendors import Vendor
-from gateway.vendors.foreign import THOUGHTS
+from gateway.vendors.foreign import MARKERS, THOUGHTS
 
 Recall = Callable[[str], Kept | None]
 """A tool call's id -> what was thought before it, where that is known."""
@@ -215,9 +218,21 @@ class Transcode:
             max_tokens=_least(request.max_tokens, asked.max_tokens),
             cache_automatically=asked.cache,
         )
-        return self._egress.encode_request(request, abilities(asked.target_model, asked.model))
+        lost: tuple[str, ...] = ()
+        if not MARKERS.isdisjoint(self._vendor.drop_from_messages):
+            request, lost = without_markers(request)
+        encoded = self._egress.encode_request(request, abilities(asked.target_model, asked.model))
+        return msgspec.structs.replace(encoded, dropped=(*encoded.dropped, *lost)) if lost else encoded
 
     def request(self, asked: Asked) -> Outgoing:
+        written = self._outgoing(asked)
+        return written._replace(dropped=self.named(written.dropped))
+
+    def named(self, dropped: tuple[str, ...]) -> tuple[str, ...]:
+        """What the request that was written last has lost, in the client's words."""
+        return for_client(self._ingress.NAME, dropped, self._read[1].extra if self._read else ())
+
+    def _outgoing(self, asked: Asked) -> Outgoing:
         encoded = self.encoded(asked)
         self._tool_names, self._gives_one = encoded.tool_names, "n" in encoded.dropped
         written = Outgoing(msgspec.json.encode(encoded.body), encoded.headers, encoded.dropped)
@@ -413,7 +428,7 @@ class Counting(PassThrough):
     def request(self, asked: Asked) -> Outgoing:
         encoded = self._chat.encoded(self._within(asked))
         body = self._counts.asked({"model": asked.model, **encoded.body})
-        return Outgoing(msgspec.json.encode(body), encoded.headers, encoded.dropped)
+        return Outgoing(msgspec.json.encode(body), encoded.headers, self._chat.named(encoded.dropped))
 
     def whole(self, body: bytes, now: float) -> tuple[bytes, Whole] | Fault:
         tokens = self._counts.read(body, now)
@@ -457,8 +472,12 @@ class Repairing(Transcode):
             self._ingress, answer, self._naming(), self._id, self._model, now, self._asked, self._caring()
         )
 
+    def _naming(self) -> Naming:
+        """Thoughts go back as they came, to whom they came from: no one else's name is needed."""
+        return Naming(self._tool_names)
+
     def stream(self, facts: Facts, now: float, *, keep_text: bool) -> Stream:
-        if not self._read or not self._read[1].tools:
+        if not self._read or not self._read[1].tools or runs_elsewhere(self._read[1]):
             return self._passing.stream(facts, now, keep_text=keep_text)
         return super().stream(facts, now, keep_text=keep_text)
 
@@ -467,6 +486,15 @@ class Repairing(Transcode):
 
     def resumed(self, facts: Facts, delivered: str, first: dict[str, Any], now: float) -> Stream:
         return self._passing.resumed(facts, delivered, first, now)
+
+
+_RUN_ELSEWHERE = re.compile(r"tools\[\d+\](?:\.(?!custom$|functionDeclarations)\w+)?")
+
+
+def runs_elsewhere(request: ChatRequest) -> bool:
+    """It offers tools that run at the vendor: the hub has no words for what comes of them."""
+    own = (value for key, value in request.extra.items() if _RUN_ELSEWHERE.fullmatch(key))
+    return any(isinstance(each, dict) for each in own)
 
 
 class Unframed:

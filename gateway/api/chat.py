@@ -208,7 +208,7 @@ class Passage:
             body = self._dialect.prepended(body, prompt.messages)
         if self._kept:
             with self._waiting():
-                self._going = await self._kept.going_on(body, caller.name)
+                self._going = await self._kept.going_on(body, caller.name, service.max_body)
             body = self._going.body
         exchange = Exchange(
             id=self.id,

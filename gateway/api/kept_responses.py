@@ -78,15 +78,18 @@ class KeptResponses:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
 
-    async def going_on(self, body: bytes, caller: str) -> Going:
-        """The request with what came before it. What cannot be read is left as it is, to be refused later."""
+    async def going_on(self, body: bytes, caller: str, limit: int) -> Going:
+        """The request with what came before it. What cannot be read is left as it is, to be refused later.
+
+        Raises ``CallerError`` (413) where both together are larger than a client might have sent them.
+        """
         try:
             asked = _request.decode(body)
         except (ValueError, RecursionError):
             return Going(body, body)
         if not isinstance(asked.previous_response_id, str):
             return Going(body, body)
-        chain = await self._chain(caller, asked.previous_response_id)
+        chain = await self._chain(caller, asked.previous_response_id, limit - len(body))
         if not chain:
             return Going(body, body)
         fields = _fields.decode(body)
@@ -94,17 +97,22 @@ class KeptResponses:
         fields["input"] = msgspec.Raw(msgspec.json.encode([*chain, *_input(asked.input)]))
         return Going(msgspec.json.encode(fields), body, asked.previous_response_id)
 
-    async def _chain(self, caller: str, last: str) -> list[msgspec.Raw]:
+    async def _chain(self, caller: str, last: str, room: int) -> list[msgspec.Raw]:
         """The items of all that was said up to an answer; none where a piece of it is missing."""
-        turns: list[list[msgspec.Raw]] = []
+        turns: dict[str, list[msgspec.Raw]] = {}
         wanted: str | None = last
         while wanted is not None:
             record = await self._find(caller, wanted)
-            if record is None or len(turns) >= MOST_BEFORE:
+            # A vendor that gives an id twice has made a chain that ends nowhere.
+            if record is None or wanted in turns or len(turns) >= MOST_BEFORE:
                 return []
-            turns.append([*record.input, *(_named.decode(record.response).output or ())])
+            turns[wanted] = said = [*record.input, *(_named.decode(record.response).output or ())]
+            room -= sum(memoryview(item).nbytes for item in said)
+            if room < 0:
+                what = "with all that was said before it the request is too large: begin a new conversation"
+                raise CallerError(413, "request_too_large", what, param="previous_response_id", origin="gateway")
             wanted = record.previous
-        return [item for turn in reversed(turns) for item in turn]
+        return [item for turn in reversed(turns.values()) for item in turn]
 
     def keep(self, caller: str, going: Going, response: bytes) -> None:
         """Unless the client said ``store: false``."""

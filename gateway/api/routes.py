@@ -51,7 +51,7 @@ def build_routes(service: Service, lifespan: list[Any]) -> Litestar:
         openapi_config=OpenAPIConfig(
             title="Skein",
             version=__version__,
-            description="An OpenAI-compatible endpoint over many vendors.",
+            description="One endpoint for any agent, over many vendors.",
             path="/schema",
             render_plugins=[JsonRenderPlugin(path=("/", "/openapi.json"))],
         ),

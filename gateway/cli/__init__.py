@@ -68,7 +68,7 @@ class Help(argparse.RawDescriptionHelpFormatter):
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="skein",
-        description="An LLM gateway: one OpenAI-compatible endpoint, any vendor.",
+        description="An LLM gateway: one endpoint for any agent, any vendor behind it.",
         epilog=EXIT_CODES,
         formatter_class=Help,
     )

@@ -21,9 +21,9 @@ from gateway.cli import FAILED, MISCONFIGURED, OK, UsageError, add_command, add_
 from gateway.cli.asking import Unanswered, ask, path_of, where
 from gateway.cli.models import quiet_runtime
 from gateway.cli.printing import print_columns, print_json, remark
+from gateway.cli.spoken_as import SpokenAs, spoken_as
 from gateway.cli.waterfall import PLAIN, Look, cleaned, reasons, report
 from gateway.config import load
-from gateway.dialects import DIALECTS, Dialect
 from gateway.errors import CallerError
 from gateway.observe import decisions
 from gateway.provider import Face, Provider
@@ -46,6 +46,7 @@ EXAMPLES = """\
   skein explain request.json
   echo '{"model": "fast", "messages": []}' | skein explain -
   skein explain request.json --header "x-skein-model: openai/gpt-5" --header "x-skein-no-fallback: true"
+  skein explain request.json --path /v1beta/models/fast:streamGenerateContent
   skein explain request.json --json | jq -r '.targets[].url'
   skein explain req_9f2c41d07ab35e8816c4d2f0   one that was made: its x-request-id
   skein explain req_9f2c41d07ab35e8816c4d2f0 --url http://skein.internal:4000 --admin-key "$SKEIN_ADMIN_KEY"
@@ -74,6 +75,13 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--header", metavar="'NAME: VALUE'", action="append", default=[], help="a header of the request; repeatable"
     )
+    spoken = command.add_mutually_exclusive_group()
+    spoken.add_argument(
+        "--path", metavar="PATH", help="what the client calls, such as /v1/messages (default: by what the body holds)"
+    )
+    spoken.add_argument(
+        "--as", metavar="DIALECT", dest="dialect", help="what the body is written in, such as openai_responses"
+    )
     command.add_argument("--url", metavar="URL", help="of an id: where the gateway is (default: as configured)")
     command.add_argument("--admin-key", metavar="KEY", help="of an id: access.admin_key (default: $SKEIN_ADMIN_KEY)")
     add_json(command)
@@ -95,8 +103,9 @@ def is_id(arguments: argparse.Namespace) -> bool:
 
 
 def explain_made(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
-    if arguments.header:
-        raise UsageError("--header", "is for a request in a file", "leave it out: what was sent is known")
+    for option, given in (("--header", arguments.header), ("--as", arguments.dialect), ("--path", arguments.path)):
+        if given:
+            raise UsageError(option, "is for a request in a file", "leave it out: what was sent is known")
     place = where(arguments, env)
     try:
         found = ask(place, path_of(arguments.request))
@@ -134,9 +143,10 @@ def look(env: Mapping[str, str]) -> Look:
 def explain_planned(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     headers = read_headers(arguments.header)
     body = _read(arguments.request)
+    said = spoken_as(body, arguments.dialect, arguments.path)
     runtime = quiet_runtime(load(arguments.config, env), env)
     try:
-        found = explained(runtime, body, headers)
+        found = explained(runtime, body, headers, said)
     except CallerError as error:
         return _refused(error, arguments.json)
     if arguments.json:
@@ -185,9 +195,9 @@ class Admitted(msgspec.Struct, frozen=True):
     plan: Plan
 
 
-def explained(runtime: Runtime, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+def explained(runtime: Runtime, body: bytes, headers: Mapping[str, str], said: SpokenAs) -> dict[str, Any]:
     """What the gateway itself decides, told. Raises ``CallerError``."""
-    admitted = admit(runtime, exchange_of(runtime, body, headers))
+    admitted = admit(runtime, exchange_of(runtime, body, headers, said))
     exchange, plan = admitted.exchange, admitted.plan
     resolved = runtime.planner.resolve(plan.asked)
     settings = runtime.gateway.resilience(plan.model, plan.targets[0].provider)
@@ -206,7 +216,9 @@ def explained(runtime: Runtime, body: bytes, headers: Mapping[str, str]) -> dict
 
 def admit(runtime: Runtime, exchange: Exchange) -> Admitted:
     """Raises ``CallerError``."""
-    facts = exchange.dialect.peek(exchange.body, exchange.pin)
+    facts = exchange.dialect.peek(exchange.body, exchange.deployment or exchange.pin)
+    if exchange.streamed is not None:
+        facts = msgspec.structs.replace(facts, stream=exchange.streamed)
     plan = asyncio.run(_planned(runtime, exchange, facts))
     return Admitted(exchange, facts, plan)
 
@@ -215,15 +227,17 @@ async def _planned(runtime: Runtime, exchange: Exchange, facts: Facts) -> Plan:
     return await runtime.gateway.plan(exchange, facts)
 
 
-def exchange_of(runtime: Runtime, body: bytes, headers: Mapping[str, str]) -> Exchange:
+def exchange_of(runtime: Runtime, body: bytes, headers: Mapping[str, str], said: SpokenAs) -> Exchange:
     caller = runtime.service.doorkeeper.admit(headers)
     keyed = any(name in headers for name in ("authorization", "api-key", "x-api-key", "x-goog-api-key"))
     if caller is None and keyed:
         raise CallerError(401, "invalid_api_key", "the key in the headers is none of access.keys", origin="gateway")
     return Exchange(
         id="explain",
-        dialect=_dialect(body),
+        dialect=said.dialect,
         body=body,
+        deployment=said.model,
+        streamed=said.streamed,
         caller=caller.name if caller else None,
         pin=headers.get("x-skein-model"),
         timeout=_timeout(headers.get("x-skein-timeout")),
@@ -232,15 +246,6 @@ def exchange_of(runtime: Runtime, body: bytes, headers: Mapping[str, str]) -> Ex
         aside=aside_of(headers),
         allowed=caller.may_use if caller else lambda asked, resolved: True,
     )
-
-
-def _dialect(body: bytes) -> Dialect:
-    """By what the body holds: a chat has messages, a request for embeddings an input."""
-    try:
-        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError:
-        fields = {}
-    return DIALECTS["openai_embeddings" if "input" in fields and "messages" not in fields else "openai_chat"]
 
 
 def _timeout(said: str | None) -> float | None:
@@ -253,15 +258,24 @@ def _timeout(said: str | None) -> float | None:
 def _target(runtime: Runtime, admitted: Admitted, target: Target) -> dict[str, Any]:
     provider, facts = runtime.gateway.providers[target.provider], admitted.facts
     face = provider.face(admitted.exchange.dialect.FORMAT, facts.operation, target.model, facts)
+    counts = facts.operation != "count_tokens" or "count_tokens" in face.routes.urls
     return {
         "target": str(target),
         "vendor": face.vendor.title,
         "dialect": face.vendor.speaks(facts.operation),
-        "url": shown_url(face.url(facts, target.model)),
+        "url": shown_url(face.url(facts, target.model)) if counts else None,
         "window": runtime.gateway.windows(target),
         "settings": _settings(runtime.gateway.resilience(admitted.plan.model, target.provider), only=SETTINGS),
-        **_sent(admitted, provider, face, target),
+        **(_sent(admitted, provider, face, target) if counts else NOT_COUNTED),
     }
+
+
+NOT_COUNTED: Mapping[str, Any] = {
+    "changes": ["it is not asked: it does not count, and where nobody does the gateway estimates"],
+    "dropped": (),
+    "headers": {},
+    "body": None,
+}
 
 
 def _settings(settings: Resilience, only: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -366,7 +380,8 @@ def _print(found: dict[str, Any]) -> None:
     for number, target in enumerate(found["targets"], 1):
         window = f"  (window {target['window']})" if target["window"] else ""
         print(f"\n{number}. {target['target']}{window}")
-        print(f"   {target['url']}")
+        if target["url"]:
+            print(f"   {target['url']}")
         for line in _body(target):
             print(f"   {line}")
         print(f"   {_said(target['settings'])}")

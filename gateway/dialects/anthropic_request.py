@@ -299,6 +299,9 @@ def _extra(request: ChatRequest, turns: Turns, body: Block, dropped: list[str]) 
         if name in ("anthropic_beta", "betas"):
             listed = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else ()
             betas |= {beta.strip(): None for beta in listed if isinstance(beta, str) and _is_token(beta.strip())}
+        elif name == "context_management" and isinstance(value, list):
+            # OpenAI's field of the same name; here it is an object.
+            dropped.append(name)
         elif name in OWN_FIELDS or name in BETAS or (name == "output_config" and isinstance(value, dict)):
             body[name] = value
             if name in BETAS:

@@ -36,6 +36,8 @@ _PIECES = re.compile(r"[^\W\d_]+|\d{1,3}|[^\w\s]{1,3}|_+|\n\s*|[ \t]{2,}")
 the one blank before a word is part of it (https://github.com/openai/tiktoken)."""
 _WHOLE_SIGNS = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 """Chinese, Japanese and Korean, and their punctuation."""
+# Of longer texts, samples from all over them: to look at all of many megabytes would hold up everybody else.
+_CLOSELY, _SAMPLES = 2**16, 32
 # https://developers.openai.com/cookbook/examples/how_to_count_tokens_with_tiktoken
 _MESSAGE, _BEGINNING = 4, 3
 
@@ -113,6 +115,14 @@ def _output(schema: dict[str, Any], is_claude: bool) -> int:
 
 
 def _text(text: str) -> int:
+    if len(text) <= _CLOSELY:
+        return _closely(text)
+    size = _CLOSELY // _SAMPLES
+    sample = " ".join(text[at : at + size] for at in range(0, len(text), len(text) // _SAMPLES))
+    return _closely(sample) * len(text) // len(sample)
+
+
+def _closely(text: str) -> int:
     signs = 0 if text.isascii() else len(_WHOLE_SIGNS.findall(text))
     rest = _WHOLE_SIGNS.sub(" ", text) if signs else text
     more = sum((len(word) - 1) // _LONGER for word in _LONG.findall(rest))

@@ -289,7 +289,9 @@ _SIGNATURES = re.compile(
     r"(?:invalid|corrupted|mismatched|expired).{0,40}signature"
     r"|signature.{0,60}(?:invalid|corrupted|mismatch|not valid)"
     # OpenAI's thoughts are sealed as a whole: https://github.com/openai/codex/issues/8145
-    r"|encrypted[ _]content.{0,200}could not be (?:verified|decrypted)",
+    r"|encrypted[ _]content.{0,200}could not be (?:verified|decrypted)"
+    # Anthropic, of a turn with tools that another vendor began: it cannot think in it.
+    r"|expected .{0,40}thinking.{0,40}but found",
     re.IGNORECASE,
 )
 

@@ -40,8 +40,7 @@ from gateway.chat import (
 from gateway.dialects.faults import garbled
 from gateway.dialects.framed import FramedDecoder
 from gateway.dialects.openai_answer import call_id
-from gateway.dialects.openai_parts import read_part, thoughts_of
-from gateway.dialects.openai_request import signature_of
+from gateway.dialects.openai_parts import read_part, signature_of, thoughts_of
 from gateway.dialects.openai_seen import (
     ChunkChoice,
     WholeChoice,

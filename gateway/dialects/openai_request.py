@@ -32,7 +32,7 @@ from gateway.chat import (
     Uri,
 )
 from gateway.dialects.fields import elements, flag, mapping, number, object_of, string, strings, whole, words
-from gateway.dialects.openai_parts import Fields, cache_of, read_part, text_in, thoughts_of, wrong
+from gateway.dialects.openai_parts import Fields, cache_of, read_part, signature_of, text_in, thoughts_of, wrong
 from gateway.errors import CallerError
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.abilities import Abilities, by_name
 from gateway.chat import ChatRequest, Encoded, Message, Output, Text, Tool
+from gateway.dialects.openai_strict import is_strict, loses_strict
 from gateway.dialects.openai_turns import Names, Turns, cache_control, legal
 
 MOST_STOPS = 4
@@ -79,6 +80,7 @@ def _tools(request: ChatRequest, names: Names, dropped: list[str]) -> dict[str, 
     one = next(iter(allowed)) if choice and choice.mode == "named" and len(allowed) == 1 else None
     offered = [tool for tool in request.tools if one or not allowed or tool.name in allowed]
     said: dict[str, Any] = {"tools": [_tool(tool, names) for tool in offered]}
+    dropped += [f"tools[{at}].function.strict" for at, tool in enumerate(request.tools) if loses_strict(tool)]
     if one:
         said["tool_choice"] = {"type": "function", "function": {"name": names.of(one)}}
     elif choice:
@@ -97,7 +99,7 @@ def _tool(tool: Tool, names: Names) -> dict[str, Any]:
         # "object schema missing properties": https://platform.openai.com/docs/guides/function-calling
         function["parameters"] = {"type": "object", "properties": {}} | tool.parameters
     if tool.strict is not None:
-        function["strict"] = tool.strict
+        function["strict"] = tool.strict and not loses_strict(tool)
     marker = {"cache_control": cache_control(tool.cache)} if tool.cache else {}
     return {"type": "function", "function": function, **marker}
 
@@ -111,7 +113,7 @@ def _output(request: ChatRequest, able: Abilities, messages: list[Any], dropped:
     if output is None:
         return {}
     if output.schema is not None and able.schema is not False:
-        return {"response_format": {"type": "json_schema", "json_schema": _schema(output, output.schema)}}
+        return {"response_format": {"type": "json_schema", "json_schema": _schema(output, output.schema, dropped)}}
     if output.schema is not None:
         dropped.append("response_format.json_schema")
     if not any(map(_speaks_of_json, request.messages)):
@@ -123,12 +125,13 @@ def _speaks_of_json(message: Message) -> bool:
     return any("json" in part.content.lower() for part in message.parts if isinstance(part, Text))
 
 
-def _schema(output: Output, schema: dict[str, Any]) -> dict[str, Any]:
+def _schema(output: Output, schema: dict[str, Any], dropped: list[str]) -> dict[str, Any]:
     said: dict[str, Any] = {"name": legal(output.name or "answer"), "schema": schema}
     if output.description is not None:
         said["description"] = output.description
     if output.strict is not None:
-        said["strict"] = output.strict
+        said["strict"] = output.strict and is_strict(schema)
+        dropped += ["response_format.json_schema.strict"] if said["strict"] != output.strict else []
     return said
 
 

@@ -22,6 +22,7 @@ SIGNED = "openai"
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
+AS_JSON = "Answer in JSON."
 LONGEST_ID = 64
 """Of a call: "Expected a string with maximum length 64"."""
 
@@ -49,6 +50,8 @@ class Items:
         self.instructions = ""
         self.written: list[Item] = []
         self._names, self._dropped = names, dropped
+        self._thought_at: list[int] = []
+        """The places of the messages that the thoughts written so far are of."""
         self._ids: set[str] = set()
         self._repeats: dict[str, int] = {}
         self._pending: dict[str, deque[Item]] = {}
@@ -85,6 +88,13 @@ class Items:
             self._dropped.append("cache_control")
         return part.content
 
+    def speak_of_json(self) -> None:
+        """JSON without a schema is refused where nobody in the input speaks of JSON; the instructions are none of it:
+        "Response input messages must contain the word 'json' in some form"."""
+        texts = (block.get("text") for item in self.written for block in _blocks(item.get("content")))
+        if not any("json" in text.lower() for text in texts if text):
+            self.written.insert(0, _said("developer", AS_JSON))
+
     # The assistant's --------------------------------------------------------------------------------------------------
 
     def _assistants(self, turn: Iterable[tuple[int, Message]]) -> None:
@@ -93,7 +103,7 @@ class Items:
             self._assistant(message, at)
         while self.written and self.written[-1]["type"] == "reasoning":
             self.written.pop()
-            self._dropped.append(f"messages[{at}].reasoning_content")
+            self._dropped.append(f"messages[{self._thought_at.pop()}].reasoning_content")
 
     def _assistant(self, message: Message, at: int) -> None:
         """Thoughts, words and calls, in the order they came in."""
@@ -115,6 +125,7 @@ class Items:
             return
         summary = [{"type": "summary_text", "text": part.content}] if part.content else []
         self.written.append({"type": "reasoning", "summary": summary, "encrypted_content": part.opaque})
+        self._thought_at.append(at)
 
     def _speak(self, part: Text | Refusal, begin: int) -> None:
         if not part.content:
@@ -200,6 +211,10 @@ class Items:
         if parts and not blocks:
             return [{"type": "input_text", "text": LEFT_OUT}]
         return blocks
+
+
+def _blocks(content: Any) -> list[Item]:
+    return content if isinstance(content, list) else []
 
 
 def _said(role: str, text: str) -> Item:

@@ -12,10 +12,12 @@ from typing import Any
 from gateway.abilities import Abilities
 from gateway.chat import ChatRequest, Encoded, Tool
 from gateway.dialects.anthropic_turns import digest
+from gateway.dialects.openai_strict import is_strict, loses_strict
 from gateway.dialects.responses_items import Items, Names
 
 Body = dict[str, Any]
 
+JSON: Body = {"type": "json_object"}
 FEWEST_TOKENS = 16
 """Fewer are refused: "Expected a value >= 16"."""
 LONGEST_USER = 64
@@ -59,8 +61,10 @@ def encode_request(request: ChatRequest, able: Abilities) -> Encoded:
     reasoning = _reasoning(request, able, dropped)
     if reasoning:
         body["reasoning"] = reasoning
-    if text := _text(request, names):
+    if text := _text(request, dropped):
         body["text"] = text
+        if text.get("format") == JSON:
+            items.speak_of_json()
     body |= _sampling(request, able, reasoning, dropped)
     body |= _about_the_caller(request, dropped)
     body |= _extra(request, dropped)
@@ -98,6 +102,7 @@ def _tools(request: ChatRequest, names: Names, customs: Mapping[str, Body], drop
         _custom_tool(tool, customs[tool.name], names) if tool.name in customs else _function(tool, names)
         for tool in request.tools
     ]
+    dropped += [f"tools[{at}].function.strict" for at, tool in enumerate(request.tools) if loses_strict(tool)]
     return tools + [value for key, value in request.extra.items() if _is_built_in(key, value)]
 
 
@@ -108,7 +113,7 @@ def _function(tool: Tool, names: Names) -> Body:
     # "Object schema missing properties" is a 400, and so is a schema of anything but an object.
     written["parameters"] = {"type": "object", "properties": {}, **(tool.parameters or {})}
     # Left out it is true here, and false in chat.
-    written["strict"] = bool(tool.strict)
+    written["strict"] = bool(tool.strict) and not loses_strict(tool)
     return written
 
 
@@ -207,18 +212,19 @@ def _effort(wanted: str, model: str) -> str:
     return min(known, key=lambda effort: (abs(ORDER.index(effort) - ORDER.index(wanted)), ORDER.index(effort)))
 
 
-def _text(request: ChatRequest, names: Names) -> Body:
+def _text(request: ChatRequest, dropped: list[str]) -> Body:
     text: Body = {}
     if output := request.output:
         if output.schema is None:
-            text["format"] = {"type": "json_object"}
+            text["format"] = JSON
         else:
             named = Names().of(output.name or "answer")
             text["format"] = {"type": "json_schema", "name": named, "schema": output.schema}
             if output.description is not None:
                 text["format"]["description"] = output.description
-            # Whether it was said or not, it is chat's default.
-            text["format"]["strict"] = bool(output.strict)
+            # Whether it was said or not, false is chat's default.
+            text["format"]["strict"] = bool(output.strict) and is_strict(output.schema)
+            dropped += ["response_format.json_schema.strict"] if output.strict and not is_strict(output.schema) else []
     if request.verbosity:
         text["verbosity"] = request.verbosity
     return text
@@ -286,7 +292,8 @@ def _extra(request: ChatRequest, dropped: list[str]) -> Body:
     """Writes what is Responses' own, and names what it has no place for."""
     body: Body = {}
     for name, value in request.extra.items():
-        if name in OWN_FIELDS:
+        # Anthropic has a field of the same name; here it is a list.
+        if name in OWN_FIELDS and not (name == "context_management" and isinstance(value, dict)):
             body[name] = value
         elif not (_is_taken(name, value) or _is_granted(name, value)):
             dropped.append(name)

@@ -161,7 +161,7 @@ def read(conversation: Conversation, words: Words = SHIPPED, *, subagent: bool =
     for place, message in enumerate(conversation.messages):
         walk.take(place, message)
     walk.end()
-    kind, why = ("aux", aside) if aside else _kind(walk, bool(conversation.tools), subagent, words)
+    kind, why = _kind(walk, bool(conversation.tools), subagent, aside, words)
     return Reading(
         kind=kind,
         why=why,
@@ -194,8 +194,12 @@ def correction(conversation: Conversation, words: Words = SHIPPED) -> str:
     return walk.corrected
 
 
-def _kind(walk: _Walk, tools: bool, subagent: bool, words: Words) -> tuple[Kind, str]:
-    """1. How it begins. 2. Tools were called and none is on offer. 3. A header. 4. How a sub-agent's begins."""
+def _kind(walk: _Walk, tools: bool, subagent: bool, aside: str, words: Words) -> tuple[Kind, str]:
+    """1. A header that says what it is for. 2. How it begins. 3. Tools were called and none is on offer. 4. A header
+    that says who sends it. 5. How a sub-agent's begins.
+    """
+    if aside:
+        return "aux", aside
     if what := openings.auxiliary(walk.system, walk.first, walk.last, tools, words):
         return "aux", what
     if walk.called and not tools and not openings.is_planning(walk.system):

@@ -19,6 +19,7 @@ THREAD, WINDOW = "019a-thread", "019a-thread:0"
 CODEX = {"session-id": "019a-session", "thread-id": THREAD, "x-client-request-id": THREAD, "x-codex-window-id": WINDOW}
 CLAUDE = json.dumps({"device_id": "d", "account_uuid": "", "session_id": "claude-1"})
 LONG = "x" * 300
+HI = [{"role": "user", "content": "hi"}]
 
 # Headers, fields of the body -> the session without its caller (None: there is none).
 IDENTITIES: dict[str, tuple[dict[str, str], Said, str | None]] = {
@@ -64,12 +65,43 @@ SUBAGENTS = (
     {"x-parent-session-id": "ses_1"},
 )
 
+SUBAGENT_HEADERS = {name for headers in SUBAGENTS for name in headers}
+
 
 @pytest.fixture(scope="module")
 def gateway() -> Any:
     keys = "[{name: ci, key: key-of-ci-0123}, {name: dev, key: key-of-dev-0123}]"
     with running_gateway(f"access: {{mode: keys, keys: {keys}}}") as gateway:
         yield gateway
+
+
+# Headers -> the session of who has started the agent that sends them, without its caller.
+PARENTS: dict[str, tuple[dict[str, str], str | None]] = {
+    "Codex's agent": ({**CODEX, "thread-id": "019a-other", "x-codex-parent-thread-id": THREAD}, THREAD),
+    "Claude Code's agent": ({"x-claude-code-session-id": "c-1", "x-claude-code-agent-id": "agent-7"}, "c-1"),
+    "opencode's agent": ({"x-session-id": "ses_2", "x-parent-session-id": "ses_1"}, "ses_1"),
+    "Codex itself": (CODEX, None),
+    "Claude Code itself": ({"x-claude-code-session-id": "c-1"}, None),
+    "an agent of nobody knows whose": ({"x-claude-code-agent-id": "agent-7"}, None),
+    "a long one is cut": ({"x-parent-session-id": LONG}, LONG[:256]),
+    "an empty one says nothing": ({"x-parent-session-id": ""}, None),
+}
+
+# Headers -> is it a turn of the conversation?
+TURNS: dict[str, tuple[dict[str, str], bool]] = {
+    "Codex, a turn": ({"x-codex-turn-metadata": '{"turn_id":"t","request_kind":"turn","sandbox":"none"}'}, True),
+    "Codex, a summary": ({"x-codex-turn-metadata": '{"request_kind":"compaction","compaction":{"phase":"x"}}'}, False),
+    "Codex, made warm": ({"x-codex-turn-metadata": '{"request_kind":"prewarm"}'}, False),
+    "Codex, what to remember": ({"x-codex-turn-metadata": '{"request_kind":"memory"}'}, False),
+    "Codex, of a kind that is not known": ({"x-codex-turn-metadata": '{"request_kind":"subagent_turn"}'}, True),
+    "Codex's agent that sums up": ({"x-openai-subagent": "compact"}, False),
+    "Codex's agent that works": ({"x-openai-subagent": "collab_spawn"}, True),
+    "Codex's agent that reviews": ({"x-openai-subagent": "review"}, True),
+    "no kind at all": ({"x-codex-turn-metadata": '{"turn_id":"t"}'}, True),
+    "a kind that is no text": ({"x-codex-turn-metadata": '{"request_kind":["memory"]}'}, True),
+    "no JSON": ({"x-codex-turn-metadata": "memory"}, True),
+    "nested too deep": ({"x-codex-turn-metadata": "[" * 5000}, True),
+}
 
 
 def asked(gateway: RunningGateway, headers: dict[str, str], fields: Said, caller: str = "ci") -> str | None:
@@ -95,6 +127,62 @@ def test_the_same_id_of_two_callers_is_two_sessions(gateway: RunningGateway):
     headers = {"agent-session-id": "20261121_1"}
     assert asked(gateway, headers, {}) == "ci:20261121_1"
     assert asked(gateway, headers, {}, "dev") == "dev:20261121_1"
+
+
+@pytest.mark.parametrize("who", PARENTS)
+def test_whose_agent_it_is(who: str, gateway: RunningGateway):
+    headers, parent = PARENTS[who]
+    asked(gateway, headers, {})
+    assert gateway.of(events.RequestUnderstood)[-1].parent == (parent and f"ci:{parent}")
+
+
+def test_a_parent_is_named_as_its_own_requests_are(gateway: RunningGateway):
+    for who in ("Codex", "Claude Code", "opencode"):
+        child, _ = PARENTS[f"{who}'s agent"]
+        own = {name: value for name, value in child.items() if name not in SUBAGENT_HEADERS}
+        if who == "Codex":
+            own["thread-id"] = child["x-codex-parent-thread-id"]
+        if who == "opencode":
+            own["x-session-id"] = child["x-parent-session-id"]
+        session = asked(gateway, own, {})
+        asked(gateway, child, {})
+        assert gateway.of(events.RequestUnderstood)[-1].parent == session, who
+
+
+# Paths, bodies -> the session by what the body says, in the words of its dialect.
+NATIVE: dict[str, tuple[str, Said, str]] = {
+    "Claude Code": ("/messages", {"max_tokens": 9, "messages": HI, "metadata": {"user_id": CLAUDE}}, "claude-1"),
+    "Codex": ("/responses", {"input": "hi", "prompt_cache_key": "019a-session"}, "019a-session"),
+    "a user of Responses": ("/responses", {"input": "hi", "user": "u-1"}, "u-1"),
+}
+
+
+@pytest.mark.parametrize("who", NATIVE)
+def test_a_session_by_a_body_of_any_dialect(who: str, gateway: RunningGateway):
+    path, fields, session = NATIVE[who]
+    gateway.events.clear()
+    said = {"authorization": "Bearer key-of-ci-0123"}
+    answer = httpx.post(gateway.base_url + path, headers=said, json={"model": "simulator/echo", **fields})
+    assert answer.status_code == 200, answer.text
+    assert gateway.of(events.RequestUnderstood)[-1].session == f"ci:{session}"
+
+
+LEADING = """
+models: {m: {strategy: lead_worker, lead: simulator/echo, worker: simulator/echo}}
+"""
+
+
+def test_a_request_that_is_no_turn_by_its_header_goes_to_the_worker():
+    with running_gateway(LEADING) as gateway:
+        for who, (headers, is_turn) in TURNS.items():
+            gateway.events.clear()
+            answer = httpx.post(
+                gateway.base_url + "/responses", headers=headers, json={"model": "m", "input": "Mend the build."}
+            )
+            assert answer.status_code == 200, answer.text
+            plan = gateway.of(events.PlanMade)[-1].plan
+            assert (plan.kind != "aux") is is_turn, who
+            assert plan.role == ("lead" if is_turn else "worker"), who
 
 
 @pytest.mark.parametrize("headers", SUBAGENTS, ids=lambda headers: next(iter(headers)))

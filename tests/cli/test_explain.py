@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.api.fronts import FRONTS
+from gateway.cli.spoken_as import spoken_as
+from gateway.dialects import DIALECTS
 from tests.cli.conftest import Skein
+from tests.corpus import ROOT
 from tests.observe.told import told
 from tests.running import RunningGateway, running_gateway
 from tests.scripted import ScriptedVendor
@@ -323,3 +328,128 @@ def test_a_wrong_question_is_usage(skein: Skein, words: tuple[str, ...]) -> None
 
 def test_where_it_is_has_to_be_known(skein: Skein) -> None:
     assert "--url" in skein("explain", "req-7", config="server: {port: 0}").err
+
+
+# --- in whatever dialect the client speaks
+
+ANY_FRONT = (
+    ELSEWHERE
+    + """
+aliases: {"claude-*": fast, "gpt-*": fast, "m": fast, "qwen*": fast}
+"""
+)
+RECORDED = sorted(path for path in ROOT.glob("*/*.request.json") if path.parent.name in DIALECTS)
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_what_a_body_is_written_in_is_seen(path: Path) -> None:
+    """Or it is taken for what most clients speak, where it says no more than they do."""
+    guessed = spoken_as(path.read_bytes(), None, None).dialect.NAME
+    assert guessed == path.parent.name or path.stem.removesuffix(".request") in NOTHING_OF_THEIR_OWN, guessed
+
+
+NOTHING_OF_THEIR_OWN = ("plain", "text_alone")
+
+
+BODIES: dict[str, tuple[dict[str, Any], str]] = {
+    "Gemini": ({"contents": [{"parts": [{"text": "hi"}]}]}, "gemini"),
+    "Gemini, to be embedded": ({"content": {"parts": [{"text": "hi"}]}}, "gemini_embedding"),
+    "Gemini, several to be embedded": ({"requests": []}, "gemini_embeddings"),
+    "Messages, instructed": ({"system": "Be brief.", "messages": MESSAGES}, "anthropic_messages"),
+    "Messages, with tools": (
+        {"messages": MESSAGES, "tools": [{"name": "x", "input_schema": {}}]},
+        "anthropic_messages",
+    ),
+    "chat": ({"messages": MESSAGES}, "openai_chat"),
+    "chat that tells of a schema": (
+        {"messages": [{"role": "user", "content": 'What is {"input_schema": {}}?'}]},
+        "openai_chat",
+    ),
+    "chat of Ollama's": ({"messages": MESSAGES, "options": {"num_ctx": 5}}, "ollama_chat"),
+    "Responses": ({"instructions": "Be brief.", "input": "hi"}, "openai_responses"),
+    "Responses, a conversation": ({"input": MESSAGES}, "openai_responses"),
+    "texts to be embedded": ({"input": ["hi"]}, "openai_embeddings"),
+    "a prompt": ({"prompt": "hi"}, "openai_completions"),
+    "a prompt of Ollama's": ({"prompt": "hi", "system": "Be brief."}, "ollama_generate"),
+    "nothing of anybody's": ({}, "openai_chat"),
+}
+
+
+@pytest.mark.parametrize("what", BODIES)
+def test_a_dialect_is_known_by_its_fields(what: str) -> None:
+    body, dialect = BODIES[what]
+    assert dialect == spoken_as(json.dumps(body).encode(), None, None).dialect.NAME
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
+def test_what_is_no_body_is_taken_for_chat(body: bytes) -> None:
+    assert spoken_as(body, None, None).dialect.NAME == "openai_chat"
+
+
+def test_the_path_says_what_is_spoken_to_whom_and_how(skein: Skein) -> None:
+    body = json.dumps({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}).encode()
+    path = "/v1beta/models/fast:streamGenerateContent?alt=sse"
+    found = skein("explain", "-", "--json", "--path", path, config=ELSEWHERE, stdin=body).json
+    assert (found["dialect"], found["model"]["asked"]) == ("gemini", "fast")
+    claude, google, _ = found["targets"]
+    assert claude["body"]["stream"] is True
+    assert google["url"].endswith("/models/gemini-2.5-flash:streamGenerateContent?alt=sse")
+    assert google["changes"] == []
+
+
+def test_a_request_of_claude_codes_is_explained(skein: Skein) -> None:
+    body = (ROOT / "anthropic_messages" / "claude_code.request.json").read_bytes()
+    found = skein("explain", "-", "--json", config=ANY_FRONT, stdin=body).json
+    assert found["dialect"] == "anthropic_messages"
+    claude, google, copilot = found["targets"]
+    assert (claude["dialect"], claude["dropped"]) == ("anthropic_messages", [])
+    assert [each["dialect"] for each in (google, copilot)] == ["gemini", "openai_chat"]
+    assert "metadata.user_id" in google["dropped"]
+    named = skein("explain", "-", "--json", "--as", "anthropic_messages", config=ANY_FRONT, stdin=body).json
+    assert named == found
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_dialect_of_clients_can_be_explained(dialect: str, skein: Skein) -> None:
+    assert dialect in {front.dialect for front in FRONTS.values()}
+    made = skein("explain", "-", "--json", "--as", dialect, config=ELSEWHERE, stdin=EVERYTHING)
+    assert made.code == 0, made.err
+    assert made.json["dialect"] == dialect
+    assert made.json["targets"]
+
+
+def test_who_does_not_count_tokens_is_not_asked(skein: Skein) -> None:
+    made = skein("explain", "-", "--path", "/v1/messages/count_tokens", config=ELSEWHERE, stdin=EVERYTHING)
+    claude, google, copilot = made.out.split("\n\n")[1:4]
+    assert "/v1/messages/count_tokens" in claude
+    assert ":countTokens" in google
+    assert "http" not in copilot
+    assert "it is not asked: it does not count" in copilot
+
+
+EVERYTHING = json.dumps(
+    {
+        "model": "fast",
+        "max_tokens": 9,
+        "messages": MESSAGES,
+        "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
+        "content": {"parts": [{"text": "hi"}]},
+        "input": "hi",
+        "prompt": "hi",
+    }
+).encode()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--as", "anthropic"), "--as: is no dialect of clients"),
+        (("--path", "/v1/modles"), "--path: is not where requests to models are sent"),
+        (("--path", "/metrics"), "--path: is not where requests to models are sent"),
+        (("--path", "/v1/messages", "--as", "gemini"), "not allowed with argument"),
+    ],
+)
+def test_what_is_no_dialect_is_told(options: tuple[str, ...], said: str, skein: Skein) -> None:
+    told = skein("explain", "-", *options, config=ELSEWHERE, stdin=b"{}")
+    assert told.code == 2
+    assert said in told.err

@@ -439,7 +439,7 @@ def openai(body: Mapping[str, Any]) -> Meaning:
     shown: list[int] = []
     for message in body["messages"]:
         role, blocks = message["role"], _blocks(message.get("content") or [])
-        meaning.markers += sum("cache_control" in each for each in (*blocks, *message.get("tool_calls", ())))
+        meaning.markers += sum("cache_control" in each for each in (*blocks, *(message.get("tool_calls") or ())))
         texts, media = _openai_content(blocks)
         if role == "tool":
             number = numbers[message["tool_call_id"]]
@@ -458,7 +458,7 @@ def openai(body: Mapping[str, Any]) -> Meaning:
         group.lines += texts
         group.media += media
         group.thoughts += _openai_thoughts(message)
-        for call in message.get("tool_calls", ()):
+        for call in message.get("tool_calls") or ():
             numbers[call["id"]], count = count, count + 1
             group.calls.append((call["function"]["name"], json.loads(call["function"]["arguments"])))
             group.seals.append(call.get("extra_content", {}).get("google", {}).get("thought_signature"))

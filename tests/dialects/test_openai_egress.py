@@ -75,6 +75,7 @@ def messages(*given: Message) -> list[dict[str, Any]]:
 # Request: fields ------------------------------------------------------------------------------------------------------
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+CLOSED = {**SCHEMA, "additionalProperties": False}
 F, G = Tool("f", "does f", SCHEMA), Tool("g")
 F_WRITTEN = {"type": "function", "function": {"name": "f", "description": "does f", "parameters": SCHEMA}}
 G_WRITTEN = {"type": "function", "function": {"name": "g"}}
@@ -131,14 +132,25 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
         ("tools[2]", "messages[0].prefix"),
     ),
     "a schema": (
-        {"output": Output(SCHEMA, "my schema", "d", True)},
+        {"output": Output(CLOSED, "my schema", "d", True)},
         {
             "response_format": {
                 "type": "json_schema",
-                "json_schema": {"name": "my_schema_2352f04e", "schema": SCHEMA, "description": "d", "strict": True},
+                "json_schema": {"name": "my_schema_2352f04e", "schema": CLOSED, "description": "d", "strict": True},
             }
         },
         (),
+    ),
+    "a promise that OpenAI does not make": (
+        {"output": Output(SCHEMA, strict=True), "tools": (Tool("f", None, SCHEMA, strict=True),)},
+        {
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": SCHEMA, "strict": False}}],
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": SCHEMA, "strict": False},
+            },
+        },
+        ("tools[0].function.strict", "response_format.json_schema.strict"),
     ),
     "a schema without a name": (
         {"output": Output(SCHEMA)},

@@ -54,6 +54,7 @@ NOW = 1_700_000_000.0
 JSON = {"content-type": "application/json"}
 HI = Message("user", (Text("hi"),))
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
+WHOLE_CITY = {**CITY, "required": ["city"], "additionalProperties": False}
 WEATHER = Tool("weather", "What it is like.", CITY)
 SEALED = Reasoning("I wonder", None, "gAAA", "openai")
 CALL = ToolCall("call_1", "weather", '{"city":"Rome"}')
@@ -343,16 +344,33 @@ SETTINGS: dict[str, tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]]
         (),
     ),
     "thoughts wanted": ("gpt-5-codex", {"thinking": Thinking(adaptive=True)}, {"reasoning": {"summary": "auto"}}, ()),
-    "any JSON": ("gpt-4.1", {"output": Output()}, {"text": {"format": {"type": "json_object"}}}, ()),
+    "any JSON, and nobody speaks of it": (
+        "gpt-4.1",
+        {"output": Output()},
+        {
+            "input": [said("developer", told("Answer in JSON.")), said("user", told("hi"))],
+            "text": {"format": {"type": "json_object"}},
+        },
+        (),
+    ),
+    "a promise that OpenAI does not make": (
+        "gpt-4.1",
+        {"output": Output(CITY, strict=True), "tools": (Tool("f", None, CITY, strict=True),)},
+        {
+            "tools": [{"type": "function", "name": "f", "parameters": CITY, "strict": False}],
+            "text": {"format": {"type": "json_schema", "name": "answer", "schema": CITY, "strict": False}},
+        },
+        ("tools[0].function.strict", "response_format.json_schema.strict"),
+    ),
     "a schema": (
         "gpt-4.1",
-        {"output": Output(CITY, "my answer", "What it is.", True), "verbosity": "low"},
+        {"output": Output(WHOLE_CITY, "my answer", "What it is.", True), "verbosity": "low"},
         {
             "text": {
                 "format": {
                     "type": "json_schema",
                     "name": "my_answer_acf8b9d3",
-                    "schema": CITY,
+                    "schema": WHOLE_CITY,
                     "description": "What it is.",
                     "strict": True,
                 },

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway import events
 from gateway.chat import Called, Heard, Usage
+from gateway.dialects import DIALECTS
 from gateway.errors import Fault, FaultKind
 from gateway.observe import sessions as module
 from gateway.observe.record import Record, Switch
@@ -21,6 +23,7 @@ from gateway.resilience.keys import Keys
 from gateway.routing import LeftOut, Plan, Target
 from gateway.routing.lead_worker import LeadWorker
 from gateway.routing.turns import Reading
+from tests.corpus import ROOT
 from tests.observe.told import AZURE, BEGAN, BUSY, CLAUDE, LIMITED, OPENAI, TYPO, Tale
 from tests.routing.fleet import FAILED, WENT_WELL
 
@@ -397,6 +400,21 @@ def test_a_request_that_comes_again_is_known(again: bytes, changes: dict[str, An
     assert (record.repeats, record.kind) == ((1, "retry") if same else (None, "main"))
     if same:
         assert memory.tell(asking(again, 4, **changes)).repeats == 3
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("*/*.request.json")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_a_request_without_its_stream_is_the_same_in_every_dialect(path: Path):
+    """Claude Code asks so for what it could not read to the end."""
+    memory, dialect, body = Memory(), path.parent.name, path.read_bytes()
+    if dialect not in DIALECTS or not DIALECTS[dialect].conversation(body).messages:
+        return
+    asked = json.loads(body)
+    for span, stream in ((1, True), (2, False)):
+        sent = json.dumps(asked | {"stream": stream}).encode()
+        record = memory.tell(asking(sent, span, dialect=dialect))
+    assert (record.repeats, record.kind) == (1, "retry")
 
 
 @pytest.mark.parametrize(("kind", "shown"), [("main", "retry"), (None, "retry"), ("aux", "aux"), ("subagent",) * 2])

@@ -590,6 +590,13 @@ def telling(length: int = 1) -> Story:
     return story.attempt().output().answered(heard=heard).finished(heard=heard, fault=fault)
 
 
+def test_whose_agent_it_is_stands_on_every_span() -> None:
+    own = spans(Story().understood(session="ci:c-1").attempt().output().answered().finished())
+    child = spans(Story().understood(session="ci:c-1/a", parent="ci:c-1").attempt().output().answered().finished())
+    assert {span.attributes.get("skein.session.parent") for span in own} == {None}
+    assert {span.attributes.get("skein.session.parent") for span in child} == {"ci:c-1"}
+
+
 def test_content_that_is_off_is_nowhere() -> None:
     told = spans(telling())
     sent = encode(told)
