@@ -29,6 +29,7 @@ from gateway.attempt import (
     add_up,
 )
 from gateway.chat import Facts, Usage
+from gateway.dialects.counting import estimated_answer
 from gateway.errors import CallerError, Fault, FaultKind, SkeinError
 from gateway.provider import Provider
 from gateway.resilience import Resilience
@@ -156,8 +157,6 @@ class Story:
                     raise
             else:
                 return Answer(status=200, headers=self._head(opened), body=opened.head)
-        from gateway.dialects.counting import estimated_answer
-
         estimated = estimated_answer(dialect.FORMAT, self.exchange.body)
         headers = [*self.headers(None), ("content-type", "application/json"), ("x-skein-estimated", "true")]
         return Answer(status=200, headers=headers, body=estimated)

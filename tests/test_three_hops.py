@@ -12,6 +12,7 @@ import pytest
 
 from gateway.chat import ChatResponse, Choice, Kept, Reasoning, Text, ToolCall
 from gateway.dialects import DIALECTS, EGRESS, INGRESS
+from gateway.tools import Care
 from gateway.translate import Asked, Outgoing, Recall, translator
 from gateway.vendors import VENDORS, Vendor
 from gateway.vendors.openai import RESPONSES
@@ -192,3 +193,35 @@ def test_openrouter_gets_the_signatures_of_calls_back_as_it_told_them(client: st
     )
     assert isinstance(read, ChatResponse)
     assert [part.signature for part in read.choices[0].parts if isinstance(part, ToolCall)] == ["c2VhbA=="]
+
+
+# With repairs ---------------------------------------------------------------------------------------------------------
+
+SHELL = {"name": "shell", "input_schema": {"type": "object", "properties": {}}}
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+KIMI = VENDORS["kimi"]
+
+
+def repaired(stream: bytes, *tools: Fields) -> bytes:
+    """A stream of a vendor that speaks as the client does, its calls looked after."""
+    asked = {**FIRST_ASKED["anthropic_messages"], "tools": tools, "stream": True}
+    dialect, body = DIALECTS["anthropic_messages"], json.dumps(asked).encode()
+    facts = dialect.peek(body)
+    way = translator(dialect, KIMI, "x", Care(repair=True))
+    way.request(Asked(body, facts, "kimi-k2", "kimi-k2"))
+    passing = way.stream(facts, 0.0, keep_text=False)
+    return passing.feed(stream, 0.0) + passing.end(0.0)
+
+
+def test_thoughts_beside_calls_that_are_looked_after_stay_the_vendors_own():
+    """They pass through on their way back: a mark on them would have them taken out."""
+    out = repaired(case("anthropic_messages", "tools.stream.sse"), SHELL)
+    assert b'"signature":"RXExbG9vbQ=="' in out
+    assert b"skein:" not in out
+
+
+def test_what_comes_of_tools_that_run_at_the_vendor_is_not_written_anew():
+    stream = case("anthropic_messages", "odd_blocks.stream.sse")
+    assert b"server_tool_use" in stream
+    assert repaired(stream, SHELL, SEARCH) == repaired(stream)
+    assert b"server_tool_use" in repaired(stream, SHELL, SEARCH)

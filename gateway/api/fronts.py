@@ -68,3 +68,25 @@ FRONTS: Mapping[str, Front] = {
     OLLAMA_EMBED: Front("ollama_embeddings", "Embeddings, as Ollama has them", f"{_OLLAMA}/embed"),
     OLLAMA_EMBED_ONE: Front("ollama_embedding", "Embedding, as Ollama had it", f"{_OLLAMA}/embed"),
 }
+
+_SAID = {"model": "string", "stream": "boolean"}
+_CONTENTS = {"contents": "array", "systemInstruction": "object", "tools": "array", "generationConfig": "object"}
+_MESSAGES = {"messages": "array", "tools": "array"}
+FIELDS: Mapping[str, Mapping[str, str]] = {
+    "openai_chat": {**_SAID, **_MESSAGES, "max_completion_tokens": "integer"},
+    "openai_completions": {**_SAID, "prompt": "string", "max_tokens": "integer"},
+    "openai_embeddings": {"model": "string", "input": "string"},
+    "openai_responses": {**_SAID, "input": "array", "tools": "array", "previous_response_id": "string"},
+    "responses_count": {"model": "string", "input": "array", "tools": "array"},
+    "anthropic_messages": {**_SAID, **_MESSAGES, "max_tokens": "integer", "system": "string"},
+    "anthropic_count": {"model": "string", **_MESSAGES, "system": "string"},
+    "gemini": _CONTENTS,
+    "gemini_count": {"contents": "array", "generateContentRequest": "object"},
+    "gemini_embedding": {"content": "object"},
+    "gemini_embeddings": {"requests": "array"},
+    "ollama_chat": {**_SAID, **_MESSAGES, "options": "object"},
+    "ollama_generate": {**_SAID, "prompt": "string", "images": "array", "options": "object"},
+    "ollama_embeddings": {"model": "string", "input": "array"},
+    "ollama_embedding": {"model": "string", "prompt": "string"},
+}
+"""What requests are mainly made of, for our own OpenAPI: of the kinds of value that a field takes, the usual one."""

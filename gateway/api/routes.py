@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -9,15 +10,18 @@ from litestar import Litestar, MediaType, Request, Response, delete, get, post, 
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import FromPath
 
 from gateway import __version__
 from gateway.api.chat import Passage
-from gateway.api.fronts import CHAT, COMPLETIONS, EMBEDDINGS, FRONTS, MESSAGES, RESPONSES, Front
+from gateway.api.fronts import CHAT, COMPLETIONS, EMBEDDINGS, FIELDS, FRONTS, MESSAGES, RESPONSES, Front
 from gateway.api.guard import admitted
 from gateway.api.inbound import (
     EVENTS,
     FEEDBACK,
+    GEMINI_MODELS,
+    METHODS,
     METRICS,
     MODELS,
     PROVIDERS,
@@ -53,10 +57,25 @@ def build_routes(service: Service, lifespan: list[Any]) -> Litestar:
             version=__version__,
             description="One endpoint for any agent, over many vendors.",
             path="/schema",
-            render_plugins=[JsonRenderPlugin(path=("/", "/openapi.json"))],
+            render_plugins=[_AsCalled(path=("/", "/openapi.json"))],
         ),
         logging_config=None,
     )
+
+
+class _AsCalled(JsonRenderPlugin):
+    """Our OpenAPI with the paths as clients call them: within, Gemini's are without the model."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        methods = {route.path: method for method, route in METHODS.items()}
+        model = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+        paths: dict[str, Any] = {}
+        for path, item in openapi_schema["paths"].items():
+            if path in methods:
+                paths[f"{GEMINI_MODELS}/{{model}}:{methods[path]}"] = {**item, "parameters": [model]}
+            else:
+                paths[path] = item
+        return super().render(request, {**openapi_schema, "paths": paths})
 
 
 def exchanges(service: Service) -> list[Any]:
@@ -64,11 +83,27 @@ def exchanges(service: Service) -> list[Any]:
 
 
 def _exchange(service: Service, path: str, front: Front) -> Any:
-    @post(path, status_code=200, summary=front.summary, description=f"Request and answer as in {front.docs}")
+    described = f"Request and answer as in {front.docs}"
+
+    @post(path, status_code=200, summary=front.summary, description=described, operation_class=_asked(front))
     async def exchange() -> Passage:
         return Passage(service, front)
 
     return exchange
+
+
+def _asked(front: Front) -> type[Operation]:
+    """With what is asked: Litestar does not see it, as it is not Litestar that reads the body."""
+    fields = {name: Schema(type=OpenAPIType(kind)) for name, kind in FIELDS[front.dialect].items()}
+    schema = Schema(type=OpenAPIType.OBJECT, properties=dict(fields), additional_properties=True)
+    body = RequestBody(content={"application/json": OpenAPIMediaType(schema=schema)}, required=True)
+
+    @dataclass
+    class Asked(Operation):
+        def __post_init__(self) -> None:
+            self.request_body = body
+
+    return Asked
 
 
 def responses(service: Service) -> list[Any]:

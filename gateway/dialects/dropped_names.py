@@ -93,11 +93,11 @@ def for_client(client: str, dropped: Iterable[str], own: Container[str]) -> tupl
 
 
 def _named(client: str, name: str, words: Mapping[str, str] | None) -> str:
-    """1. A marker is one wherever it stands. 2. OpenAI's clients know the words. 3. The longest name that is known."""
-    if name == _CACHE or name.endswith(f".{_CACHE}"):
-        return _CACHE
+    """1. OpenAI's clients know the words. 2. A marker is one wherever it stands. 3. The longest name that is known."""
     if words is None:
         return name
+    if name == _CACHE or name.endswith(f".{_CACHE}"):
+        return _CACHE
     name = _NUMBER.sub("[]", name)
     if _OF_THOUGHTS.fullmatch(name):
         return _THOUGHTS[client]

@@ -153,6 +153,8 @@ def response_object(
         "model": model,
         "output": output,
         "prompt": None,
+        # Clients of SDKs that are too old to know the field read it all the same (pydantic-ai 2.68 with openai 2.54).
+        "prompt_cache_diagnostics": None,
         **told,
         "usage": usage,
     }

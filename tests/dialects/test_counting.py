@@ -187,6 +187,12 @@ def test_a_text_is_about_as_many_tokens_as_tokenizers_make_of_it(text: str, leas
     assert 100 * least <= of(text * 100) - of() <= 100 * most
 
 
+@pytest.mark.parametrize("text", [ENGLISH, CHINESE, CODE])
+def test_a_long_text_is_guessed_at_by_samples(text: str) -> None:
+    short, long = (of(text * number) - of() for number in (500, 50_000))
+    assert long / short == pytest.approx(100, rel=0.02)
+
+
 def test_images_and_tools_count() -> None:
     image = Blob("image", "image/png", "A" * 4_000_000)
     seen = estimate(ChatRequest(model="gpt-5", messages=(Message("user", (image,)),)))

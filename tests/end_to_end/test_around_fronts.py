@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -15,7 +15,8 @@ from gateway import events
 from gateway.observe.observability import Logging
 from tests.corpus import ROOT
 from tests.end_to_end.native import ACCOUNTS, FAMILIES, Said, account
-from tests.end_to_end.replaying import Replaying, replaying
+from tests.end_to_end.native_responses import at_path
+from tests.end_to_end.replaying import Heard, Replaying, Reply, replaying
 from tests.end_to_end.setting import QUICK, Page, eventually
 from tests.running import RunningGateway, running_gateway
 
@@ -260,6 +261,11 @@ AGENTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+def answering(name: str, text: str) -> Callable[[Heard], Reply]:
+    """OpenAI in the format it is asked in."""
+    return lambda heard: at_path(FAMILIES[name], heard.path).reply(Said(text=text), False)
+
+
 @pytest.mark.parametrize(
     ("planner", "executor"), [("anthropic", "openai"), ("openai", "gemini"), ("gemini", "anthropic")]
 )
@@ -267,7 +273,8 @@ def test_a_plan_is_made_and_followed_whatever_the_agent_speaks(planner: str, exe
     names = {name: f"{name}/{ACCOUNTS[name][0]}" for name in VENDORS}
     model = {"strategy": "plan_first", "planner": names[planner], "executor": names[executor]}
     with standing(models={"m": model}) as here:
-        here.vendors[planner].reply = FAMILIES[planner].reply(Said(text=PLAN), False)
+        here.vendors[planner].answers = answering(planner, PLAN)
+        here.vendors[executor].answers = answering(executor, "Well.")
         for who, (path, sent) in AGENTS.items():
             headers = {"x-skein-session": who}
             answer = here.client.post(path, json={"model": "m", **sent}, headers=headers)
@@ -276,8 +283,9 @@ def test_a_plan_is_made_and_followed_whatever_the_agent_speaks(planner: str, exe
             asked, told = here.vendors[planner].heard[-1].json, here.vendors[executor].heard[-1].json
             assert "You plan the work of an AI agent" in json.dumps(asked), who
             assert "You weave." in json.dumps(asked), who
-            assert "shell" in json.dumps(asked) and "tools" not in asked, who
+            assert "shell" in json.dumps(asked), who
+            assert "tools" not in asked, who
             assert "Mend what it names." in json.dumps(told), who
             assert told["tools"], who
-        assert {each.plan.rule for each in here.gateway.of(events.PlanMade)} == {"planned"}
+        assert {each.plan.rule for each in here.gateway.of(events.PlanMade)} == {"first_turn"}
         assert len(here.vendors[planner].heard) == len(AGENTS)

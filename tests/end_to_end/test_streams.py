@@ -252,6 +252,7 @@ def test_a_break_before_the_continuation_has_said_anything_moves_on() -> None:
 
 
 NOT_RESUMED = {
+    "unread": {"messages": "hi"},
     "tools": {"tools": [{"type": "function", "function": {"name": "shell", "parameters": {}}}]},
     "json": {"response_format": {"type": "json_object"}},
     "several": {"n": 2},
