@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
@@ -29,6 +29,7 @@ from gateway.chat import (
 from gateway.dialects.cohere_answers import SIGNED as SIGNED
 from gateway.dialects.cohere_answers import decode_answer as decode_answer
 from gateway.dialects.cohere_answers import stream_decoder as stream_decoder
+from gateway.dialects.pairing import Results
 
 NAME = "cohere_chat"
 REFERS = ("https:",)
@@ -232,12 +233,7 @@ class _Conversation:
 
     def __init__(self, messages: tuple[Message, ...], names: Mapping[str, str], dropped: list[str]) -> None:
         self._messages, self._names, self._dropped = messages, names, dropped
-        self._placed: set[int] = set()
-        self._given: dict[int, dict[str, deque[int]]] = {}
-        self._ends: list[int] = [len(messages)] * len(messages)
-        """For each message where somebody other than the assistant speaks next."""
-        for at in range(len(messages) - 2, -1, -1):
-            self._ends[at] = at + 1 if messages[at + 1].role != "assistant" else self._ends[at + 1]
+        self._results = Results(messages)
 
     def written(self) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
@@ -245,7 +241,7 @@ class _Conversation:
             if message.name:
                 self._dropped.append(f"messages[{place}].name")
             if message.role == "tool":
-                out += [] if place in self._placed else self._without_call(place)
+                out += [] if place in self._results.placed else self._without_call(place)
             elif message.role == "assistant":
                 out += self._assistant(place)
             else:
@@ -295,9 +291,7 @@ class _Conversation:
 
     def _answers(self, place: int, calls: list[tuple[str, str]]) -> list[dict[str, Any]]:
         """The results of these calls (the client's id, Cohere's); a call that nobody answered is told to be one."""
-        given = self._results_after(place)
-        answers = {places.popleft(): own for said, own in calls if (places := given.get(said))}
-        self._placed.update(answers)
+        answers = self._results.answering(place, calls)
         out = [
             {"role": "tool", "tool_call_id": answers[at], "content": self._result(at, part)}
             for at in sorted(answers)
@@ -307,21 +301,6 @@ class _Conversation:
         answered = set(answers.values())
         missing = [own for _, own in calls if own not in answered]
         return out + [{"role": "tool", "tool_call_id": own, "content": "No result."} for own in missing]
-
-    def _results_after(self, place: int) -> dict[str, deque[int]]:
-        """Where they are, by the calls' ids: after the assistant's turn (which may be several messages), up to the next
-        turn with calls."""
-        end = self._ends[place]
-        if end not in self._given:
-            given = self._given[end] = {}
-            for at in range(end, len(self._messages)):
-                message = self._messages[at]
-                if message.role == "assistant" and any(isinstance(part, ToolCall) for part in message.parts):
-                    break
-                for part in message.parts:
-                    if isinstance(part, ToolCallResponse):
-                        given.setdefault(part.id, deque()).append(at)
-        return self._given[end]
 
     def _result(self, place: int, part: ToolCallResponse) -> Any:
         where = f"messages[{place}]"

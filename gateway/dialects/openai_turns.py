@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
@@ -29,6 +29,7 @@ from gateway.chat import (
     Uri,
 )
 from gateway.dialects.openai_answer import message_of
+from gateway.dialects.pairing import Results
 
 Block = dict[str, Any]
 NO_RESULT = "No result: the call was interrupted."
@@ -77,20 +78,14 @@ class Turns:
     def __init__(self, names: Names, dropped: list[str]) -> None:
         self._names, self._dropped = names, dropped
         self._messages: Sequence[Message] = ()
-        self._placed: set[int] = set()
-        self._given: dict[int, dict[str, deque[int]]] = {}
-        self._ends: list[int] = []
-        """For each message where somebody other than the assistant speaks next."""
+        self._results = Results(())
 
     def written(self, messages: Sequence[Message]) -> list[Block]:
-        self._messages = messages
-        self._ends = [len(messages)] * len(messages)
-        for at in range(len(messages) - 2, -1, -1):
-            self._ends[at] = at + 1 if messages[at + 1].role != "assistant" else self._ends[at + 1]
+        self._messages, self._results = messages, Results(messages)
         out: list[Block] = []
         for place, message in enumerate(messages):
             if message.role == "tool":
-                out += [] if place in self._placed else self._without_call(place)
+                out += [] if place in self._results.placed else self._without_call(place)
             elif message.role == "assistant":
                 out += self._assistant(place)
             else:
@@ -147,9 +142,7 @@ class Turns:
 
         What they show follows in the user's place: tools say but text.
         """
-        given = self._results_after(place)
-        answers = {places.popleft(): own for said, own in calls if (places := given.get(said))}
-        self._placed.update(answers)
+        answers = self._results.answering(place, calls)
         out: list[Block] = []
         shown: list[Block] = []
         for at in sorted(answers):
@@ -161,21 +154,6 @@ class Turns:
         answered = set(answers.values())
         out += [{"role": "tool", "tool_call_id": own, "content": NO_RESULT} for _, own in calls if own not in answered]
         return [*out, {"role": "user", "content": shown}] if shown else out
-
-    def _results_after(self, place: int) -> dict[str, deque[int]]:
-        """Where they are, by the calls' ids: after the assistant's turn (which may be several messages), up to the next
-        turn with calls."""
-        end = self._ends[place]
-        if end not in self._given:
-            given = self._given[end] = {}
-            for at in range(end, len(self._messages)):
-                message = self._messages[at]
-                if message.role == "assistant" and any(isinstance(part, ToolCall) for part in message.parts):
-                    break
-                for part in message.parts:
-                    if isinstance(part, ToolCallResponse):
-                        given.setdefault(part.id, deque()).append(at)
-        return self._given[end]
 
     def _result(self, at: int, part: ToolCallResponse) -> tuple[Any, list[Block]]:
         """Its text, and what it shows."""

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from gateway import events
-from gateway.api.inbound import REQUESTS, ROUTES, SCORES, SESSIONS, Route, normalise
+from gateway.api.inbound import METHODS, REQUESTS, ROUTES, SCORES, SESSIONS, Route, normalise
 from gateway.api.operator import takes_gzip
 from gateway.api.tail import Tail
 from gateway.app import Runtime, build_app
@@ -262,10 +262,11 @@ def test_without_a_live_view_it_says_so(gateway: RunningGateway):
 def test_the_front_door_and_the_schema_name_the_routes(gateway: RunningGateway):
     named = get(gateway, "/").json()
     described = get(gateway, "/schema/openapi.json").json()["paths"]
+    called = {route.path: f"/v1beta/models/{{model}}:{method}" for method, route in METHODS.items()}
     for path in ROUTES:
         if not path.startswith(("/schema", "/health")) and path != "/":
             assert path in named.values()
-            assert path in described
+            assert called.get(path, path) in described
     assert f"{REQUESTS}/{{name}}" in described
 
 

@@ -1,4 +1,4 @@
-"""Anything may stand in any place of a request: it is refused as the caller's mistake, or gone on with; nothing breaks."""
+"""Anything may stand anywhere in a request: it is refused as the caller's mistake, or gone on with."""
 
 from __future__ import annotations
 
@@ -46,18 +46,16 @@ def decoded(name: str, body: bytes) -> ChatRequest | None:
     try:
         DIALECTS[name].peek(body, "m")
         return INGRESS[name].decode_request(body)
-    except CallerError as error:
-        assert error.status == 400
+    except CallerError:
         return None
 
 
 def encoded(name: str, request: ChatRequest) -> None:
     try:
         written = EGRESS[name].encode_request(msgspec.structs.replace(request, model="m"), UNKNOWN)
-    except CallerError as error:
-        assert error.status == 400
-    else:
-        json.dumps(written.body, allow_nan=False)
+    except CallerError:
+        return
+    json.dumps(written.body, allow_nan=False)
 
 
 @pytest.mark.parametrize(("dialect", "file"), FILES)
