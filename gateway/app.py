@@ -127,7 +127,8 @@ class Runtime:
             providers=self.providers,
             scores=self.scores,
             pins=self.pinned,
-            responses=KeptResponses(self.store),
+            # In memory they have a place of their own: what clients send a lot of must not drive out plans.
+            responses=KeptResponses(store(config, self.clock, self.emit) if in_memory(config) else self.store),
             admin=admin(config),
             live=self.observability.live,
             metrics=self.observability.page,
@@ -471,9 +472,13 @@ def build_planner(config: Config, providers: Mapping[str, Provider], listings: L
     return Planner(models, config.aliases, owners, listings.ids)
 
 
+def in_memory(config: Config) -> bool:
+    return config.sessions.store == "memory" or config.sessions.url is None
+
+
 def store(config: Config, clock: Callable[[], float], emit: events.Observer) -> Store:
     settings = config.sessions
-    if settings.store == "memory" or settings.url is None:
+    if in_memory(config) or settings.url is None:
         return MemoryStore(clock, settings.ttl, settings.max)
     # Imported by whoever has it: the package is optional.
     from gateway.stores.redis import RedisStore

@@ -31,11 +31,11 @@ class Doorkeeper:
 
     def __init__(self, keys: Sequence[tuple[Caller, str]], *, required: bool) -> None:
         self._known = [(_digest(key), caller) for caller, key in keys]
-        self._required = required
+        self.required = required
 
     def admit(self, headers: Mapping[str, str]) -> Caller | None:
         """The caller behind the request's key; None when there has to be one and is not."""
-        if not self._required:
+        if not self.required:
             return ANYONE
         presented = presented_key(headers)
         if not presented:

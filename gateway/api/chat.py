@@ -208,7 +208,8 @@ class Passage:
             body = self._dialect.prepended(body, prompt.messages)
         if self._kept:
             with self._waiting():
-                self._going = await self._kept.going_on(body, caller.name, service.max_body)
+                keyed = service.doorkeeper.required
+                self._going = await self._kept.going_on(body, caller.name, service.max_body, keyed=keyed)
             body = self._going.body
         exchange = Exchange(
             id=self.id,

@@ -78,10 +78,12 @@ class KeptResponses:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
 
-    async def going_on(self, body: bytes, caller: str, limit: int) -> Going:
+    async def going_on(self, body: bytes, caller: str, limit: int, *, keyed: bool = False) -> Going:
         """The request with what came before it. What cannot be read is left as it is, to be refused later.
 
-        Raises ``CallerError`` (413) where both together are larger than a client might have sent them.
+        ``keyed``: callers have keys, and share the accounts with the vendors: what a vendor keeps may be another's.
+        Raises ``CallerError``: 413 where both together are larger than a client might have sent them, 400 for an
+        answer that is not this caller's, as far as is known here.
         """
         try:
             asked = _request.decode(body)
@@ -90,6 +92,9 @@ class KeptResponses:
         if not isinstance(asked.previous_response_id, str):
             return Going(body, body)
         chain = await self._chain(caller, asked.previous_response_id, limit - len(body))
+        if not chain and keyed:
+            said = f'no response "{asked.previous_response_id[:LONGEST_ID]}" of this key is kept here: send all of it'
+            raise CallerError(400, "previous_response_not_found", said, param="previous_response_id", origin="gateway")
         if not chain:
             return Going(body, body)
         fields = _fields.decode(body)

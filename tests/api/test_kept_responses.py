@@ -67,6 +67,16 @@ def test_what_is_not_all_here_is_left_to_the_vendor(why: str) -> None:
     assert (going.body, going.previous) == (going.said, None)
 
 
+def test_with_keys_nothing_goes_on_that_may_be_anothers() -> None:
+    kept = Kept()
+    kept.say("one")
+    body = json.dumps({"input": "Hello?", "previous_response_id": "one"}).encode()
+    assert asyncio.run(kept.responses.going_on(body, "ci", LIMIT, keyed=True)).previous == "one"
+    with pytest.raises(CallerError) as refused:
+        asyncio.run(kept.responses.going_on(body, "another", LIMIT, keyed=True))
+    assert (refused.value.status, refused.value.code) == (400, "previous_response_not_found")
+
+
 def test_together_they_are_no_larger_than_a_request_may_be() -> None:
     kept = Kept()
     kept.say("one", text="x" * (LIMIT // 2))
