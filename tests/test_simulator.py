@@ -367,6 +367,7 @@ SCHEMAS: list[tuple[dict[str, Any], Any]] = [
     ({"properties": {"a": {"$ref": "#/$defs/A"}}, "required": ["a"], "$defs": {"A": {"type": "integer"}}}, {"a": 1}),
     ({"properties": {"command": {"enum": ["view"]}}, "required": ["command"]}, {"command": "view"}),
     ({"properties": {"command": {"type": "array"}}, "required": ["command"]}, {"command": ["echo", "skein"]}),
+    ({"properties": {"cmd": {"type": "string"}}, "required": ["cmd"]}, {"cmd": "echo skein"}),
 ]
 
 

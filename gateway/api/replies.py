@@ -36,7 +36,8 @@ def encoded(headers: Headers, request: str) -> list[tuple[bytes, bytes]]:
 
 
 def unauthorised() -> CallerError:
-    said = "no valid API key: send one of this gateway's keys as Authorization: Bearer, api-key or x-api-key"
+    ways = "Authorization: Bearer, x-api-key, api-key or x-goog-api-key"
+    said = f"no valid API key: send one of this gateway's keys as {ways}"
     return CallerError(401, "invalid_api_key", said, type="authentication_error", origin="gateway")
 
 

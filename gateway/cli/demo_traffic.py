@@ -14,7 +14,7 @@ from typing import Any, Literal
 import httpx
 import msgspec
 
-from gateway.cli.demo_agent import LONGEST, Agent, words
+from gateway.cli.demo_agent import LONGEST, TOOLS, Agent, words
 
 CHAT, EMBEDDINGS, FEEDBACK = "/v1/chat/completions", "/v1/embeddings", "/v1/feedback"
 MOST_AT_ONCE = 64
@@ -309,6 +309,8 @@ def _question(chance: random.Random, model: str) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": said}]}
 
 
+# After so many letters the simulated agent leaves off the end of its call's arguments.
+CUT_OFF = "Tidy the files."
 _HELLO = b'{"model": "steady", "messages": [{"role": "user", "content": "hello"}]}'
 
 # The slowest first: they have the most time to end.
@@ -335,6 +337,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("all down", 1.5, chat("down")),
     Kind("refused by the vendor", 1.5, chat("picky", "narrow", "prudish")),
     Kind("cut by length", 1, chat("quick", max_tokens=5)),
+    Kind("a call that is repaired", 2, chat("tidy", messages=[{"role": "user", "content": CUT_OFF}], tools=TOOLS)),
     Kind("more than can be told", 1, chat("steady", logit_bias={"50256": -100})),
     Kind("own deadline", 0.5, chat("thinker", headers={"x-skein-timeout": "100ms"})),
     Kind("left before output", 2, leaving("thinker", after=0.08)),

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.errors import CallerError, Fault, FaultKind
 from gateway.resilience.failover import Outcome
+from gateway.resilience.keys import COOL_FOR
 from gateway.routing import Target
 
 # How telling a fault is (the lowest number of the history is reported) and the status it becomes for the client. What
@@ -65,14 +66,21 @@ def status_of(fault: Fault) -> int:
 
 
 def retry_after_of(history: Sequence[Outcome]) -> float | None:
-    """The shortest wait any of the vendors asked for when it was last called, seen from the last failure."""
+    """The shortest wait any of the vendors asked for when it was last called, seen from the last failure. A rate limit
+    that came without one is worth what its key rests: Codex gives up on a 429 that says nothing."""
     latest = {outcome.attempt.target: outcome for outcome in history}
     waits = [
-        max(0.0, outcome.fault.retry_after - (history[-1].at - outcome.at))
+        max(0.0, wait - (history[-1].at - outcome.at))
         for outcome in latest.values()
-        if outcome.fault.retry_after is not None and outcome.fault.kind not in CALLERS
+        if (wait := _wait_of(outcome.fault)) is not None and outcome.fault.kind not in CALLERS
     ]
     return min(waits, default=None)
+
+
+def _wait_of(fault: Fault) -> float | None:
+    if fault.retry_after is None and fault.kind is FaultKind.RATE_LIMITED:
+        return COOL_FOR
+    return fault.retry_after
 
 
 def was_called(fault: Fault) -> bool:

@@ -15,7 +15,8 @@ LARGEST, SMALLEST = 2.0**53, 1e-9
 
 WORD = "skein"
 COMMAND = "echo skein"
-"""What a property called ``command`` gets: agents may run it."""
+COMMANDS = frozenset(("command", "cmd"))
+"""What agents call the property that they run, and what it gets."""
 FORMATS = {
     "date": "2025-06-15",
     "time": "12:00:00Z",
@@ -70,7 +71,7 @@ class _Sampler:
 
     def _array(self, schema: dict[str, Any], name: str, depth: int) -> list[Any]:
         items = schema.get("items", {})
-        if name == "command" and isinstance(items, dict) and _kind(items) == "string" and "enum" not in items:
+        if name in COMMANDS and isinstance(items, dict) and _kind(items) == "string" and "enum" not in items:
             return COMMAND.split()
         count = min(_bound(schema, "minItems", 0), MOST_VALUES)
         return [self.value(items, "", depth + 1) for _ in range(int(count))]
@@ -92,7 +93,7 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def _string(schema: dict[str, Any], name: str) -> str:
-    text = FORMATS.get(str(schema.get("format")), COMMAND if name == "command" else WORD)
+    text = FORMATS.get(str(schema.get("format")), COMMAND if name in COMMANDS else WORD)
     shortest, longest = _bound(schema, "minLength", 0), _bound(schema, "maxLength", LARGEST)
     return text.ljust(int(min(shortest, MOST_VALUES)), ".")[: int(longest)]
 

@@ -91,7 +91,9 @@ def test_every_fault_has_a_status():
 
 
 WAITS = {
-    "none known": (failed(K.OVERLOADED, K.RATE_LIMITED), None),
+    "none known": (failed(K.OVERLOADED, K.SERVER_ERROR), None),
+    "a rate limit without one, as long as its key rests": (failed(K.OVERLOADED, K.RATE_LIMITED), 5.0),
+    "seen from now, that too": (failed(K.RATE_LIMITED, K.OVERLOADED), 4.0),
     "one": (failed((K.RATE_LIMITED, 7.0)), 7.0),
     "the shortest, seen from now": (failed((K.RATE_LIMITED, 20.0), (K.RATE_LIMITED, 9.0), (K.OVERLOADED, 30.0)), 8.0),
     "what has passed is over": (failed((K.RATE_LIMITED, 1.0), K.SERVER_ERROR, K.SERVER_ERROR), 0.0),
