@@ -53,7 +53,7 @@ def test_the_final_url_of_each_operation_is_shown(skein: Skein) -> None:
         url = f"https://eu.openai.azure.com/openai/deployments/{deployment}/chat/completions{version}"
         assert ["chat", url, "for", model] in lines
     assert ["models", f"https://eu.openai.azure.com/openai/models{version}"] in lines
-    assert "model o3 is called mine there".split() in lines
+    assert ["model", "o3", "is", "called", "mine", "there"] in lines
     assert "spread  weighted     openai/gpt-5 (weight 3), azure-eu/gpt-4.1" in ran.out
     assert "lead fast, worker spread" in ran.out
     assert "gpt-4o  -> fast" in ran.out
