@@ -211,9 +211,17 @@ class ExchangeFinished(ExchangeEvent, frozen=True, kw_only=True):
 
 
 class RequestTurnedAway(ExchangeEvent, frozen=True, kw_only=True):
-    """Refused at the door: a web page's request to a gateway without keys. It never became an exchange."""
+    """Refused at the door: a web page's request to a gateway without keys, or a path that nobody serves, which is how
+    a wrong base URL shows. It never became an exchange."""
 
     code: str
+    method: str = ""
+    path: str = ""
+    """Cut, and without its query."""
+
+    @property
+    def error_type(self) -> str:
+        return f"policy_{self.code}" if self.code == "foreign_request" else f"caller_{self.code}"
 
 
 class FeedbackGiven(Event, frozen=True, kw_only=True):

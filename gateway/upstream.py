@@ -105,14 +105,23 @@ async def read_all(reply: Reply, idle: float, total: float, limit: int) -> bytes
             return Fault(kind=FaultKind.GARBLED, message=f"an answer of more than {limit} bytes")
 
 
+# Servers of one's own take any key, and get `x` or `any`: their letters are in every text. What clients match on is
+# left alone by all that is shorter than a key of ours may be.
+_SHORTEST, _SHORTEST_IN_WORDS = 4, 8
+_WORDS = ("type", "code", "param")
+
+
 def without_secrets(fault: Fault, secrets: Iterable[str], url: str) -> Fault:
     """The same fault with every secret of its call blotted out (vendors echo keys), and the URL that was called."""
-    said = {name: getattr(fault, name) for name in ("message", "type", "code", "param", "body")}
-    for secret in filter(None, secrets):
+    said = {name: getattr(fault, name) for name in ("message", "body", *_WORDS)}
+    for secret in secrets:
+        if len(secret) < _SHORTEST:
+            continue
+        kept = {name: said[name] for name in _WORDS} if len(secret) < _SHORTEST_IN_WORDS else {}
         for written in _spellings(secret):
             said = {name: text and text.replace(written, "***") for name, text in said.items()}
         # Spelt in some other way that JSON or URLs allow.
-        said = {name: None if text and _has(text, secret) else text for name, text in said.items()}
+        said = {name: None if text and _has(text, secret) else text for name, text in said.items()} | kept
     said["message"] = said["message"] or "what the vendor said is left out: its key is in it"
     return msgspec.structs.replace(fault, **said, url=fault.url or shown_url(url))
 

@@ -50,6 +50,14 @@ def test_what_is_short_means_nothing_in_base64():
     assert without_secrets(fault, ("1",), "https://vendor.example").message == "MQ is no model"
 
 
+@pytest.mark.parametrize(("key", "message", "code"), [("x", "exceeded", "exceeded"), ("abuse", "***", "abuse_found")])
+def test_what_any_server_takes_for_a_key_is_no_secret(key: str, message: str, code: str):
+    said = "exceeded" if key == "x" else key
+    fault = Fault(kind=FaultKind.BAD_REQUEST, message=said, code=code)
+    told = without_secrets(fault, (key,), "https://vendor.example")
+    assert (told.message, told.code) == (message, code)
+
+
 # --- over the network -------------------------------------------------------------------------------------------------
 
 

@@ -91,7 +91,8 @@ METHODS: Mapping[str, Route] = {
 _DEPLOYMENT = re.compile(r"/(?:deployments|serving-endpoints)/([^/]+)/")
 _METHOD = re.compile(r"/(?:models|tunedModels)/(.+)(?::|%3A)([A-Za-z]+)$")
 _MODEL = re.compile(r"^(?:/[^/]+)*?(/v1beta)?/models/(.+)$")
-_RESPONSE = re.compile(r"^(?:/[^/]+)*?/responses/([^/]+)(/input_items)?$")
+# Not OpenAI's own /responses/compact, which nobody else has.
+_RESPONSE = re.compile(r"^(?:/[^/]+)*?/responses/(?!compact$)([^/]+)(/input_items)?$")
 # Ids are whatever clients send: slashes in them are part of the name, encoded or not.
 _SESSION = re.compile(r"/+admin/+sessions/+([^/].*?)(/+model)?/*")
 
@@ -205,12 +206,19 @@ class Inbound:
         await self.app(scope, receive, send)
 
     def _refused(self, scope: Any, route: Route | None, headers: Mapping[str, str]) -> CallerError | None:
-        if self.service.local_only and (why := foreign(headers)):
-            error = CallerError(403, "foreign_request", why, type="permission_error", origin="gateway")
-            at = self.service.gateway.clock()
-            self.service.emit(RequestTurnedAway(at=at, exchange_id=request_id(headers), code=error.code))
-            return error
         method, path = scope["method"], scope["path"][:200]
+        error = self._why_refused(method, path, route, headers)
+        if error:
+            at, name = self.service.gateway.clock(), request_id(headers)
+            told = RequestTurnedAway(at=at, exchange_id=name, code=error.code, method=method, path=path)
+            self.service.emit(told)
+        return error
+
+    def _why_refused(
+        self, method: str, path: str, route: Route | None, headers: Mapping[str, str]
+    ) -> CallerError | None:
+        if self.service.local_only and (why := foreign(headers)):
+            return CallerError(403, "foreign_request", why, type="permission_error", origin="gateway")
         if route is None:
             said = f"{method} {path} is not served here; the nearest route is {nearest_route(path)}"
             return CallerError(404, "unknown_path", said, origin="gateway")

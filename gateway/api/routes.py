@@ -118,8 +118,9 @@ def responses(service: Service) -> list[Any]:
     @get(RESPONSES + "/{name:str}/input_items", summary="What its request said")
     async def inputs(request: Request[Any, Any, Any], name: FromPath[str]) -> dict[str, Any]:
         items = await service.responses.inputs(admitted(service, request).name, name)
-        said = [msgspec.json.decode(item) for item in items]
-        return {"object": "list", "data": said, "first_id": None, "last_id": None, "has_more": False}
+        said = [{"id": f"item_{place}", **msgspec.json.decode(item)} for place, item in enumerate(items)]
+        first, last = (said[0]["id"], said[-1]["id"]) if said else (None, None)
+        return {"object": "list", "data": said, "first_id": first, "last_id": last, "has_more": False}
 
     @delete(RESPONSES + "/{name:str}", status_code=200, summary="Forgets a response")
     async def forget(request: Request[Any, Any, Any], name: FromPath[str]) -> dict[str, Any]:

@@ -179,8 +179,9 @@ def describe(event: events.Event, record: Record | None) -> list[Line]:
             return [("error", "config.refused", {"config": source, "problems": said, "note": "the old one goes on"})]
         case events.ListingFailed(provider=provider, fault=fault):
             return [("debug", "listing.failed", {"provider": provider, "fault": fault.kind.value, "url": fault.url})]
-        case events.RequestTurnedAway(exchange_id=name, code=code):
-            return [("warning", "request.turned_away", {"request_id": name, "error_type": f"policy_{code}"})]
+        case events.RequestTurnedAway(exchange_id=name, method=method, path=path):
+            told = {"request_id": name, "error_type": event.error_type, "method": method, "path": path}
+            return [("warning", "request.turned_away", told)]
         case events.FeedbackGiven(exchange_id=name, score=score, source=source):
             return [("info", "feedback.given", {"request_id": name, "score": score, "source": source})]
     return []

@@ -500,7 +500,7 @@ class Metrics:
         self._reloads.add(("refused",))
 
     def _turned_away(self, event: events.RequestTurnedAway, record: Record | None) -> None:
-        self._rejections.add((f"policy_{event.code}",))
+        self._rejections.add((event.error_type,))
 
     def _judged(self, event: events.FeedbackGiven, record: Record | None) -> None:
         answer = self._answers.get(event.exchange_id, (UNKNOWN, UNKNOWN))

@@ -126,6 +126,7 @@ PATHS: dict[str, Route] = {
 
 # Not ours: the route a person may have meant.
 UNKNOWN = {
+    "/v1/responses/compact": RESPONSES,
     "/v1/chat/completion": CHAT,
     "/v1/message": MESSAGES,
     "/v1/response": RESPONSES,

@@ -288,8 +288,15 @@ FACTS: list[tuple[events.Event, Said]] = [
         {"level": "debug", "event": "listing.failed", "provider": "openai", "fault": "overloaded"},
     ),
     (
-        events.RequestTurnedAway(**at, exchange_id="r", code="foreign_request"),
-        {"level": "warning", "event": "request.turned_away", "request_id": "r", "error_type": "policy_foreign_request"},
+        events.RequestTurnedAway(**at, exchange_id="r", code="unknown_path", method="GET", path="/v2/chat"),
+        {
+            "level": "warning",
+            "event": "request.turned_away",
+            "request_id": "r",
+            "error_type": "caller_unknown_path",
+            "method": "GET",
+            "path": "/v2/chat",
+        },
     ),
     (
         events.FeedbackGiven(**at, exchange_id="r", name="n", score=0.5, source="ci", comment="content"),
