@@ -299,8 +299,9 @@ class Story:
 
     async def _pause(self, seconds: float) -> None:
         if seconds:
-            self._backoff_seconds += seconds
+            began = self.gateway.clock()  # timers may strike a little early
             await self.gateway.sleep(seconds)
+            self._backoff_seconds += self.gateway.clock() - began
 
     # One attempt
 
@@ -482,9 +483,8 @@ class Story:
         """Only a text-only answer of which something was delivered goes on elsewhere."""
         facts, digest = self.terms.facts, opened.stream.digest
         plain = not (facts.tools or facts.structured or digest.tool) and facts.choices == 1
-        plain = plain and self.exchange.dialect.RESUMES
         wanted = self.terms.policy.exchange.on_broken_stream == "resume" and not self.cut_short
-        return wanted and plain and bool("".join(digest.text))
+        return wanted and plain and self.exchange.dialect.RESUMES and bool("".join(digest.text))
 
     async def _resume(self, opened: Opened) -> Opened | None:
         """The rest of the answer from another target, or None when there is none that can."""

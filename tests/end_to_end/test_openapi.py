@@ -19,7 +19,7 @@ from tests.running import RunningGateway, running_gateway
 
 MODEL = "simulator/echo"
 FEW = settings(
-    max_examples=8,
+    max_examples=6,
     derandomize=True,
     database=None,
     deadline=None,
