@@ -128,7 +128,9 @@ class Runtime:
             scores=self.scores,
             pins=self.pinned,
             # In memory they have a place of their own: what clients send a lot of must not drive out plans.
-            responses=KeptResponses(store(config, self.clock, self.emit) if in_memory(config) else self.store),
+            responses=KeptResponses(
+                in_memory(config, self.clock) if isinstance(self.store, MemoryStore) else self.store
+            ),
             admin=admin(config),
             live=self.observability.live,
             metrics=self.observability.page,
@@ -472,14 +474,14 @@ def build_planner(config: Config, providers: Mapping[str, Provider], listings: L
     return Planner(models, config.aliases, owners, listings.ids)
 
 
-def in_memory(config: Config) -> bool:
-    return config.sessions.store == "memory" or config.sessions.url is None
+def in_memory(config: Config, clock: Callable[[], float]) -> MemoryStore:
+    return MemoryStore(clock, config.sessions.ttl, config.sessions.max)
 
 
 def store(config: Config, clock: Callable[[], float], emit: events.Observer) -> Store:
     settings = config.sessions
-    if in_memory(config) or settings.url is None:
-        return MemoryStore(clock, settings.ttl, settings.max)
+    if settings.store == "memory" or settings.url is None:
+        return in_memory(config, clock)
     # Imported by whoever has it: the package is optional.
     from gateway.stores.redis import RedisStore
 

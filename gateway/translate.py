@@ -235,11 +235,10 @@ class Transcode:
     def _outgoing(self, asked: Asked) -> Outgoing:
         encoded = self.encoded(asked)
         self._tool_names, self._gives_one = encoded.tool_names, "n" in encoded.dropped
+        if not self._vendor.stream_usage:
+            encoded.body.pop("stream_options", None)
         written = Outgoing(msgspec.json.encode(encoded.body), encoded.headers, encoded.dropped)
         if self._vendor.dialect == OPENAI_CHAT:
-            if not self._vendor.stream_usage:
-                encoded.body.pop("stream_options", None)
-                written = written._replace(body=msgspec.json.encode(encoded.body))
             fitted = with_deltas(openai_chat, self._vendor, written.body, asked, ask_usage=False)
             written = Outgoing(fitted.body, encoded.headers, (*encoded.dropped, *fitted.dropped))
             return adapted(self._vendor, written, asked)

@@ -279,7 +279,9 @@ class Passage:
         story.finish("broken" if story.broken else "ok", answer.status)
 
     async def _stream(self, answer: Answer, body: AsyncGenerator[bytes, None]) -> None:
-        say, listener = self._client.say, Listener(self._going.previous) if self._going else None
+        say, going = self._client.say, self._going
+        # Most agents keep their conversations themselves: then there is nothing to listen for.
+        listener = Listener(going.previous) if going and (going.keeps or going.previous) else None
         framing = self._front.framed(self._client.query)
         if framing:
             answer.headers = [*(each for each in answer.headers if each[0] != "content-type")]

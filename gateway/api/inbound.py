@@ -192,8 +192,9 @@ class Inbound:
         # The raw path: a %2F inside a deployment's name separates nothing.
         path = scope["raw_path"].decode("ascii", "replace")
         route, headers = normalise(path), lower(scope)
-        name, error = request_id(headers), self._refused(scope, route, headers)
-        if error:
+        if error := self._why_refused(scope["method"], scope["path"][:200], route, headers):
+            name = request_id(headers)
+            self._turned_away(error, name, scope)
             await send_error(send, error, name, tongue(path, headers))
             return
         if route is None:
@@ -205,14 +206,9 @@ class Inbound:
         scope["skein.deployment"], scope["skein.streamed"] = route.deployment, route.streamed
         await self.app(scope, receive, send)
 
-    def _refused(self, scope: Any, route: Route | None, headers: Mapping[str, str]) -> CallerError | None:
-        method, path = scope["method"], scope["path"][:200]
-        error = self._why_refused(method, path, route, headers)
-        if error:
-            at, name = self.service.gateway.clock(), request_id(headers)
-            told = RequestTurnedAway(at=at, exchange_id=name, code=error.code, method=method, path=path)
-            self.service.emit(told)
-        return error
+    def _turned_away(self, error: CallerError, name: str, scope: Any) -> None:
+        at, method, path = self.service.gateway.clock(), scope["method"], scope["path"][:200]
+        self.service.emit(RequestTurnedAway(at=at, exchange_id=name, code=error.code, method=method, path=path))
 
     def _why_refused(
         self, method: str, path: str, route: Route | None, headers: Mapping[str, str]

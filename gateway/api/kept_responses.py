@@ -72,6 +72,8 @@ class Going(NamedTuple):
     """As the client sent it."""
     previous: str | None = None
     """The answer it goes on with, if that is kept here."""
+    keeps: bool = False
+    """Its answer is to be kept."""
 
 
 class KeptResponses:
@@ -87,20 +89,23 @@ class KeptResponses:
         """
         try:
             asked = _request.decode(body)
+            new = _input(asked.input)
         except (ValueError, RecursionError):
             return Going(body, body)
+        keeps = asked.store is not False
         if not isinstance(asked.previous_response_id, str):
-            return Going(body, body)
+            return Going(body, body, keeps=keeps)
         chain = await self._chain(caller, asked.previous_response_id, limit - len(body))
         if not chain and keyed:
             said = f'no response "{asked.previous_response_id[:LONGEST_ID]}" of this key is kept here: send all of it'
             raise CallerError(400, "previous_response_not_found", said, param="previous_response_id", origin="gateway")
         if not chain:
+            # What came before is the vendor's to know: alone, this would be half a conversation.
             return Going(body, body)
         fields = _fields.decode(body)
         del fields["previous_response_id"]
-        fields["input"] = msgspec.Raw(msgspec.json.encode([*chain, *_input(asked.input)]))
-        return Going(msgspec.json.encode(fields), body, asked.previous_response_id)
+        fields["input"] = msgspec.Raw(msgspec.json.encode([*chain, *new]))
+        return Going(msgspec.json.encode(fields), body, asked.previous_response_id, keeps)
 
     async def _chain(self, caller: str, last: str, room: int) -> list[msgspec.Raw]:
         """The items of all that was said up to an answer; none where a piece of it is missing."""
@@ -120,13 +125,12 @@ class KeptResponses:
         return [item for turn in reversed(turns.values()) for item in turn]
 
     def keep(self, caller: str, going: Going, response: bytes) -> None:
-        """Unless the client said ``store: false``."""
+        """Unless the client said ``store: false``, or goes on with what is not kept here."""
+        if not going.keeps:
+            return
         try:
             asked, name = _request.decode(going.said), _named.decode(response).id
-            if asked.store is False or not isinstance(name, str) or len(name) > LONGEST_ID:
-                return
-            if isinstance(asked.previous_response_id, str) and going.previous is None:
-                # What came before is the vendor's to know: alone, this would be half a conversation.
+            if not isinstance(name, str) or len(name) > LONGEST_ID:
                 return
             record = _Record(going.previous, _input(asked.input), msgspec.Raw(response))
         except (ValueError, RecursionError):

@@ -15,8 +15,9 @@ from gateway.dialects.anthropic_messages import error_body as error_body
 from gateway.dialects.anthropic_messages import error_frame as error_frame
 from gateway.dialects.anthropic_messages import noted as noted
 from gateway.dialects.anthropic_messages import prepended as prepended
-from gateway.dialects.count_words import as_count, read_count
-from gateway.dialects.glimpse import Whole
+from gateway.dialects.count_words import as_count
+from gateway.dialects.count_words import read_whole as read_whole
+from gateway.dialects.count_words import within as within
 from gateway.dialects.unresumed import continuation as continuation
 from gateway.dialects.unresumed import identity as identity
 from gateway.dialects.unresumed import restamp as restamp
@@ -28,7 +29,6 @@ from gateway.dialects.unstreamed import planning as planning
 from gateway.dialects.unstreamed import skim as skim
 from gateway.dialects.unstreamed import spoken as spoken
 from gateway.dialects.unstreamed import with_cost as with_cost
-from gateway.errors import Fault
 
 NAME = "anthropic_count"
 OPERATION: Operation = "count_tokens"
@@ -51,17 +51,6 @@ def rewrite(
     max_tokens: int | None = None,
 ) -> bytes:
     return chat.rewrite(body, model, rename=rename, drop=drop)
-
-
-def read_whole(body: bytes, now: float) -> Whole | Fault:
-    """Of a count no usage is told: nothing was used."""
-    tokens = read_count(body, "input_tokens", now)
-    return tokens if isinstance(tokens, Fault) else Whole()
-
-
-def within(body: bytes) -> bytes:
-    """The request whose tokens are to be counted."""
-    return body
 
 
 def count_body(tokens: int) -> bytes:

@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.chat import Facts
 from gateway.dialects.faults import garbled, read_error_object
+from gateway.dialects.glimpse import Whole
 from gateway.errors import Fault
 
 _fields = msgspec.json.Decoder(dict[str, Any])
@@ -18,6 +19,17 @@ def as_count(facts: Facts) -> Facts:
     return msgspec.structs.replace(
         facts, operation="count_tokens", stream=False, wants_usage=False, choices=1, parameters={}
     )
+
+
+def within(body: bytes) -> bytes:
+    """The request whose tokens are to be counted, where that is all the body holds."""
+    return body
+
+
+def read_whole(body: bytes, now: float) -> Whole | Fault:
+    """Of a count no usage is told: nothing was used."""
+    tokens = read_count(body, "input_tokens", now)
+    return tokens if isinstance(tokens, Fault) else Whole()
 
 
 def read_count(body: bytes, field: str, now: float) -> int | Fault:

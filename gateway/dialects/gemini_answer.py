@@ -223,15 +223,21 @@ class Ids:
 # Whole answers --------------------------------------------------------------------------------------------------------
 
 
-def decode_answer(body: bytes, now: float) -> ChatResponse | Fault:
+def checked(body: bytes, now: float) -> Answer | Fault:
+    """A 200 that holds an error, or nothing readable, is a fault."""
     try:
         answer = read_answer(body)
         if given(answer.error):
             return read_error_object(msgspec.json.decode(answer.error), body, now)
     except (ValueError, RecursionError) as error:
         return unreadable(error, body, now)
-    if not answer.candidates and not answer.is_blocked:
-        return garbled("the answer has no candidates", body)
+    return answer if answer.candidates or answer.is_blocked else garbled("the answer has no candidates", body)
+
+
+def decode_answer(body: bytes, now: float) -> ChatResponse | Fault:
+    answer = checked(body, now)
+    if isinstance(answer, Fault):
+        return answer
     ids = Ids()
     ids.begin(answer, body)
     choices = []

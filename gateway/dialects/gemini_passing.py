@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.abilities import abilities
 from gateway.chat import Facts, Operation
-from gateway.dialects.faults import garbled, read_error_object
+from gateway.dialects.faults import read_error_object
 from gateway.dialects.gemini_answer import (
     BROKEN,
     Answer,
@@ -23,12 +23,12 @@ from gateway.dialects.gemini_answer import (
     Candidate,
     arguments_of,
     came_to_nothing,
+    checked,
     error_in,
     finish_of,
     given,
     read_answer,
     text_of,
-    unreadable,
     usage_of,
 )
 from gateway.dialects.gemini_contents import FOREIGN_CALL, SIGNED
@@ -310,14 +310,9 @@ def _own(signature: str) -> str | None:
 
 def read_whole(body: bytes, now: float) -> Whole | Fault:
     """A whole answer, checked: a 200 that holds an error, or nothing readable, is a fault."""
-    try:
-        answer = read_answer(body)
-        if given(answer.error):
-            return read_error_object(msgspec.json.decode(answer.error), body, now)
-    except (ValueError, RecursionError) as error:
-        return unreadable(error, body, now)
-    if not answer.candidates and not answer.is_blocked:
-        return garbled("the answer has no candidates", body)
+    answer = checked(body, now)
+    if isinstance(answer, Fault):
+        return answer
     calls: list[CallPart] = []
     signatures: dict[str, str] = {}
     reasons: list[str | None] = [] if answer.candidates else ["content_filter"]

@@ -8,8 +8,9 @@ import msgspec
 
 from gateway.chat import Facts, Operation
 from gateway.dialects import openai_responses as chat
-from gateway.dialects.count_words import as_count, read_count
-from gateway.dialects.glimpse import Whole
+from gateway.dialects.count_words import as_count
+from gateway.dialects.count_words import read_whole as read_whole
+from gateway.dialects.count_words import within as within
 from gateway.dialects.openai_responses import cleared as cleared
 from gateway.dialects.openai_responses import conversation as conversation
 from gateway.dialects.openai_responses import decode_request as decode_request
@@ -28,7 +29,6 @@ from gateway.dialects.unstreamed import planning as planning
 from gateway.dialects.unstreamed import skim as skim
 from gateway.dialects.unstreamed import spoken as spoken
 from gateway.dialects.unstreamed import with_cost as with_cost
-from gateway.errors import Fault
 
 NAME = "responses_count"
 OPERATION: Operation = "count_tokens"
@@ -51,17 +51,6 @@ def rewrite(
     max_tokens: int | None = None,
 ) -> bytes:
     return chat.rewrite(body, model, rename=rename, drop=drop)
-
-
-def read_whole(body: bytes, now: float) -> Whole | Fault:
-    """Of a count no usage is told: nothing was used."""
-    tokens = read_count(body, "input_tokens", now)
-    return tokens if isinstance(tokens, Fault) else Whole()
-
-
-def within(body: bytes) -> bytes:
-    """The request whose tokens are to be counted."""
-    return body
 
 
 def count_body(tokens: int) -> bytes:

@@ -67,6 +67,14 @@ def test_what_is_not_all_here_is_left_to_the_vendor(why: str) -> None:
     assert (going.body, going.previous) == (going.said, None)
 
 
+def test_an_input_that_is_none_is_refused_later() -> None:
+    kept = Kept()
+    kept.say("one")
+    body = b'{"input": {"role": "user"}, "previous_response_id": "one"}'
+    going = asyncio.run(kept.responses.going_on(body, "ci", LIMIT))
+    assert (going.body, going.previous) == (body, None)
+
+
 def test_with_keys_nothing_goes_on_that_may_be_anothers() -> None:
     kept = Kept()
     kept.say("one")

@@ -13,6 +13,7 @@ import pytest
 from gateway import events
 from gateway.api.fronts import CHAT, EMBEDDINGS
 from gateway.api.inbound import MODELS
+from gateway.events import RequestTurnedAway
 from gateway.wire import bounded
 from tests.scripted import Silent, Status, play
 
@@ -133,6 +134,8 @@ def test_an_unknown_path_names_the_nearest_one(path: str, method: str) -> None:
         told = get(client, path, method)
         assert (told.status, told.error["code"], told.error["origin"]) == (404, "unknown_path", "gateway")
         assert NOWHERE[path] in told.error["message"]
+        [turned_away] = [each for each in s.gateway.events if isinstance(each, RequestTurnedAway)]
+        assert turned_away.exchange_id == told.headers["x-request-id"] == told.error["request_id"]
         assert told.headers["x-request-id"] == told.error["request_id"]
 
 
